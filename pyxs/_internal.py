@@ -1,0 +1,208 @@
+"""The wire format: operations, packets, and framing without I/O.
+
+The numbers and names are those of *xs_wire.h* in Xen's public headers.
+"""
+
+import enum
+import struct
+from typing import Any, List, NamedTuple, Optional, Union
+
+from .exceptions import InvalidOperation, InvalidPayload, UnexpectedPacket
+
+PAYLOAD_MAX = 4096  # XENSTORE_PAYLOAD_MAX, xs_wire.h
+
+#: The longest reply taken. The OCaml daemon answers DIRECTORY with one reply of
+#: any length, against the protocol.
+REPLY_MAX = 1 << 20
+
+_HEADER = struct.Struct("=4I")  # struct xsd_sockmsg: type, req_id, tx_id, len
+HEADER_SIZE = _HEADER.size
+
+
+class Op(enum.IntEnum):
+    """Types of messages, as ``enum xsd_sockmsg_type`` of *xs_wire.h* numbers them."""
+
+    CONTROL = 0
+    DEBUG = 0  # CONTROL's name before Xen 4.9
+    DIRECTORY = 1
+    READ = 2
+    GET_PERMS = 3
+    WATCH = 4
+    UNWATCH = 5
+    TRANSACTION_START = 6
+    TRANSACTION_END = 7
+    INTRODUCE = 8
+    RELEASE = 9
+    GET_DOMAIN_PATH = 10
+    WRITE = 11
+    MKDIR = 12
+    RM = 13
+    SET_PERMS = 14
+    WATCH_EVENT = 15
+    ERROR = 16
+    IS_DOMAIN_INTRODUCED = 17
+    RESUME = 18
+    SET_TARGET = 19
+    RESTRICT = 20  # removed from Xen, kept as a name
+    RESET_WATCHES = 21
+    DIRECTORY_PART = 22
+    GET_FEATURE = 23
+    SET_FEATURE = 24
+    GET_QUOTA = 25
+    SET_QUOTA = 26
+    INVALID = 65535
+
+
+OPS = {int(op): op for op in Op}
+
+
+class Event(NamedTuple):
+    """A change under a watched path."""
+
+    path: str
+    token: str
+
+
+class Packet:
+    """One message: a 16-byte header and a payload.
+
+    :param op: a member of :class:`Op`, or its number.
+    :param payload: at most 4096 bytes; ``str`` is encoded in UTF-8.
+    :param rq_id: the request's number, 0 by default.
+    :param tx_id: the transaction's number, 0 for none.
+    :raises InvalidOperation: *op* is not in :class:`Op`.
+    :raises InvalidPayload: *payload* is too long, or a number is not 32 bits wide.
+    """
+
+    __slots__ = ("op", "payload", "rq_id", "tx_id")
+
+    op: int  #: an :class:`Op`; from the wire, possibly a number unknown to it
+    rq_id: int
+    tx_id: int
+    payload: bytes
+
+    def __init__(
+        self,
+        op: int,
+        payload: Union[bytes, str],
+        rq_id: Optional[int] = None,
+        tx_id: Optional[int] = None,
+    ) -> None:
+        if isinstance(payload, str):
+            payload = payload.encode("utf-8", "surrogateescape")
+        if len(payload) > PAYLOAD_MAX:
+            raise InvalidPayload(
+                "payload of {} bytes: a message carries at most {}".format(
+                    len(payload), PAYLOAD_MAX
+                )
+            )
+        try:
+            self.op = OPS[op]
+        except (KeyError, TypeError):
+            raise InvalidOperation("{!r}: not an operation of Op".format(op)) from None
+        self.rq_id = rq_id or 0
+        self.tx_id = tx_id or 0
+        self.payload = payload
+
+    @classmethod
+    def from_wire(cls, op: int, rq_id: int, tx_id: int, payload: bytes) -> "Packet":
+        """Make a packet of what was received: any type, any length."""
+        packet = cls.__new__(cls)
+        packet.op = OPS.get(op, op)
+        packet.rq_id = rq_id
+        packet.tx_id = tx_id
+        packet.payload = payload
+        return packet
+
+    @property
+    def size(self) -> int:
+        """The length of the payload in bytes."""
+        return len(self.payload)
+
+    def __bytes__(self) -> bytes:
+        try:
+            header = _HEADER.pack(self.op, self.rq_id, self.tx_id, len(self.payload))
+        except struct.error:
+            raise InvalidPayload(
+                "rq_id {!r}, tx_id {!r}: must be integers from 0 to 2**32 - 1".format(
+                    self.rq_id, self.tx_id
+                )
+            ) from None
+        return header + self.payload
+
+    def __eq__(self, other: Any) -> bool:
+        if not isinstance(other, Packet):
+            return NotImplemented
+        return (self.op, self.rq_id, self.tx_id, self.payload) == (
+            other.op,
+            other.rq_id,
+            other.tx_id,
+            other.payload,
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.op, self.rq_id, self.tx_id, self.payload))
+
+    def __repr__(self) -> str:
+        return "Packet(op={!r}, rq_id={}, tx_id={}, size={}, payload={!r})".format(
+            self.op, self.rq_id, self.tx_id, self.size, self.payload
+        )
+
+
+class Framer:
+    """Turns bytes, in pieces of any size, into packets.
+
+    :param limit: the longest payload taken, in bytes.
+    """
+
+    __slots__ = ("_data", "_limit", "_missing", "_pieces", "_pos")
+
+    def __init__(self, limit: int = REPLY_MAX) -> None:
+        self._limit = limit
+        self._data = b""  # complete up to where the next piece goes on
+        self._pos = 0  # where in _data the next packet begins
+        self._pieces: List[bytes] = []  # what came since
+        self._missing = HEADER_SIZE  # bytes still to come before take() can do more
+
+    @property
+    def begun(self) -> bool:
+        """Whether a part of a message is here, and not yet the whole."""
+        return bool(self._pieces) or self._pos < len(self._data)
+
+    def feed(self, data: bytes) -> None:
+        """Take in the next bytes of the stream."""
+        self._pieces.append(data)
+        self._missing -= len(data)
+
+    def take(self) -> Optional[Packet]:
+        """Return the next packet, or ``None`` before it is whole.
+
+        :raises UnexpectedPacket: its header announces more than the limit; the
+            stream is of no use any more.
+        """
+        # Joined only when there is enough: a reply that comes byte by byte
+        # costs no more than its length.
+        if self._missing > 0:
+            return None
+        if self._pieces:
+            self._data = b"".join([self._data[self._pos :]] + self._pieces)
+            self._pos = 0
+            self._pieces = []
+        start = self._pos + HEADER_SIZE
+        have = len(self._data)
+        if have < start:
+            self._missing = start - have
+            return None
+        op, rq_id, tx_id, size = _HEADER.unpack_from(self._data, self._pos)
+        if size > self._limit:
+            raise UnexpectedPacket(
+                "a message announces a payload of {} bytes, over the limit of {}".format(
+                    size, self._limit
+                )
+            )
+        end = start + size
+        if have < end:
+            self._missing = end - have
+            return None
+        self._pos = end
+        return Packet.from_wire(op, rq_id, tx_id, self._data[start:end])

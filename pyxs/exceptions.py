@@ -1,0 +1,65 @@
+"""Every exception of pyxs."""
+
+import builtins
+from typing import Optional
+
+__all__ = [
+    "ConnectionError",
+    "InvalidOperation",
+    "InvalidPath",
+    "InvalidPayload",
+    "InvalidPermission",
+    "PyXSError",
+    "UnexpectedPacket",
+]
+
+
+class PyXSError(Exception):
+    """Base of all exceptions of pyxs; a plain one is what the daemon answered.
+
+    A plain one has ``args == (errno, strerror)``. The subclasses carry one
+    message, and their :attr:`errno` is ``None``: a missing socket is never
+    taken for a missing node.
+    """
+
+    @property
+    def errno(self) -> Optional[int]:
+        """The daemon's answer as a number from :mod:`errno`, else ``None``."""
+        return self.args[0] if len(self.args) == 2 else None
+
+    @property
+    def strerror(self) -> str:
+        """The daemon's answer in words, else the message."""
+        return str(self.args[-1]) if self.args else ""
+
+    def __str__(self) -> str:
+        if self.errno is None:
+            return self.strerror
+        return "[Errno {}] {}".format(self.errno, self.strerror)
+
+
+class InvalidOperation(ValueError, PyXSError):
+    """The operation is not in :class:`~pyxs.connection.Op`, or has a method of its own."""
+
+
+class InvalidPayload(ValueError, PyXSError):
+    """An argument breaks a rule of the protocol; nothing was sent."""
+
+
+class InvalidPath(ValueError, PyXSError):
+    """A path breaks a rule of *xenstore.txt*; nothing was sent."""
+
+
+class InvalidPermission(ValueError, PyXSError):
+    """A permission is not a letter of ``wrbn`` and a domid; nothing was sent."""
+
+
+class ConnectionError(PyXSError, builtins.ConnectionError):
+    """Connecting failed, or the connection is lost, timed out or closed.
+
+    It is the built-in ``ConnectionError`` too, and names the path and the cause.
+    """
+
+
+class UnexpectedPacket(ConnectionError):
+    """The daemon broke the protocol; its stream is not trusted any more and closed."""
