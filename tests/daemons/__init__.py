@@ -1,0 +1,198 @@
+"""Real XenStore daemons without Xen, and pyxs' own, for tests.
+
+::
+
+    import daemons
+
+    with daemons.start("c") as daemon:
+        client = Client(daemon.path)
+
+``"c"`` is xenstored and ``"ocaml"`` oxenstored of Debian's ``xen-utils-4.17``,
+``"memory"`` is :class:`pyxs.xenstored.XenStored`. Each start has a socket of its
+own and an empty store; any number run side by side, and no root is needed. A
+daemon takes about 10 ms to start and never outlives the process that started it.
+"""
+
+import atexit
+import functools
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+
+__all__ = ["DOMIDS", "KINDS", "TOOLS", "missing", "start"]
+
+KINDS = ("memory", "c", "ocaml")
+
+#: The domains that exist beside domain 0, unless :func:`start` is told others.
+DOMIDS = (1, 2, 7)
+
+#: Where the packages put what is not on the PATH: daemons, ``test-xenstore``,
+#: the real ``xenstore-control``.
+TOOLS = "/usr/lib/xen-4.17/bin"
+
+_PROGRAMS = {"c": TOOLS + "/xenstored", "ocaml": TOOLS + "/oxenstored"}
+_STUBS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "xen_stubs.c")
+_START_SECONDS = 10
+
+
+def missing(kind):
+    """Return why daemons of this *kind* cannot start here, or ``None`` if they can."""
+    if kind == "memory":
+        return None if importlib.util.find_spec("pyxs.xenstored") else "pyxs.xenstored is missing"
+    program = _PROGRAMS[kind]
+    if not os.access(program, os.X_OK):
+        return "{} is missing: apt-get install --no-install-recommends xen-utils-4.17".format(
+            program
+        )
+    if shutil.which("cc") is None:
+        return "a C compiler is missing: apt-get install gcc libc6-dev"
+    return None
+
+
+def start(kind, domids=DOMIDS):
+    """Start a daemon and return once it accepts connections.
+
+    :param kind: one of :data:`KINDS`.
+    :param domids: the domains that exist beside domain 0, so that they can be
+        introduced; in memory every domain does.
+    """
+    return _InMemory() if kind == "memory" else _Process(kind, domids)
+
+
+class _Daemon:
+    """A running daemon; a context manager that stops it.
+
+    ``kind`` is one of :data:`KINDS`, ``path`` its socket, ``pid`` its process or
+    ``None`` when it runs in this one.
+    """
+
+    kind = None
+    path = None
+    pid = None
+
+    @property
+    def environ(self):
+        """The environment in which C tools and the C extension find this daemon."""
+        return dict(os.environ, XENSTORED_PATH=self.path)
+
+    def alive(self):
+        """Whether it accepts connections."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(self.path) == 0
+
+    def kill(self):
+        """End it as a crash would, leaving its socket file behind."""
+        raise NotImplementedError
+
+    def restart(self):
+        """End it if need be and start it again, empty, with the same path."""
+        raise NotImplementedError
+
+    def stop(self):
+        """End it and remove its files; once is enough, but twice does no harm."""
+        raise NotImplementedError
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self.stop()
+
+    def __repr__(self):
+        return "<{} daemon at {}>".format(self.kind, self.path)
+
+
+class _Process(_Daemon):
+    def __init__(self, kind, domids):
+        self.kind = kind
+        self._domids = " ".join(map(str, domids))
+        self._root = tempfile.mkdtemp(prefix="pyxs-")
+        for directory in ("var/run/xen", "var/run/xenstored", "var/log/xen"):
+            os.makedirs(os.path.join(self._root, directory))
+        self.path = os.path.join(self._root, "var/run/xenstored/socket")
+        self._process = None
+        self._launch()
+
+    def _launch(self):
+        with open(self._root + "/output", "wb") as output:
+            self._process = subprocess.Popen(
+                [_PROGRAMS[self.kind], "--no-fork"],
+                stdin=subprocess.PIPE,  # never written to: it ends the daemon with us
+                stdout=output,
+                stderr=output,
+                env=dict(
+                    os.environ,
+                    LD_PRELOAD=_stubs(),
+                    XEN_STUBS_DOMIDS=self._domids,
+                    XEN_STUBS_ROOT=self._root,
+                ),
+            )
+        self.pid = self._process.pid
+        deadline = time.monotonic() + _START_SECONDS
+        while not self.alive():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self._fail()
+            time.sleep(0.001)
+
+    def _fail(self):
+        self.kill()
+        with open(self._root + "/output", errors="replace") as output:
+            said = output.read()
+        status = self._process.returncode
+        self.stop()
+        raise RuntimeError("{} did not start ({}): {}".format(self.kind, status, said))
+
+    def alive(self):
+        return self._process.poll() is None and super().alive()
+
+    def kill(self):
+        self._process.kill()
+        self._process.wait()
+        self._process.stdin.close()
+
+    def restart(self):
+        self.kill()
+        self._launch()
+
+    def stop(self):
+        self.kill()
+        shutil.rmtree(self._root, ignore_errors=True)
+
+
+class _InMemory(_Daemon):
+    kind = "memory"
+
+    def __init__(self):
+        from pyxs.xenstored import XenStored
+
+        self._root = tempfile.mkdtemp(prefix="pyxs-")
+        self.path = os.path.join(self._root, "socket")
+        self._make = functools.partial(XenStored, self.path)
+        self.server = self._make()
+        self.server.start()
+
+    def kill(self):
+        self.server.stop()
+
+    def restart(self):
+        self.kill()
+        self.server = self._make()
+        self.server.start()
+
+    def stop(self):
+        self.kill()
+        shutil.rmtree(self._root, ignore_errors=True)
+
+
+@functools.lru_cache(maxsize=None)
+def _stubs():
+    """Compile the stand-ins for Xen's libraries, once per process, and return the file."""
+    directory = tempfile.mkdtemp(prefix="pyxs-stubs-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    library = os.path.join(directory, "xen_stubs.so")
+    subprocess.check_call(["cc", "-shared", "-fPIC", "-o", library, _STUBS, "-ldl"])
+    return library

@@ -1,0 +1,94 @@
+"""The harness that starts the daemons."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+import daemons
+
+REAL = ["c", "ocaml"]
+
+
+def outside(daemon, *command):
+    """Run one of the C tools against *daemon* and return what it printed."""
+    return subprocess.check_output(command, env=daemon.environ, universal_newlines=True)
+
+
+@pytest.mark.parametrize("kind", REAL)
+def test_daemons_side_by_side_have_stores_of_their_own(kind, start_daemon):
+    one, other = start_daemon(kind), start_daemon(kind)
+    outside(one, "xenstore-write", "/key", "value")
+    assert outside(one, "xenstore-read", "/key") == "value\n"
+    assert "key" not in outside(other, "xenstore-ls")
+
+
+@pytest.mark.parametrize("daemon", REAL, indirect=True)
+def test_a_restarted_daemon_is_empty_and_at_the_same_path(daemon):
+    path = daemon.path
+    outside(daemon, "xenstore-write", "/key", "value")
+    daemon.restart()
+    assert daemon.path == path
+    assert "key" not in outside(daemon, "xenstore-ls")
+
+
+def test_a_killed_daemon_is_dead_until_restarted(daemon):
+    assert daemon.alive()
+    daemon.kill()
+    assert not daemon.alive()
+    daemon.restart()
+    assert daemon.alive()
+
+
+def test_a_stopped_daemon_leaves_nothing_behind(daemon):
+    daemon.stop()
+    assert not os.path.exists(os.path.dirname(daemon.path))
+    if daemon.pid is not None:
+        with pytest.raises(ProcessLookupError):
+            os.kill(daemon.pid, 0)
+
+
+@pytest.mark.parametrize("kind", REAL)
+def test_a_daemon_started_by_a_thread_outlives_the_thread(kind, start_daemon):
+    started = []
+    thread = threading.Thread(target=lambda: started.append(start_daemon(kind)))
+    thread.start()
+    thread.join()
+    time.sleep(0.05)
+    assert started[0].alive()
+
+
+@pytest.mark.parametrize("kind", REAL)
+def test_a_daemon_dies_with_the_process_that_started_it(kind, start_daemon, tmp_path):
+    start_daemon(kind).stop()  # skips where there is none
+    program = "import daemons, time; print(daemons.start({!r}).pid, flush=True); time.sleep(60)"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program.format(kind)],
+        env=dict(
+            os.environ,
+            PYTHONPATH=os.path.dirname(os.path.dirname(daemons.__file__)),
+            TMPDIR=str(tmp_path),
+        ),
+        stdout=subprocess.PIPE,
+    )
+    with parent:
+        pid = int(parent.stdout.readline())
+        parent.send_signal(signal.SIGKILL)
+    assert gone_within(5, pid)
+
+
+def gone_within(seconds, pid):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            with open("/proc/{}/stat".format(pid)) as stat:
+                if stat.read().rpartition(")")[2].split()[0] == "Z":
+                    return True  # dead, and its new parent is in no hurry
+        except FileNotFoundError:
+            return True
+        time.sleep(0.01)
+    return False

@@ -1,0 +1,238 @@
+/*
+ * Preloaded into xenstored or oxenstored, this lets them serve their Unix
+ * socket on a machine without Xen, to any user, several at once:
+ *
+ *     cc -shared -fPIC -o xen_stubs.so xen_stubs.c -ldl
+ *
+ * - The Xen libraries' functions answer as if Xen were there. Domain 0 exists
+ *   and those that $XEN_STUBS_DOMIDS lists, separated by blanks. A domain's ring
+ *   is a page that nobody else sees, so it may be introduced but never speaks.
+ * - Every file under /var is one under $XEN_STUBS_ROOT, where the directories
+ *   var/run/xen, var/run/xenstored and var/log/xen must exist.
+ * - The process is killed when the pipe that is its standard input closes,
+ *   which happens however its parent ends.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define REAL(function) ((__typeof__(&function))dlsym(RTLD_NEXT, #function))
+
+/* ---- The daemon's life ---------------------------------------------------- */
+
+__attribute__((constructor)) static void die_with_parent(void)
+{
+    fcntl(STDIN_FILENO, F_SETOWN, getpid());
+    fcntl(STDIN_FILENO, F_SETSIG, SIGKILL);
+    fcntl(STDIN_FILENO, F_SETFL, O_ASYNC);
+}
+
+/* ---- Domains: libxenctrl -------------------------------------------------- */
+
+#define DOMID_FIRST_RESERVED 0x7ff0
+
+static int a_handle; /* its address stands for every handle */
+
+static bool exists(uint32_t domid)
+{
+    const char *rest = getenv("XEN_STUBS_DOMIDS");
+    char *end;
+
+    if (domid == 0)
+        return true;
+    while (rest != NULL) {
+        unsigned long listed = strtoul(rest, &end, 10);
+
+        if (end == rest)
+            return false;
+        if (listed == domid)
+            return true;
+        rest = end;
+    }
+    return false;
+}
+
+/*
+ * Both structures that describe a domain begin with its id, in 16 or 32 bits,
+ * and have the flags that tell of its end in the twelve bytes after that.
+ */
+static int describe_first(uint32_t domid, void *info)
+{
+    while (domid < DOMID_FIRST_RESERVED && !exists(domid))
+        domid++;
+    if (domid == DOMID_FIRST_RESERVED)
+        return 0;
+    memset(info, 0, 16);
+    memcpy(info, &domid, sizeof(domid));
+    return 1;
+}
+
+int xc_domain_getinfo(void *xch, uint32_t first, unsigned max, void *info)
+{
+    return describe_first(first, info);
+}
+
+int xc_domain_getinfolist(void *xch, uint32_t first, unsigned max, void *info)
+{
+    return describe_first(first, info);
+}
+
+static void *a_page(void)
+{
+    return mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+void *xc_map_foreign_range(void *xch, uint32_t domid, int size, int prot, unsigned long gfn)
+{
+    return a_page();
+}
+
+void *xc_interface_open(void *logger, void *dombuild_logger, unsigned flags)
+{
+    return &a_handle;
+}
+
+int xc_interface_close(void *xch) { return 0; }
+
+/* ---- Grants: libxengnttab ------------------------------------------------- */
+
+void *xengnttab_open(void *logger, unsigned flags) { return &a_handle; }
+int xengnttab_close(void *xgt) { return 0; }
+int xengnttab_set_max_grants(void *xgt, uint32_t count) { return 0; }
+
+void *xengnttab_map_grant_ref(void *xgt, uint32_t domid, uint32_t ref, int prot)
+{
+    return a_page();
+}
+
+int xengnttab_unmap(void *xgt, void *start, uint32_t count) { return munmap(start, count * 4096); }
+
+/* ---- Event channels, on which nothing ever happens: libxenevtchn ---------- */
+
+static int never_readable = -1;
+static int last_port;
+
+void *xenevtchn_open(void *logger, unsigned flags)
+{
+    if (never_readable < 0)
+        never_readable = eventfd(0, EFD_NONBLOCK);
+    return &a_handle;
+}
+
+void *xenevtchn_fdopen(void *logger, int fd, unsigned flags)
+{
+    return xenevtchn_open(logger, flags);
+}
+
+int xenevtchn_close(void *xce) { return 0; }
+int xenevtchn_fd(void *xce) { return never_readable; }
+int xenevtchn_bind_virq(void *xce, unsigned virq) { return ++last_port; }
+int xenevtchn_bind_interdomain(void *xce, uint32_t domid, uint32_t port) { return ++last_port; }
+int xenevtchn_unbind(void *xce, uint32_t port) { return 0; }
+int xenevtchn_unmask(void *xce, uint32_t port) { return 0; }
+int xenevtchn_notify(void *xce, uint32_t port) { return 0; }
+
+int xenevtchn_pending(void *xce)
+{
+    errno = EAGAIN;
+    return -1;
+}
+
+/* ---- Files: libc ---------------------------------------------------------- */
+
+/* Return where path really is; buffer holds PATH_MAX bytes. */
+static const char *relocated(const char *path, char *buffer)
+{
+    const char *root = getenv("XEN_STUBS_ROOT");
+
+    if (root == NULL || strncmp(path, "/var/", 5) != 0)
+        return path;
+    snprintf(buffer, 4096, "%s%s", root, path);
+    return buffer;
+}
+
+/* The kernel's files about dom0's ring: its page, and its port without a newline. */
+static int open_dom0_file(const char *path)
+{
+    int fd;
+
+    if (strcmp(path, "/proc/xen/xsd_kva") == 0) {
+        fd = memfd_create("xsd_kva", 0);
+        return ftruncate(fd, 4096) == 0 ? fd : -1;
+    }
+    if (strcmp(path, "/proc/xen/xsd_port") == 0) {
+        fd = memfd_create("xsd_port", 0);
+        return pwrite(fd, "1", 1, 0) == 1 ? fd : -1;
+    }
+    return -1;
+}
+
+int open(const char *path, int flags, ...)
+{
+    char buffer[4096];
+    int fd = open_dom0_file(path);
+    mode_t mode;
+    va_list arguments;
+
+    if (fd >= 0)
+        return fd;
+    va_start(arguments, flags);
+    mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
+    va_end(arguments);
+    return REAL(open)(relocated(path, buffer), flags, mode);
+}
+
+int open64(const char *path, int flags, ...) __attribute__((alias("open")));
+
+int mkdir(const char *path, mode_t mode)
+{
+    char buffer[4096];
+
+    return REAL(mkdir)(relocated(path, buffer), mode);
+}
+
+int unlink(const char *path)
+{
+    char buffer[4096];
+
+    return REAL(unlink)(relocated(path, buffer));
+}
+
+int chmod(const char *path, mode_t mode)
+{
+    char buffer[4096];
+
+    return REAL(chmod)(relocated(path, buffer), mode);
+}
+
+int bind(int fd, const struct sockaddr *address, socklen_t length)
+{
+    char buffer[4096];
+    struct sockaddr_un own = {.sun_family = AF_UNIX};
+    const char *path = relocated(((const struct sockaddr_un *)address)->sun_path, buffer);
+
+    if (strlen(path) >= sizeof(own.sun_path)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    strcpy(own.sun_path, path);
+    return REAL(bind)(fd, (const struct sockaddr *)&own, sizeof(own));
+}
+
+/* oxenstored raises its limit of open files, which takes root. */
+int setrlimit(__rlimit_resource_t resource, const struct rlimit *limit) { return 0; }
