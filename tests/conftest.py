@@ -2,8 +2,9 @@
 
 import os
 
-import daemons
 import pytest
+
+import daemons
 
 
 def skip_or_fail(reason):
