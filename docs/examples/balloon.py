@@ -1,0 +1,83 @@
+"""A memory balancer: shares a budget among the guests by what they say they use.
+
+    python docs/examples/balloon.py --budget 4194304        # KiB
+
+A guest reports the memory it uses in memory/meminfo; the balancer answers in
+memory/target, between memory/dynamic-min and memory/static-max. All are KiB.
+"""
+
+import argparse
+from collections import namedtuple
+
+from pyxs import Client
+
+DOMAINS = "/local/domain"
+
+Guest = namedtuple("Guest", "used least most")
+
+
+def share(budget, guests):
+    """Return the target of each guest in *guests*, a dict of :class:`Guest`.
+
+    Everyone gets the least it may have; the rest goes to those that use more, in
+    proportion to what they miss.
+    """
+    targets = {domid: guest.least for domid, guest in guests.items()}
+    missing = {
+        domid: max(0, min(guest.used, guest.most) - guest.least) for domid, guest in guests.items()
+    }
+    rest = max(0, budget - sum(targets.values()))
+    wanted = sum(missing.values())
+    part = min(1.0, rest / wanted) if wanted else 0
+    return {domid: targets[domid] + int(missing[domid] * part) for domid in guests}
+
+
+def read_guests(t):
+    """Return the guests that report what they use, by domid."""
+    guests = {}
+    for domid in t.ls(DOMAINS):
+        names = ("memory/meminfo", "memory/dynamic-min", "memory/static-max")
+        paths = ["{}/{}/{}".format(DOMAINS, domid, name) for name in names]
+        values = list(t.read_many(paths, default="").values())
+        if all(value.isdigit() for value in values):
+            guests[domid] = Guest(*map(int, values))
+    return guests
+
+
+def balance(t, budget):
+    """Write each guest's target, and return those that changed.
+
+    To be called in a transaction: else a guest that goes meanwhile would come back
+    as a lone memory/target.
+    """
+    changed = {}
+    for domid, target in share(budget, read_guests(t)).items():
+        path = "{}/{}/memory/target".format(DOMAINS, domid)
+        if t.read(path, default=None) != str(target):
+            t.write(path, target)
+            changed[domid] = target
+    return changed
+
+
+def is_news(event):
+    """Tell whether *event* may change the shares; our own writes do not."""
+    return event.path.startswith("@") or event.path.endswith("/memory/meminfo")
+
+
+def main():
+    parser = argparse.ArgumentParser(description="share memory among the guests")
+    parser.add_argument("--budget", type=int, required=True, metavar="KIB")
+    args = parser.parse_args()
+    with Client() as client, client.monitor() as monitor:
+        for wpath in ("@introduceDomain", "@releaseDomain", DOMAINS):
+            monitor.watch(wpath)
+        for event in monitor:
+            if not is_news(event):
+                continue
+            changed = client.run_transaction(lambda t: balance(t, args.budget))
+            for domid, target in changed.items():
+                print("domain {} gets {} KiB".format(domid, target), flush=True)
+
+
+if __name__ == "__main__":
+    main()
