@@ -1,0 +1,5 @@
+"""A XenStore daemon in memory, for tests and for machines without Xen."""
+
+from .server import XenStored
+
+__all__ = ["XenStored"]

@@ -1,0 +1,50 @@
+"""The commands of CONTROL that make sense for a store in memory."""
+
+from typing import Callable, Dict, List, Tuple
+
+from ._errors import Refused
+from .store import Store
+
+
+def run(store: Store, command: bytes, arguments: List[bytes]) -> bytes:
+    """Run a command and return its text.
+
+    :raises Refused: ``EINVAL``: no such command, or wrong arguments.
+    """
+    try:
+        handler, _syntax = _COMMANDS[command]
+    except KeyError:
+        raise Refused("EINVAL") from None
+    return handler(store, arguments) + b"\0"
+
+
+def _help(_store: Store, arguments: List[bytes]) -> bytes:
+    _expect(not arguments)
+    return b"".join(b"%s\t%s\n" % (name, syntax) for name, (_, syntax) in _COMMANDS.items())
+
+
+def _check(_store: Store, _arguments: List[bytes]) -> bytes:
+    return b"OK"
+
+
+def _log(_store: Store, arguments: List[bytes]) -> bytes:
+    _expect(arguments in ([b"on"], [b"off"]))
+    return b"OK"
+
+
+def _print(_store: Store, arguments: List[bytes]) -> bytes:
+    _expect(len(arguments) == 1)
+    return b"OK"
+
+
+def _expect(right: bool) -> None:
+    if not right:
+        raise Refused("EINVAL")
+
+
+_COMMANDS: Dict[bytes, Tuple[Callable[[Store, List[bytes]], bytes], bytes]] = {
+    b"check": (_check, b""),
+    b"log": (_log, b"on|off"),
+    b"print": (_print, b"<string>"),
+    b"help": (_help, b""),
+}

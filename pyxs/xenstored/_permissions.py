@@ -1,0 +1,72 @@
+"""Who may read, write and own a node, as *xenstore.txt* (GET_PERMS, SET_PERMS) says."""
+
+import re
+from typing import Iterable, NamedTuple, Optional, Tuple
+
+from ._errors import Refused
+
+DOM0 = 0
+DOMID_FIRST_RESERVED = 0x7FF0  # xen.h: every domain's id is below
+
+NONE = 0
+READ = 1
+WRITE = 2
+OWN = 4
+ALL = READ | WRITE | OWN
+
+_LETTERS = {b"n": NONE, b"r": READ, b"w": WRITE, b"b": READ | WRITE}
+_LETTER_OF = {rights: letter for letter, rights in _LETTERS.items()}
+_ENTRY = re.compile(rb"([nrwb])([0-9]{1,10})")
+
+
+class Permission(NamedTuple):
+    """One entry: what a domain may do with a node."""
+
+    domid: int
+    rights: int  #: :data:`READ` and :data:`WRITE`, added
+
+
+#: The first entry names the owner, and its rights are those of every domain
+#: that has no entry of its own.
+Permissions = Tuple[Permission, ...]
+
+
+def parse(entries: Iterable[bytes]) -> Permissions:
+    """Make permissions of entries such as ``b"r5"``.
+
+    :raises Refused: ``EINVAL``.
+    """
+    return tuple(_parse_entry(entry) for entry in entries)
+
+
+def _parse_entry(entry: bytes) -> Permission:
+    match = _ENTRY.fullmatch(entry)
+    if match is None:
+        raise Refused("EINVAL")
+    return Permission(int(match.group(2)), _LETTERS[match.group(1)])
+
+
+def render(perms: Permissions) -> bytes:
+    """Return the payload of a reply to GET_PERMS."""
+    return b"".join(b"%s%d\0" % (_LETTER_OF[entry.rights], entry.domid) for entry in perms)
+
+
+def owned_by(perms: Permissions, domid: int) -> Permissions:
+    """Return the same permissions with another owner."""
+    return (Permission(domid, perms[0].rights),) + perms[1:]
+
+
+def rights_of(domid: int, target: Optional[int], perms: Permissions) -> int:
+    """Return what a domain may do: :data:`READ`, :data:`WRITE`, :data:`OWN`, added.
+
+    :param target: the domain on whose behalf it also acts (SET_TARGET), if any.
+    """
+    if domid == DOM0:
+        return ALL
+    owner = perms[0]
+    if owner.domid in (domid, target):
+        return ALL
+    for entry in perms[1:]:
+        if entry.domid in (domid, target):
+            return entry.rights
+    return owner.rights

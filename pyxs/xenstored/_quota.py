@@ -1,0 +1,28 @@
+"""What a domain other than 0 may use."""
+
+from typing import Dict
+
+from ._tree import AnyNode
+
+#: Xen 4.17's defaults, by their names in ``xenstore-control quota``.
+DEFAULTS: Dict[bytes, int] = {
+    b"nodes": 1000,
+    b"watches": 128,
+    b"transactions": 10,
+    b"transaction-nodes": 1024,
+    b"node-size": 2048,
+    b"permissions": 5,
+}
+
+
+def exceeded(limits: Dict[bytes, int], name: bytes, used: int) -> bool:
+    """Whether *used* is over a limit; 0 means that there is none (*xenstore.txt*)."""
+    return 0 < limits[name] < used
+
+
+def node_size(node: AnyNode) -> int:
+    """Return how much of ``node-size`` a node uses, in bytes."""
+    # As the C daemon keeps it: a record's header, 8 bytes for each permission,
+    # the value, and each child's name with its NUL.
+    names = node.names
+    return 24 + 8 * len(node.perms) + len(node.value) + sum(map(len, names)) + len(names)

@@ -1,0 +1,317 @@
+"""The tree of nodes, and the private view of it that a transaction has.
+
+Nodes are kept in one mapping from absolute path to node, so that the cost of a
+lookup does not depend on how many there are. :class:`Tree` and
+:class:`Transaction` have the same methods: code that reads and writes nodes
+need not know which of the two it works on.
+"""
+
+from typing import Dict, Iterable, List, NamedTuple, Optional, Set, Union
+
+from ._errors import Refused
+from ._permissions import Permissions
+
+
+def parent_of(path: bytes) -> bytes:
+    """Return the path of the parent: of ``/a/b`` it is ``/a``, of ``/a`` it is ``/``."""
+    return path[: path.rfind(b"/")] or b"/"
+
+
+def name_of(path: bytes) -> bytes:
+    """Return the last part of a path: of ``/a/b`` it is ``b``."""
+    return path[path.rfind(b"/") + 1 :]
+
+
+def child_of(path: bytes, name: bytes) -> bytes:
+    """Return the path of the child *name*."""
+    return path + name if path == b"/" else path + b"/" + name
+
+
+class Node:
+    """A node as everyone sees it.
+
+    One that a transaction has seen (``pins`` counts them) is replaced by a copy
+    instead of being changed.
+    """
+
+    __slots__ = ("children", "generation", "perms", "pins", "value")
+
+    def __init__(self, value: bytes, perms: Permissions) -> None:
+        self.value = value
+        self.perms = perms
+        self.generation = 0
+        self.children: Optional[Dict[bytes, None]] = None  # names, in order of creation
+        self.pins = 0
+
+    @property
+    def names(self) -> List[bytes]:
+        """The children's names, in order of creation."""
+        return list(self.children or ())
+
+    def copy(self) -> "Node":
+        """Return a node equal to this one, and not pinned."""
+        node = Node(self.value, self.perms)
+        node.children = dict(self.children) if self.children else None
+        return node
+
+
+class Draft:
+    """A node that a transaction has changed or created.
+
+    The children are kept as a difference, because copying the names of a wide
+    node would make the cost of a write grow with the size of the store.
+    """
+
+    __slots__ = ("added", "base", "generation", "perms", "removed", "value")
+
+    def __init__(self, base: Optional[Node], value: bytes, perms: Permissions) -> None:
+        self.base = base  # None for a created node
+        self.value = value
+        self.perms = perms
+        self.generation = 0
+        self.added: Dict[bytes, None] = {}
+        self.removed: Set[bytes] = set()
+
+    @property
+    def names(self) -> List[bytes]:
+        """The children's names, in order of creation."""
+        kept = self.base.names if self.base is not None else []
+        return [name for name in kept if name not in self.removed] + list(self.added)
+
+
+AnyNode = Union[Node, Draft]
+
+
+class Change(NamedTuple):
+    """What the watches of a path are told."""
+
+    path: bytes
+    exact: bool = False  #: only a watch on this very path fires, not one on an ancestor
+    before: Optional[Permissions] = None  #: the node's permissions before, where they changed
+
+
+class Tree:
+    """The store's nodes as everyone sees them outside of transactions."""
+
+    def __init__(self, perms: Permissions) -> None:
+        self._generation = 0
+        self._owned: Dict[int, int] = {}
+        self._nodes: Dict[bytes, Node] = {}
+        self._add(b"/", Node(b"", perms))
+
+    def get(self, path: bytes) -> Optional[Node]:
+        """Return the node at *path*, ``None`` if there is none."""
+        return self._nodes.get(path)
+
+    def owned(self, domid: int) -> int:
+        """Return how many nodes a domain owns."""
+        return self._owned.get(domid, 0)
+
+    def create(self, path: bytes, value: bytes, perms: Permissions) -> None:
+        """Add a node; its parent exists, itself does not."""
+        self._add(path, Node(value, perms))
+        self._change_children(parent_of(path), [name_of(path)], ())
+
+    def set_value(self, path: bytes, value: bytes) -> None:
+        """Give an existing node a value."""
+        self._own(path).value = value
+
+    def set_perms(self, path: bytes, perms: Permissions) -> None:
+        """Give an existing node permissions."""
+        node = self._own(path)
+        self._count(node.perms, -1)
+        self._count(perms, 1)
+        node.perms = perms
+
+    def remove(self, path: bytes) -> None:
+        """Remove a node that has no children (any more)."""
+        self._discard(path)
+        self._change_children(parent_of(path), (), [name_of(path)])
+
+    def next_generation(self) -> int:
+        """Return a number that no node has borne yet."""
+        self._generation += 1
+        return self._generation
+
+    def apply(self, path: bytes, draft: Optional[Draft]) -> None:
+        """Make public what a transaction did to one node (``None``: removed it)."""
+        if draft is None or draft.base is None:
+            self._discard(path)
+        if draft is None:
+            return
+        if draft.base is None:
+            self._add(path, Node(draft.value, draft.perms))
+        else:
+            self.set_value(path, draft.value)
+            self.set_perms(path, draft.perms)
+        self._change_children(path, draft.added, draft.removed)
+
+    def _add(self, path: bytes, node: Node) -> None:
+        node.generation = self.next_generation()
+        self._nodes[path] = node
+        self._count(node.perms, 1)
+
+    def _discard(self, path: bytes) -> None:
+        node = self._nodes.pop(path, None)
+        if node is not None:
+            self._count(node.perms, -1)
+
+    def _count(self, perms: Permissions, step: int) -> None:
+        owner = perms[0].domid
+        self._owned[owner] = self._owned.get(owner, 0) + step
+
+    def _own(self, path: bytes) -> Node:
+        """Return the node, free to be changed, with a new generation."""
+        node = self._nodes[path]
+        if node.pins:
+            node = self._nodes[path] = node.copy()
+        node.generation = self.next_generation()
+        return node
+
+    def _change_children(
+        self, path: bytes, added: Iterable[bytes], removed: Iterable[bytes]
+    ) -> None:
+        node = self._own(path)
+        children = node.children or {}
+        for name in removed:
+            children.pop(name, None)
+        for name in added:
+            children[name] = None
+        node.children = children or None
+
+
+class Transaction:
+    """The tree as one transaction sees it.
+
+    A node stays as it was when the transaction first looked at it. What the
+    transaction changes is kept here until :meth:`commit`.
+
+    :param limit: how many nodes it may look at, if there is a limit.
+    """
+
+    def __init__(self, tree: Tree, limit: Optional[int] = None) -> None:
+        self._tree = tree
+        self._limit = limit
+        self._seen: Dict[bytes, Optional[Node]] = {}
+        self._drafts: Dict[bytes, Optional[Draft]] = {}
+        self._changes: Dict[bytes, Change] = {}
+        self._owned: Dict[int, int] = {}
+
+    def get(self, path: bytes) -> Optional[AnyNode]:
+        """Return the node at *path*, ``None`` if there is none."""
+        if path in self._drafts:
+            return self._drafts[path]
+        if path in self._seen:
+            return self._seen[path]
+        if self._limit is not None and len(self._seen) >= self._limit:
+            raise Refused("ENOSPC")
+        node = self._seen[path] = self._tree.get(path)
+        if node is not None:
+            node.pins += 1
+        return node
+
+    def owned(self, domid: int) -> int:
+        """Return how many nodes a domain owns, if this is committed."""
+        return self._tree.owned(domid) + self._owned.get(domid, 0)
+
+    def create(self, path: bytes, value: bytes, perms: Permissions) -> None:
+        """Add a node; its parent exists, itself does not."""
+        self.get(path)
+        draft = self._drafts[path] = Draft(None, value, perms)
+        draft.generation = self._tree.next_generation()
+        self._count(perms, 1)
+        parent = self._draft(parent_of(path))
+        parent.added[name_of(path)] = None
+
+    def set_value(self, path: bytes, value: bytes) -> None:
+        """Give an existing node a value."""
+        self._draft(path).value = value
+
+    def set_perms(self, path: bytes, perms: Permissions) -> None:
+        """Give an existing node permissions."""
+        draft = self._draft(path)
+        self._count(draft.perms, -1)
+        self._count(perms, 1)
+        draft.perms = perms
+
+    def remove(self, path: bytes) -> None:
+        """Remove a node that has no children (any more)."""
+        node = self.get(path)
+        if node is not None:
+            self._count(node.perms, -1)
+        self._drafts[path] = None
+        parent, name = self._draft(parent_of(path)), name_of(path)
+        if name in parent.added:
+            del parent.added[name]
+        else:
+            parent.removed.add(name)
+
+    def note(self, change: Change) -> None:
+        """Remember what the watches are told after the commit."""
+        self._changes[change.path] = change
+
+    def commit(self) -> List[Change]:
+        """End the transaction and make its changes public.
+
+        :returns: what the watches are told, in the order in which the
+            transaction first looked at the nodes.
+        :raises Refused: ``EAGAIN``: a node that it looked at has changed since.
+        """
+        self.abort()
+        for path, node in self._seen.items():
+            if self._tree.get(path) is not node:
+                raise Refused("EAGAIN")
+        for path, draft in self._drafts.items():
+            self._tree.apply(path, draft)
+        return [self._changes[path] for path in self._seen if self._fires(path)]
+
+    def abort(self) -> None:
+        """End the transaction."""
+        for node in self._seen.values():
+            if node is not None:
+                node.pins -= 1
+
+    def _fires(self, path: bytes) -> bool:
+        if path not in self._changes:
+            return False
+        created_and_removed = self._seen[path] is None and self._drafts.get(path) is None
+        return not created_and_removed
+
+    def _draft(self, path: bytes) -> Draft:
+        node = self.get(path)
+        if isinstance(node, Node):
+            node = self._drafts[path] = Draft(node, node.value, node.perms)
+        assert node is not None
+        node.generation = self._tree.next_generation()
+        return node
+
+    def _count(self, perms: Permissions, step: int) -> None:
+        owner = perms[0].domid
+        self._owned[owner] = self._owned.get(owner, 0) + step
+
+
+View = Union[Tree, Transaction]
+
+
+def subtree(view: View, top: bytes) -> List[bytes]:
+    """Return the paths of a node and of all below it, each after those below it.
+
+    They are looked at in the other order: each before those below it.
+    """
+    paths: List[bytes] = []
+    stack = [(top, iter(_names(view, top)))]
+    while stack:
+        path, names = stack[-1]
+        name = next(names, None)
+        if name is None:
+            paths.append(path)
+            stack.pop()
+        else:
+            child = child_of(path, name)
+            stack.append((child, iter(_names(view, child))))
+    return paths
+
+
+def _names(view: View, path: bytes) -> List[bytes]:
+    node = view.get(path)
+    return node.names if node is not None else []

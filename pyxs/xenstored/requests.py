@@ -1,0 +1,355 @@
+"""What each request of the wire asks of the store, and its reply.
+
+Malformed payloads are refused as Xen 4.17's C daemon refuses them, and those
+that would end it are refused with ``EINVAL``.
+"""
+
+import re
+from typing import Callable, Dict, List, Optional
+
+from .._internal import PAYLOAD_MAX, Op, Packet
+from . import _control, _permissions
+from ._errors import Refused
+from ._permissions import DOM0
+from ._session import Session, Watch
+from ._tree import AnyNode, View
+from .store import PATH_MAX, Store
+
+OK = b"OK\0"
+
+#: What the daemon can do, bits of XENSTORE_SERVER_FEATURE_* (xs_wire.h):
+#: reconnection, error reporting, watch depth.
+FEATURES = 4
+
+_PATH = re.compile(rb"/|(?:/[-\w@]+)+", re.ASCII)
+_HOME = re.compile(rb"/local/domain/[0-9]{1,5}/")
+_INTEGER = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]+)")
+
+
+class Request:
+    """A request and who made it."""
+
+    __slots__ = ("payload", "session", "store", "tx_id")
+
+    def __init__(self, store: Store, session: Session, tx_id: int, payload: bytes) -> None:
+        self.store = store
+        self.session = session
+        self.tx_id = tx_id
+        self.payload = payload
+
+    @property
+    def view(self) -> View:
+        """The tree as the request's transaction sees it."""
+        return self.store.view(self.session, self.tx_id)
+
+    def strings(self, minimum: int, maximum: Optional[int] = None) -> List[bytes]:
+        """Return the strings of the payload, without what follows the last NUL."""
+        strings = self.payload.split(b"\0")[:-1]
+        if len(strings) < minimum or (maximum is not None and len(strings) > maximum):
+            raise Refused("EINVAL")
+        return strings
+
+    def string(self) -> bytes:
+        """Return the one string of which the payload consists."""
+        payload = self.payload
+        if not payload or payload.find(b"\0") != len(payload) - 1:
+            raise Refused("EINVAL")
+        return payload[:-1]
+
+    def path(self, path: bytes) -> bytes:
+        """Return the absolute path of a node."""
+        path = self.absolute(path)
+        if _PATH.fullmatch(path) is None:
+            raise Refused("EINVAL")
+        if len(path) > PATH_MAX:
+            home = _HOME.match(path)
+            if home is None or len(path) - home.end() > PATH_MAX:
+                raise Refused("EINVAL")
+        return path
+
+    def absolute(self, path: bytes) -> bytes:
+        """Return an absolute path, which may not be a valid one."""
+        return path if path[:1] in (b"/", b"@") else self.session.home + b"/" + path
+
+    def node(self) -> AnyNode:
+        """Return the node whose path is the payload, for reading."""
+        return self.store.node(self.session, self.view, self.path(self.string()))
+
+
+#: Does what a request asks, and returns the payload of the reply.
+Handler = Callable[[Request], bytes]
+
+
+def answer(store: Store, session: Session, packet: Packet) -> None:
+    """Do what a request asks, and leave the reply and its events in the sessions."""
+    op = packet.op
+    try:
+        handler = _HANDLERS.get(op)
+        if handler is None:
+            raise Refused("ENOSYS")
+        if session.unprivileged and op in _FOR_DOM0_ONLY:
+            raise Refused("EACCES")
+        if op not in _OUTSIDE_TRANSACTIONS:
+            store.view(session, packet.tx_id)
+        reply = handler(Request(store, session, packet.tx_id, packet.payload))
+        if len(reply) > PAYLOAD_MAX:
+            raise Refused("E2BIG")
+    except Refused as refused:
+        op, reply = Op.ERROR, refused.name.encode("ascii") + b"\0"
+    session.reply(bytes(Packet.from_wire(op, packet.rq_id, packet.tx_id, reply)))
+    if op == Op.WATCH:
+        session.report_new_watch()
+
+
+# Arguments
+
+
+def _number(text: bytes) -> int:
+    """Return a number as C's ``atoi`` reads it: 0 for what is none."""
+    match = _INTEGER.match(text)
+    return int(match.group(1)) if match is not None else 0
+
+
+def _domid(text: bytes) -> int:
+    number = max(-(1 << 63), min(_number(text), (1 << 63) - 1))
+    return number & 0xFFFFFFFF
+
+
+# Nodes
+
+
+def _read(request: Request) -> bytes:
+    return request.node().value
+
+
+def _directory(request: Request) -> bytes:
+    return b"".join(name + b"\0" for name in request.node().names)
+
+
+def _directory_part(request: Request) -> bytes:
+    name, text = request.strings(2, 2)
+    node = request.store.node(request.session, request.view, request.path(name))
+    offset = _number(text)
+    listing = b"".join(child + b"\0" for child in node.names)
+    if not 0 <= offset < len(listing):
+        return b"%d\0\0" % node.generation
+    reply = b"%d\0" % node.generation
+    rest = listing[offset:]
+    room = PAYLOAD_MAX - 1 - len(reply)
+    if len(rest) <= room:
+        return reply + rest + b"\0"
+    return reply + rest[: rest.rfind(b"\0", 0, room) + 1]
+
+
+def _get_perms(request: Request) -> bytes:
+    return _permissions.render(request.node().perms)
+
+
+def _set_perms(request: Request) -> bytes:
+    strings = request.strings(2)
+    perms = _permissions.parse(strings[1:])
+    path = request.absolute(strings[0])
+    if not request.store.is_special(path):
+        path = request.path(path)
+    request.store.set_perms(request.session, request.view, path, perms)
+    return OK
+
+
+def _write(request: Request) -> bytes:
+    path, nul, value = request.payload.partition(b"\0")
+    if not nul:
+        raise Refused("EINVAL")
+    request.store.write(request.session, request.view, request.path(path), value)
+    return OK
+
+
+def _mkdir(request: Request) -> bytes:
+    request.store.mkdir(request.session, request.view, request.path(request.string()))
+    return OK
+
+
+def _rm(request: Request) -> bytes:
+    request.store.remove(request.session, request.view, request.path(request.string()))
+    return OK
+
+
+# Watches
+
+
+def _watch(request: Request) -> bytes:
+    path, token, *rest = request.strings(2, 3)
+    depth = None
+    if rest:
+        if not rest[0].isdigit():
+            raise Refused("EINVAL")
+        depth = int(rest[0])
+    special = path.startswith(b"@") and len(path) <= PATH_MAX
+    wpath = path if special else request.path(path)
+    request.store.add_watch(request.session, Watch(wpath, path, token, depth))
+    return OK
+
+
+def _unwatch(request: Request) -> bytes:
+    path, token = request.strings(2, 2)
+    request.store.remove_watch(request.session, request.absolute(path), token)
+    return OK
+
+
+def _reset_watches(request: Request) -> bytes:
+    request.store.reset(request.session)
+    return OK
+
+
+# Transactions
+
+
+def _transaction_start(request: Request) -> bytes:
+    if request.tx_id:
+        raise Refused("EBUSY")
+    return b"%d\0" % request.store.start_transaction(request.session)
+
+
+def _transaction_end(request: Request) -> bytes:
+    if request.payload not in (b"T\0", b"F\0"):
+        raise Refused("EINVAL")
+    request.store.end_transaction(request.session, request.tx_id, request.payload == b"T\0")
+    return OK
+
+
+# Domains
+
+
+def _introduce(request: Request) -> bytes:
+    domid, _gfn, port = request.strings(3)[:3]
+    if not _number(port):
+        raise Refused("EINVAL")
+    request.store.introduce(_domid(domid))
+    return OK
+
+
+def _release(request: Request) -> bytes:
+    request.store.release(_guest(request))
+    return OK
+
+
+def _resume(request: Request) -> bytes:
+    request.store.domain(_guest(request))
+    return OK
+
+
+def _guest(request: Request) -> int:
+    """Return the domid, not 0, of which the payload consists."""
+    domid = _domid(request.string())
+    if domid == DOM0:
+        raise Refused("EINVAL")
+    return domid
+
+
+def _set_target(request: Request) -> bytes:
+    domid, target = request.strings(2)[:2]
+    request.store.set_target(_domid(domid), _domid(target))
+    return OK
+
+
+def _get_domain_path(request: Request) -> bytes:
+    return b"/local/domain/%d\0" % _domid(request.string())
+
+
+def _is_domain_introduced(request: Request) -> bytes:
+    return b"T\0" if request.store.is_introduced(_domid(request.string())) else b"F\0"
+
+
+# Features, quotas and control
+
+
+def _get_feature(request: Request) -> bytes:
+    strings = request.strings(0, 1)
+    if strings in ([], [b""]):
+        return b"%d\0" % FEATURES
+    return b"%d\0" % request.store.domain(_domid(strings[0])).features
+
+
+def _set_feature(request: Request) -> bytes:
+    domid, value = request.strings(2, 2)
+    features = _decimal(value)
+    if features & ~FEATURES:
+        raise Refused("EINVAL")
+    request.store.existing_domain(_domid(domid)).features = features
+    return OK
+
+
+def _get_quota(request: Request) -> bytes:
+    strings = request.strings(0, 2)
+    if not strings:
+        return b" ".join(request.store.limits) + b"\0"
+    limits = (
+        request.store.limits
+        if len(strings) == 1
+        else request.store.domain(_domid(strings[0])).limits
+    )
+    if strings[-1] not in limits:
+        raise Refused("EINVAL")
+    return b"%d\0" % limits[strings[-1]]
+
+
+def _set_quota(request: Request) -> bytes:
+    *rest, name, value = request.strings(2, 3)
+    limits = request.store.existing_domain(_domid(rest[0])).limits if rest else request.store.limits
+    if name not in limits:
+        raise Refused("EINVAL")
+    limits[name] = _decimal(value)
+    return OK
+
+
+def _decimal(text: bytes) -> int:
+    if not text.isdigit() or int(text) > 0xFFFFFFFF:
+        raise Refused("EINVAL")
+    return int(text)
+
+
+def _control_command(request: Request) -> bytes:
+    command, *arguments = request.strings(1)
+    return _control.run(request.store, command, arguments)
+
+
+_HANDLERS: Dict[int, Handler] = {
+    Op.CONTROL: _control_command,
+    Op.DIRECTORY: _directory,
+    Op.READ: _read,
+    Op.GET_PERMS: _get_perms,
+    Op.WATCH: _watch,
+    Op.UNWATCH: _unwatch,
+    Op.TRANSACTION_START: _transaction_start,
+    Op.TRANSACTION_END: _transaction_end,
+    Op.INTRODUCE: _introduce,
+    Op.RELEASE: _release,
+    Op.GET_DOMAIN_PATH: _get_domain_path,
+    Op.WRITE: _write,
+    Op.MKDIR: _mkdir,
+    Op.RM: _rm,
+    Op.SET_PERMS: _set_perms,
+    Op.IS_DOMAIN_INTRODUCED: _is_domain_introduced,
+    Op.RESUME: _resume,
+    Op.SET_TARGET: _set_target,
+    Op.RESET_WATCHES: _reset_watches,
+    Op.DIRECTORY_PART: _directory_part,
+    Op.GET_FEATURE: _get_feature,
+    Op.SET_FEATURE: _set_feature,
+    Op.GET_QUOTA: _get_quota,
+    Op.SET_QUOTA: _set_quota,
+}
+
+_FOR_DOM0_ONLY = frozenset(
+    [
+        Op.CONTROL,
+        Op.INTRODUCE,
+        Op.RELEASE,
+        Op.RESUME,
+        Op.SET_TARGET,
+        Op.SET_FEATURE,
+        Op.SET_QUOTA,
+    ]
+)
+
+#: Their transaction id is not looked at.
+_OUTSIDE_TRANSACTIONS = frozenset([Op.WATCH, Op.UNWATCH])

@@ -1,0 +1,374 @@
+"""The in-memory daemon: serves a :class:`~.store.Store` on Unix sockets, in one thread."""
+
+import contextlib
+import errno
+import logging
+import os
+import selectors
+import shutil
+import socket
+import stat
+import tempfile
+import threading
+from collections import deque
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Callable, Deque, Dict, Optional, Tuple, Type
+
+from .._internal import PAYLOAD_MAX, Framer
+from ..exceptions import ConnectionError, UnexpectedPacket
+from ..helpers import validate_number
+from ._permissions import DOM0, DOMID_FIRST_RESERVED
+from ._session import Session
+from .requests import answer
+from .store import Store
+
+__all__ = ["XenStored"]
+
+_CHUNK = 1 << 16  # bytes received or sent at once
+_BACKLOG_MAX = 1 << 20  # bytes a client may leave unread before its requests have to wait
+
+_log = logging.getLogger(__name__)
+
+
+class XenStored:
+    """A XenStore daemon that keeps its store in memory.
+
+    .. code-block:: python
+
+        with XenStored() as daemon, Client(unix_socket_path=daemon.path) as c:
+            c.write("/a", "1")
+
+    It answers as the C daemon of Xen 4.17 does. Each :meth:`start` begins with
+    an empty store.
+
+    :param path: of the socket it serves; by default one in a new directory,
+        which only this user can enter and which goes with :meth:`stop`.
+    """
+
+    def __init__(self, path: Optional[str] = None) -> None:
+        self._given_path = None if path is None else os.path.abspath(os.fspath(path))
+        self._server: Optional[_Server] = None
+
+    def __enter__(self) -> "XenStored":
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: Optional[Type[BaseException]],
+        exc_value: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.stop()
+
+    @property
+    def path(self) -> str:
+        """The socket on which it speaks to domain 0.
+
+        :raises ConnectionError: no path was given, and it is not running.
+        """
+        if self._given_path is not None:
+            return self._given_path
+        return self._running().path
+
+    def start(self) -> None:
+        """Begin to serve, in a thread of its own.
+
+        :raises ConnectionError: it runs already, another daemon serves the
+            socket, or the socket cannot be made.
+        """
+        if self._server is not None:
+            raise ConnectionError("{}: this daemon is already running".format(self.path))
+        self._server = _Server(self._given_path)
+
+    def stop(self) -> None:
+        """End every connection and remove what :meth:`start` made.
+
+        Nothing happens when it is not running. In a process forked from the one
+        that started it, only this process's descriptors are closed.
+        """
+        server, self._server = self._server, None
+        if server is not None:
+            server.stop()
+
+    def socket_for(self, domid: int) -> str:
+        """Introduce a domain and return a socket whose connections speak as that domain.
+
+        They are bound by its permissions and quotas, and their relative paths
+        begin at ``/local/domain/<domid>``.
+
+        :param domid: 1 to 32751; 0 gives :attr:`path`.
+        :raises InvalidPayload: it is not.
+        :raises ConnectionError: the daemon is not running in this process.
+        """
+        domid = validate_number(domid, "domid", DOM0, DOMID_FIRST_RESERVED - 1)
+        if domid == DOM0:
+            return self.path
+        server = self._running()
+        return str(server.call(lambda: server.socket_for(domid)))
+
+    def _running(self) -> "_Server":
+        if self._server is None:
+            raise ConnectionError("the daemon is not running: start() it, or use it in a with")
+        return self._server
+
+
+class _Client:
+    """A connection."""
+
+    __slots__ = ("events", "framer", "session", "sock", "unsent")
+
+    def __init__(self, sock: socket.socket, session: Session) -> None:
+        self.sock = sock
+        self.session = session
+        self.framer = Framer(limit=PAYLOAD_MAX)
+        self.unsent = b""  # taken from the session; a part of it may be sent
+        self.events = selectors.EVENT_READ  # what the selector looks for
+
+
+class _Server:
+    """What exists from start to stop. All but :meth:`call` and :meth:`stop` is the thread's."""
+
+    def __init__(self, path: Optional[str]) -> None:
+        self._pid = os.getpid()
+        self._store = Store()
+        self._clients: Dict[Session, _Client] = {}
+        self._listeners: Dict[str, Tuple[socket.socket, os.stat_result]] = {}
+        self._directory: Optional[str] = None
+        self._calls: Deque[Tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._stopping = False
+        self._selector = selectors.DefaultSelector()
+        self._waker, self._wakened = socket.socketpair()
+        self._waker.setblocking(False)
+        self._wakened.setblocking(False)
+        self._selector.register(self._wakened, selectors.EVENT_READ, self._run_calls)
+        try:
+            self.path = path or self._private("socket")
+            self._listen(self.path, DOM0)
+        except BaseException:
+            self._clean_up()
+            raise
+        self._thread = threading.Thread(target=self._run, name="pyxs-xenstored", daemon=True)
+        self._thread.start()
+
+    # From other threads
+
+    def call(self, func: Callable[[], Any]) -> Any:
+        """Run *func* in the thread and return its result."""
+        if os.getpid() != self._pid:
+            raise ConnectionError(
+                "{}: the daemon runs in process {}, not in this one".format(self.path, self._pid)
+            )
+        future: Future[Any] = Future()
+        self._calls.append((func, future))
+        self._wake()
+        return future.result()
+
+    def stop(self) -> None:
+        """End the thread and all that it serves."""
+        if os.getpid() != self._pid:
+            # A fork copied the descriptors but not the thread. They are shared
+            # with the process that serves: neither shut down nor unregister.
+            self._close_descriptors()
+            return
+        self._stopping = True
+        self._wake()
+        self._thread.join()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # full: the thread wakes up anyway
+            self._waker.send(b"\0")
+
+    # The thread
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                for key, events in self._selector.select():
+                    key.data(events)
+        finally:
+            self._clean_up()
+
+    def _run_calls(self, _events: int) -> None:
+        self._wakened.recv(_CHUNK)
+        while self._calls:
+            func, future = self._calls.popleft()
+            try:
+                future.set_result(func())
+            except Exception as error:
+                future.set_exception(error)
+        self._flush_all()
+
+    def socket_for(self, domid: int) -> str:
+        """Introduce a domain and return its socket's path."""
+        self._store.introduce(domid)
+        path = self._private("domain-{}".format(domid))
+        if path not in self._listeners:
+            self._listen(path, domid)
+        return path
+
+    def _private(self, name: str) -> str:
+        if self._directory is None:
+            self._directory = tempfile.mkdtemp(prefix="pyxs-")
+        return os.path.join(self._directory, name)
+
+    def _listen(self, path: str, domid: int) -> None:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            _remove_stale(path)
+            listener.bind(path)
+            os.chmod(path, 0o600)  # as the real daemons do
+            self._listeners[path] = listener, os.stat(path)
+            listener.listen(128)
+        except OSError as error:
+            listener.close()
+            if isinstance(error, ConnectionError):
+                raise
+            raise ConnectionError("{}: {}".format(path, error.strerror or error)) from error
+        listener.setblocking(False)
+        self._selector.register(
+            listener, selectors.EVENT_READ, lambda _events: self._accept(listener, domid)
+        )
+
+    def _accept(self, listener: socket.socket, domid: int) -> None:
+        try:
+            sock, _address = listener.accept()
+        except OSError:
+            return  # the client is gone again, or there is no descriptor left
+        if not self._store.is_introduced(domid):
+            sock.close()
+            return
+        sock.setblocking(False)
+        client = _Client(sock, self._store.connect(domid))
+        self._clients[client.session] = client
+        self._selector.register(sock, client.events, lambda events: self._serve(client, events))
+
+    def _serve(self, client: _Client, events: int) -> None:
+        try:
+            if events & selectors.EVENT_READ:
+                self._receive(client)
+            self._flush(client)
+        except (EOFError, OSError, UnexpectedPacket):
+            self._drop(client)
+        except Exception:
+            # A defect of ours. It shall cost this client its connection, and
+            # nobody else theirs.
+            _log.exception("a request could not be answered")
+            self._drop(client)
+        self._flush_all()
+
+    def _receive(self, client: _Client) -> None:
+        try:
+            data = client.sock.recv(_CHUNK)
+        except BlockingIOError:
+            return
+        if not data:
+            raise EOFError  # the client is gone
+        client.framer.feed(data)
+        while True:
+            packet = client.framer.take()
+            if packet is None:
+                return
+            answer(self._store, client.session, packet)
+
+    def _flush_all(self) -> None:
+        ready = self._store.ready
+        while ready:
+            session, _ = ready.popitem()
+            client = self._clients.get(session)
+            if client is None:
+                continue
+            try:
+                self._flush(client)
+            except OSError:
+                self._drop(client)
+            else:
+                if session.ended:
+                    self._drop(client)
+
+    def _flush(self, client: _Client) -> None:
+        """Send what the client takes without making anyone wait."""
+        while client.unsent or client.session.has_output:
+            client.unsent = client.unsent or client.session.take_output(_CHUNK)
+            try:
+                sent = client.sock.send(client.unsent)
+            except BlockingIOError:
+                break
+            client.unsent = client.unsent[sent:]
+        events = selectors.EVENT_READ
+        if client.unsent:
+            events = selectors.EVENT_WRITE
+            if client.session.backlog < _BACKLOG_MAX:
+                events |= selectors.EVENT_READ
+        if events != client.events:
+            client.events = events
+            key = self._selector.get_key(client.sock)
+            self._selector.modify(client.sock, events, key.data)
+
+    def _drop(self, client: _Client) -> None:
+        if self._clients.pop(client.session, None) is None:
+            return
+        self._store.disconnect(client.session)
+        self._selector.unregister(client.sock)
+        _shut_down(client.sock)
+
+    def _clean_up(self) -> None:
+        for client in list(self._clients.values()):
+            self._drop(client)
+        for path, (listener, status) in self._listeners.items():
+            _shut_down(listener)
+            _remove_own(path, status)
+        self._close_descriptors()
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+        while self._calls:
+            self._calls.popleft()[1].set_exception(ConnectionError("the daemon is stopped"))
+
+    def _close_descriptors(self) -> None:
+        for client in self._clients.values():
+            client.sock.close()
+        for listener, _status in self._listeners.values():
+            listener.close()
+        self._selector.close()
+        self._waker.close()
+        self._wakened.close()
+
+
+def _shut_down(sock: socket.socket) -> None:
+    """Close a socket for good."""
+    # A forked process may hold a copy, and closing ours would not end it.
+    with contextlib.suppress(OSError):  # the other side was faster
+        sock.shutdown(socket.SHUT_RDWR)
+    sock.close()
+
+
+def _remove_stale(path: str) -> None:
+    """Remove a socket on which nobody listens.
+
+    :raises ConnectionError: somebody does, or it is no socket.
+    """
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            raise ConnectionError("{}: is in the way, and not a socket".format(path))
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(path)
+        except OSError as error:
+            if error.errno == errno.ECONNREFUSED:
+                os.unlink(path)
+                return
+            raise
+    raise ConnectionError(
+        "{}: another daemon serves this socket; stop it or take another path".format(path)
+    )
+
+
+def _remove_own(path: str, status: os.stat_result) -> None:
+    """Remove a socket unless another daemon has put its own there."""
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.samestat(os.stat(path), status):
+            os.unlink(path)

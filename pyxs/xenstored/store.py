@@ -1,0 +1,348 @@
+"""The store: what the daemon's clients read and write, without any I/O.
+
+It is told who connects, and is asked, through :mod:`.requests`, on behalf of a
+:class:`~._session.Session`; it leaves replies and events in the sessions.
+Everything that can go wrong is a :class:`~._errors.Refused`.
+"""
+
+from typing import Dict, List, Optional
+
+from . import _quota
+from ._errors import Refused
+from ._permissions import (
+    DOM0,
+    DOMID_FIRST_RESERVED,
+    NONE,
+    OWN,
+    READ,
+    WRITE,
+    Permission,
+    Permissions,
+    owned_by,
+)
+from ._session import Domain, Session, Watch
+from ._tree import AnyNode, Change, Transaction, Tree, View, name_of, parent_of, subtree
+
+PATH_MAX = 2048  # path-max of Xen 4.17; the home of a domain does not count
+
+INTRODUCE_DOMAIN = b"@introduceDomain"
+RELEASE_DOMAIN = b"@releaseDomain"
+
+_FOR_DOM0: Permissions = (Permission(DOM0, NONE),)
+
+
+class Store:
+    """One XenStore."""
+
+    def __init__(self) -> None:
+        self.tree = Tree(_FOR_DOM0)
+        for path in (b"/tool", b"/tool/xenstored"):  # a fresh C daemon has them
+            self.tree.create(path, b"", _FOR_DOM0)
+        self.limits = dict(_quota.DEFAULTS)  # what a new domain gets
+        self._special = {INTRODUCE_DOMAIN: _FOR_DOM0, RELEASE_DOMAIN: _FOR_DOM0}
+        self._domains = {DOM0: Domain(DOM0, self.limits)}
+        self._domains[DOM0].introduced = True
+        self._sessions: Dict[Session, None] = {}
+        #: Sessions with something to send, or ended: for the server to empty.
+        self.ready: Dict[Session, None] = {}
+
+    # Who is there
+
+    def connect(self, domid: int) -> Session:
+        """Begin a session that speaks for an introduced domain.
+
+        :raises Refused: ``ENOENT``: it is not introduced.
+        """
+        session = Session(self.domain(domid), self.ready)
+        self._sessions[session] = None
+        return session
+
+    def disconnect(self, session: Session) -> None:
+        """End a session: its watches go, its transactions are aborted."""
+        self.reset(session)
+        self._sessions.pop(session, None)
+        session.ended = True
+        self.ready[session] = None
+
+    def reset(self, session: Session) -> None:
+        """Remove a session's watches and abort its transactions."""
+        session.watches.clear()
+        for transaction in session.transactions.values():
+            transaction.abort()
+        session.transactions.clear()
+
+    def domain(self, domid: int) -> Domain:
+        """Return an introduced domain.
+
+        :raises Refused: ``ENOENT``.
+        """
+        domain = self._domains.get(domid)
+        if domain is None or not domain.introduced:
+            raise Refused("ENOENT")
+        return domain
+
+    def existing_domain(self, domid: int) -> Domain:
+        """Return a domain that exists, introduced or not: everyone up to 32751 does.
+
+        :raises Refused: ``ENOENT``.
+        """
+        if not 0 <= domid < DOMID_FIRST_RESERVED:
+            raise Refused("ENOENT")
+        if domid not in self._domains:
+            self._domains[domid] = Domain(domid, self.limits)
+        return self._domains[domid]
+
+    def is_introduced(self, domid: int) -> bool:
+        """Whether a domain is introduced."""
+        return domid in self._domains and self._domains[domid].introduced
+
+    def introduce(self, domid: int) -> None:
+        """Introduce a domain; nothing happens if it is already.
+
+        :raises Refused: ``ENOENT``: no such domain.
+        """
+        domain = self.existing_domain(domid)
+        if not domain.introduced:
+            domain.introduced = True
+            self._fire(Change(INTRODUCE_DOMAIN))
+
+    def release(self, domid: int) -> None:
+        """Forget a domain: its sessions end.
+
+        :raises Refused: ``ENOENT``: it is not introduced.
+        """
+        domain = self.domain(domid)
+        del self._domains[domid]
+        for session in [each for each in self._sessions if each.domain is domain]:
+            self.disconnect(session)
+        self._fire(Change(RELEASE_DOMAIN))
+
+    def set_target(self, domid: int, target: int) -> None:
+        """Let a domain act on behalf of another.
+
+        :raises Refused: ``ENOENT``: one of them is not introduced.
+        """
+        domain = self.domain(domid)
+        domain.target = self.domain(target).domid
+
+    # Nodes
+
+    def view(self, session: Session, tx_id: int) -> View:
+        """Return the tree as a session's transaction sees it; as it is for 0.
+
+        :raises Refused: ``ENOENT``: no such transaction.
+        """
+        if not tx_id:
+            return self.tree
+        try:
+            return session.transactions[tx_id]
+        except KeyError:
+            raise Refused("ENOENT") from None
+
+    def node(self, session: Session, view: View, path: bytes, needed: int = READ) -> AnyNode:
+        """Return a node with which the session's domain may do what is *needed*.
+
+        :raises Refused: ``ENOENT``, ``EACCES``.
+        """
+        node = view.get(path)
+        if node is not None and session.rights(node.perms) & needed:
+            return node
+        # Who has no rights at the nearest node above is not told what exists.
+        above = self._nearest(view, path)
+        if node is None and session.rights(above.perms) & needed:
+            raise Refused("ENOENT")
+        raise Refused("EACCES")
+
+    def write(self, session: Session, view: View, path: bytes, value: bytes) -> None:
+        """Give a node a value, creating it and those above it if they are missing.
+
+        :raises Refused: ``EACCES``, ``ENOSPC``.
+        """
+        node = self._writable(session, view, path)
+        if node is None:
+            self._create(session, view, path, value)
+        else:
+            self._check_size(session, _quota.node_size(node) - len(node.value) + len(value))
+            view.set_value(path, value)
+        self._changed(view, Change(path))
+
+    def mkdir(self, session: Session, view: View, path: bytes) -> None:
+        """Create a node, and those above it that are missing, unless it exists.
+
+        :raises Refused: ``EACCES``, ``ENOSPC``.
+        """
+        if self._writable(session, view, path) is None:
+            self._create(session, view, path, b"")
+            self._changed(view, Change(path))
+
+    def remove(self, session: Session, view: View, path: bytes) -> None:
+        """Remove a node and all below it; it may be missing if its parent exists.
+
+        :raises Refused: ``EACCES``, ``ENOENT``; ``EINVAL``: it is ``/``.
+        """
+        node = self._writable(session, view, path)
+        if node is None:
+            if view.get(parent_of(path)) is None:
+                raise Refused("ENOENT")
+            return
+        if path == b"/":
+            raise Refused("EINVAL")
+        for each in subtree(view, path):
+            gone = view.get(each)
+            view.remove(each)
+            # Only watches on a node below the removed one hear of it, not those in between.
+            self._changed(view, Change(each, each != path, gone.perms if gone else None))
+
+    def set_perms(self, session: Session, view: View, path: bytes, perms: Permissions) -> None:
+        """Set the permissions of a node, or of ``@introduceDomain`` or ``@releaseDomain``.
+
+        :raises Refused: ``EACCES``, ``ENOENT``, ``ENOSPC``; ``EPERM``: an
+            unprivileged domain gives its node away.
+        """
+        if session.unprivileged and _quota.exceeded(
+            session.domain.limits, b"permissions", len(perms)
+        ):
+            raise Refused("ENOSPC")
+        self.existing_domain(perms[0].domid)
+        if path in self._special:
+            self._set_special_perms(session, path, perms)
+            return
+        before = self.node(session, view, path, OWN).perms
+        if session.unprivileged and perms[0].domid != before[0].domid:
+            raise Refused("EPERM")
+        view.set_perms(path, perms)
+        self._changed(view, Change(path, before=before))
+
+    def is_special(self, path: bytes) -> bool:
+        """Whether this is ``@introduceDomain`` or ``@releaseDomain``."""
+        return path in self._special
+
+    def _set_special_perms(self, session: Session, path: bytes, perms: Permissions) -> None:
+        if not session.rights(self._special[path]) & OWN:
+            raise Refused("EACCES")
+        self._special[path] = perms
+
+    def _nearest(self, view: View, path: bytes) -> AnyNode:
+        """Return the nearest node above *path*; the root is above itself."""
+        while True:
+            path = parent_of(path)
+            node = view.get(path)
+            if node is not None:
+                return node
+
+    def _writable(self, session: Session, view: View, path: bytes) -> Optional[AnyNode]:
+        """Return a node that may be written, ``None`` if it is missing and may be created."""
+        try:
+            return self.node(session, view, path, WRITE)
+        except Refused as refused:
+            if refused.name != "ENOENT":
+                raise
+            return None
+
+    def _create(self, session: Session, view: View, path: bytes, value: bytes) -> None:
+        missing = [path]
+        above = parent_of(path)
+        parent = view.get(above)
+        while parent is None:
+            missing.append(above)
+            above = parent_of(above)
+            parent = view.get(above)
+        perms = parent.perms
+        if session.unprivileged:
+            perms = owned_by(perms, session.domain.domid)
+            used = view.owned(session.domain.domid) + len(missing)
+            if _quota.exceeded(session.domain.limits, b"nodes", used):
+                raise Refused("ENOSPC")
+            self._check_size(session, _quota.node_size(parent) + len(name_of(missing[-1])) + 1)
+            self._check_size(session, 24 + 8 * len(perms) + len(value))
+        for each in reversed(missing):
+            view.create(each, value if each is path else b"", perms)
+
+    def _check_size(self, session: Session, size: int) -> None:
+        if session.unprivileged and _quota.exceeded(session.domain.limits, b"node-size", size):
+            raise Refused("ENOSPC")
+
+    # Transactions
+
+    def start_transaction(self, session: Session) -> int:
+        """Begin a transaction and return its id.
+
+        :raises Refused: ``ENOSPC``: the quota.
+        """
+        domain = session.domain
+        if session.unprivileged:
+            running = sum(len(each.transactions) for each in self._sessions_of(domain))
+            if _quota.exceeded(domain.limits, b"transactions", running + 1):
+                raise Refused("ENOSPC")
+        limit = domain.limits[b"transaction-nodes"] if session.unprivileged else None
+        tx_id = session.new_transaction_id()
+        session.transactions[tx_id] = Transaction(self.tree, limit)
+        return tx_id
+
+    def end_transaction(self, session: Session, tx_id: int, commit: bool) -> None:
+        """Commit or abort a transaction.
+
+        :raises Refused: ``ENOENT``: no such transaction; ``EAGAIN``: what it
+            looked at has changed; it is gone then too.
+        """
+        transaction = session.transactions.pop(tx_id, None)
+        if transaction is None:
+            raise Refused("ENOENT")
+        if not commit:
+            transaction.abort()
+            return
+        for change in transaction.commit():
+            self._fire(change)
+
+    def _sessions_of(self, domain: Domain) -> List[Session]:
+        return [each for each in self._sessions if each.domain is domain]
+
+    # Watches
+
+    def add_watch(self, session: Session, watch: Watch) -> None:
+        """Add a watch to a session.
+
+        :raises Refused: ``EEXIST``: it has it already; ``E2BIG``: the quota.
+        """
+        key = watch.path, watch.token
+        if key in session.watches:
+            raise Refused("EEXIST")
+        if session.unprivileged:
+            used = sum(len(each.watches) for each in self._sessions_of(session.domain))
+            if _quota.exceeded(session.domain.limits, b"watches", used + 1):
+                raise Refused("E2BIG")
+        session.watches[key] = session.newest_watch = watch
+
+    def remove_watch(self, session: Session, path: bytes, token: bytes) -> None:
+        """Remove a watch of a session.
+
+        :raises Refused: ``ENOENT``.
+        """
+        try:
+            del session.watches[path, token]
+        except KeyError:
+            raise Refused("ENOENT") from None
+
+    def _changed(self, view: View, change: Change) -> None:
+        if isinstance(view, Transaction):
+            view.note(change)
+        else:
+            self._fire(change)
+
+    def _fire(self, change: Change) -> None:
+        for session in self._sessions:
+            if session.watches and self._may_know(session, change):
+                session.report(change)
+
+    def _may_know(self, session: Session, change: Change) -> bool:
+        if not session.unprivileged:
+            return True
+        if change.path in self._special:
+            return bool(session.rights(self._special[change.path]) & READ)
+        if change.before is not None and session.rights(change.before) & READ:
+            return True
+        for path in (change.path, parent_of(change.path)):
+            node = self.tree.get(path)
+            if node is not None and session.rights(node.perms) & READ:
+                return True
+        return False
