@@ -1,7 +1,7 @@
 """Every exception of pyxs."""
 
 import builtins
-from typing import Optional
+from typing import Any, Optional
 
 __all__ = [
     "ConnectionError",
@@ -22,19 +22,17 @@ class PyXSError(Exception):
     taken for a missing node.
     """
 
-    @property
-    def errno(self) -> Optional[int]:
-        """The daemon's answer as a number from :mod:`errno`, else ``None``."""
-        return self.args[0] if len(self.args) == 2 else None
+    errno: Optional[int]  #: the daemon's answer as a number from :mod:`errno`, else ``None``
+    strerror: Optional[str]  #: the daemon's answer in words, else the message
 
-    @property
-    def strerror(self) -> str:
-        """The daemon's answer in words, else the message."""
-        return str(self.args[-1]) if self.args else ""
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.errno = args[0] if len(args) == 2 else None
+        self.strerror = str(args[-1]) if args else None
 
     def __str__(self) -> str:
         if self.errno is None:
-            return self.strerror
+            return self.strerror or ""
         return "[Errno {}] {}".format(self.errno, self.strerror)
 
 

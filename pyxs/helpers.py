@@ -7,7 +7,7 @@ or the ``int`` that goes on the wire.
 import errno
 import os
 import re
-from typing import Any, Iterable, List, Union
+from typing import Any, Iterable, List, Optional, Union
 
 from .exceptions import InvalidPath, InvalidPayload, InvalidPermission, PyXSError
 
@@ -196,7 +196,7 @@ def _utf8(text: Text, name: str) -> bytes:
         ) from None
 
 
-def _as_text(text: Any) -> Any:
+def _as_text(text: Any) -> Optional[str]:
     """Return ``str`` or ``bytes`` as ``str``, anything else as ``None``."""
     if isinstance(text, str):
         return text
@@ -208,7 +208,7 @@ def _ascii_path(path: Text) -> str:
     text = _as_text(path)
     if text is None:
         raise InvalidPath("{}: a path is str or bytes".format(_shown(path)))
-    return str(text)
+    return text
 
 
 def _broken_rule(text: str) -> str:

@@ -1,0 +1,511 @@
+"""One conversation over one connection: request ids, replies, events, deadlines, threads.
+
+There is no thread in the background. Of the threads that wait, one leads: it reads from
+the connection and hands out what comes, to itself and to the others, who sleep. A thread
+that stops waiting gives up the lead and wakes a successor.
+"""
+
+import collections
+import os
+import threading
+import time
+from typing import Callable, Deque, Dict, List, Optional, Sequence, TypeVar
+
+from . import helpers
+from ._events import EventQueue, RawEvent, Readiness
+from ._internal import HEADER_SIZE, Op, Packet
+from .connection import PacketConnection
+from .exceptions import ConnectionError, InvalidPayload, PyXSError, UnexpectedPacket
+
+#: Bytes of requests that may be unanswered: neither side can fill the other's buffers.
+WINDOW_BYTES = 1 << 16
+
+_WATCH_EVENT = int(Op.WATCH_EVENT)
+_ERROR = int(Op.ERROR)
+T = TypeVar("T")
+
+_ID_MASK = 0xFFFFFFFF  # uint32_t req_id, xs_wire.h
+
+
+class _Waiter:
+    """What a thread waits for: done when *done*."""
+
+    __slots__ = ("done",)
+
+    def __init__(self) -> None:
+        self.done = False
+
+
+class Request(_Waiter):
+    """A message to be sent and, once done, what came of it."""
+
+    __slots__ = ("deadline", "error", "op", "payload", "reply", "tx_id")
+
+    def __init__(self, op: Op, payload: bytes, tx_id: int = 0) -> None:
+        self.done = False
+        self.op = op
+        self.payload = payload
+        self.tx_id = tx_id
+        self.deadline: Optional[float] = None
+        self.reply = b""
+        self.error: Optional[PyXSError] = None
+
+    def result(self) -> bytes:
+        """Return the payload of the reply, once done.
+
+        :raises PyXSError: the daemon's answer.
+        """
+        if self.error is not None:
+            raise self.error
+        return self.reply
+
+
+class _Ticket(_Waiter):
+    """A place in the queue for room in the window."""
+
+    __slots__ = ("wanted",)
+
+    def __init__(self) -> None:
+        self.done = False
+        self.wanted = 1
+
+
+class Router:
+    """A conversation over a connected connection, until its first failure."""
+
+    def __init__(self, connection: PacketConnection) -> None:
+        self._connection = connection
+        self._pid = os.getpid()
+        #: Guards all fields below; never held while another thread does I/O.
+        self._lock = threading.Lock()
+        self._failure: Optional[ConnectionError] = None
+        self._next_id = 0
+        self._pending: Dict[int, Request] = {}  # by id, in the order sent
+        self._unanswered = 0  # bytes of the requests in _pending
+        self._queue: Deque[_Ticket] = collections.deque()
+        self._leader: Optional[_Waiter] = None
+        self._sleepers: Dict[_Waiter, threading.Lock] = {}
+        self._event_waiters: Deque[_Waiter] = collections.deque()
+        self._events = EventQueue()
+        #: Held while sending, so that messages do not mix; taken before _lock.
+        self._send_lock = threading.Lock()
+        #: Held by who adds or removes a watch, for the round trip.
+        self.watch_lock = threading.Lock()
+        self._gone = threading.Event()  # the descriptor is closed
+
+    # -- state -------------------------------------------------------------------------
+
+    def usable(self) -> bool:
+        """Whether requests can be sent: it has not failed, and is of this process."""
+        # The process first: in a forked child no lock here may ever be taken.
+        return self._pid == os.getpid() and self._failure is None
+
+    def check(self) -> None:
+        """Raise why the conversation is not usable, if so.
+
+        :raises ConnectionError: it failed, or belongs to a parent process.
+        """
+        self._check_process()
+        if self._failure is not None:
+            # A new exception for each thread; all have the same cause.
+            raise type(self._failure)(*self._failure.args) from self._failure
+
+    def _check_process(self) -> None:
+        if self._pid != os.getpid():
+            raise ConnectionError(
+                "{}: the connection belongs to the parent process".format(self._connection.path)
+            )
+
+    def close(self, reason: str = "closed") -> None:
+        """End the conversation: every thread in it gets a ``ConnectionError``."""
+        if self._pid == os.getpid():
+            self._fail(ConnectionError("{}: {}".format(self._connection.path, reason)))
+            self._retire()
+
+    def join(self) -> None:
+        """Wait until an ended conversation has left its connection."""
+        if self._pid == os.getpid() and not self._gone.wait(self._connection.socket_timeout):
+            self.check()
+
+    def _distrust(self, message: str) -> UnexpectedPacket:
+        failure = UnexpectedPacket("{}: {}".format(self._connection.path, message))
+        self._fail(failure)
+        self._retire()
+        return failure
+
+    def _fail(self, failure: ConnectionError) -> None:
+        with self._lock:
+            if self._failure is not None:
+                return
+            self._failure = failure
+            self._pending.clear()
+            self._events.lose()
+            for sleeper in self._sleepers.values():
+                sleeper.release()
+            self._sleepers.clear()
+            # Under the lock, so that the descriptor cannot be closed meanwhile.
+            self._connection.wake()
+
+    def _retire(self) -> None:
+        """Close the connection of a failed conversation; who is last in its I/O does."""
+        while self._leader is None and not self._gone.is_set():
+            if not self._send_lock.acquire(blocking=False):
+                return  # who holds it comes here afterwards
+            try:
+                with self._lock:
+                    if self._leader is None and not self._gone.is_set():
+                        self._connection.disconnect()
+                        self._gone.set()
+            finally:
+                self._send_lock.release()
+
+    # -- requests ----------------------------------------------------------------------
+
+    def call(self, request: Request) -> None:
+        """Send one request and wait until its reply is here.
+
+        :raises ConnectionError: it will not come.
+        """
+        self.submit((request,))
+        self.wait(request)
+
+    def decoded(self, request: Request, decoder: Callable[[bytes], T]) -> T:
+        """Return what the reply says; one that makes no sense ends the conversation.
+
+        :raises PyXSError: the daemon's answer.
+        :raises UnexpectedPacket: the decoder found a ``ValueError``.
+        """
+        payload = request.result()
+        try:
+            return decoder(payload)
+        except ValueError as exc:
+            message = "a reply to {} that is none, {}: {:.80}".format(
+                request.op.name, exc, repr(payload)
+            )
+            raise self._distrust(message) from exc
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        """Send requests in order, as many at a time as the window has room for.
+
+        :raises InvalidPayload: one is too long for the connection; nothing was sent.
+        :raises ConnectionError: the connection is lost.
+        """
+        self.check()
+        limit = self._connection.max_payload
+        for request in requests:
+            if len(request.payload) > limit:
+                raise InvalidPayload(
+                    "payload of {} bytes: this connection carries at most {}".format(
+                        len(request.payload), limit
+                    )
+                )
+        sent = self._send_some(requests, None)
+        if sent < len(requests):
+            self._send_rest(requests[sent:])
+
+    def wait(self, request: Request) -> None:
+        """Wait until the reply to a request sent is here.
+
+        :raises ConnectionError: it will not come.
+        """
+        if request.done:
+            return
+        try:
+            if not self._await(request, request.deadline):
+                self._time_out()
+        except BaseException:
+            # The late reply will find its request by its id; without ids it
+            # could be taken for the next one's.
+            if not (self._connection.trusts_ids or request.done):
+                self.close("interrupted while waiting for a reply")
+            raise
+
+    def _send_some(self, requests: Sequence[Request], ticket: Optional[_Ticket]) -> int:
+        try:
+            with self._send_lock:
+                with self._lock:
+                    self.check()
+                    packets = self._admit(requests, ticket)
+                if packets:
+                    self._transmit(packets)
+        finally:
+            if self._failure is not None:
+                self._retire()
+        return len(packets)
+
+    def _send_rest(self, requests: Sequence[Request]) -> None:
+        ticket = _Ticket()
+        half = max(1, self._connection.max_outstanding // 2)
+        with self._lock:
+            self._queue.append(ticket)
+        try:
+            while requests:
+                with self._lock:
+                    ticket.done = False
+                    # Not for one place: messages sent together cost one system call.
+                    ticket.wanted = min(len(requests), half)
+                    self._grant()
+                if not self._await(ticket, self._deadline()):
+                    self._time_out()
+                requests = requests[self._send_some(requests, ticket) :]
+        finally:
+            with self._lock:
+                self._queue.remove(ticket)
+                self._grant()
+
+    def _admit(self, requests: Sequence[Request], ticket: Optional[_Ticket]) -> List[Packet]:
+        """Register as many requests as there is room for; return their packets."""
+        packets: List[Packet] = []
+        if self._queue and self._queue[0] is not ticket:
+            return packets
+        deadline = self._deadline()
+        for request in requests:
+            if not self._has_room(1, len(request.payload)):
+                break
+            self._next_id = (self._next_id + 1) & _ID_MASK
+            packet = Packet(request.op, request.payload, self._next_id, request.tx_id)
+            request.deadline = deadline
+            self._pending[self._next_id] = request
+            self._unanswered += HEADER_SIZE + len(request.payload)
+            packets.append(packet)
+        return packets
+
+    def _has_room(self, count: int, size: int) -> bool:
+        if not self._pending:
+            return True
+        if len(self._pending) + count > self._connection.max_outstanding:
+            return False
+        return self._unanswered + HEADER_SIZE + size <= WINDOW_BYTES
+
+    def _grant(self) -> None:
+        """Wake the first in the queue for room, if it has come."""
+        if self._queue:
+            ticket = self._queue[0]
+            if self._has_room(ticket.wanted, WINDOW_BYTES // 2):
+                self._finish(ticket)
+
+    def _transmit(self, packets: List[Packet]) -> None:
+        try:
+            if len(packets) == 1:
+                self._connection.send(packets[0])
+            else:
+                self._connection.send_many(packets)
+        except ConnectionError as exc:
+            self._fail(exc)
+            raise
+        except PyXSError as exc:  # the answer, at once, and no reply will come
+            with self._lock:
+                self.check()
+                request = self._settle(packets[0].rq_id)
+                request.error = exc
+                self._finish(request)
+        except BaseException:
+            self._fail(self._interrupted("while sending"))
+            raise
+
+    def _deadline(self) -> Optional[float]:
+        timeout = self._connection.socket_timeout
+        return None if timeout is None else time.monotonic() + timeout
+
+    def _time_out(self) -> None:
+        self.close("no reply within {} s".format(self._connection.socket_timeout))
+        self.check()
+
+    def _interrupted(self, when: str) -> ConnectionError:
+        return ConnectionError("{}: interrupted {}".format(self._connection.path, when))
+
+    # -- waiting -----------------------------------------------------------------------
+
+    def _await(self, waiter: _Waiter, deadline: Optional[float]) -> bool:
+        """Wait until *waiter* is done, reading for all if nobody does; False: too late."""
+        try:
+            while not waiter.done:
+                with self._lock:
+                    if waiter.done:
+                        break
+                    self.check()
+                    bed = self._lead_or_sleep(waiter)
+                if bed is None:
+                    if not self._read_for_all(waiter, deadline):
+                        break
+                elif not bed.acquire(timeout=_remaining(deadline)):
+                    break
+        finally:
+            self._get_up(waiter)
+        return waiter.done
+
+    def _lead_or_sleep(self, waiter: _Waiter) -> Optional[threading.Lock]:
+        """Make *waiter* the leader and return ``None``, or return a lock to sleep on."""
+        if self._leader is None:
+            self._leader = waiter
+            return None
+        bed = self._sleepers[waiter] = threading.Lock()
+        bed.acquire()
+        return bed
+
+    def _get_up(self, waiter: _Waiter) -> None:
+        with self._lock:
+            self._sleepers.pop(waiter, None)
+            if self._leader is waiter:
+                self._leader = None
+            # Also when it did not lead: it may have been woken to lead, too late.
+            if self._leader is None and self._sleepers:
+                self._sleepers.pop(next(iter(self._sleepers))).release()
+        if self._failure is not None:
+            self._retire()
+
+    def _read_for_all(self, waiter: _Waiter, deadline: Optional[float]) -> bool:
+        """Read and hand out until *waiter* is done, or a failure; False: too late."""
+        while not waiter.done and self._failure is None:
+            timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if self._read(timeout):
+                continue
+            if deadline is not None and time.monotonic() >= deadline:
+                return False
+        return True
+
+    def _read(self, timeout: Optional[float]) -> bool:
+        """Take one packet off the wire and hand it out; False: none came, or a failure."""
+        try:
+            packet = self._connection.recv(timeout)
+            if packet is None:
+                return False
+            with self._lock:
+                self._dispatch(packet)
+        except ConnectionError as exc:
+            self._fail(exc)
+            return False
+        except BaseException:
+            if not self._connection.interruptible:
+                self._fail(self._interrupted("while reading"))
+            raise
+        return True
+
+    def _finish(self, waiter: _Waiter) -> None:
+        waiter.done = True
+        bed = self._sleepers.pop(waiter, None)
+        if bed is not None:
+            bed.release()
+
+    # -- what comes in, under the lock ---------------------------------------------------
+
+    def _dispatch(self, packet: Packet) -> None:
+        if packet.op == _WATCH_EVENT:
+            if self._events.push(packet.payload) and self._event_waiters:
+                self._finish(self._event_waiters.popleft())
+            return
+        request = self._match(packet)
+        if packet.op == _ERROR:
+            request.error = self._answer(packet.payload)
+        else:
+            request.reply = packet.payload
+        self._finish(request)
+        if self._queue:
+            self._grant()
+
+    def _match(self, packet: Packet) -> Request:
+        """Find the request that a reply belongs to."""
+        trusted = self._connection.trusts_ids
+        rq_id = packet.rq_id if trusted else next(iter(self._pending), 0)
+        request = self._pending.get(rq_id)
+        if (
+            request is None
+            or (packet.op != request.op and packet.op != _ERROR)
+            or (trusted and packet.tx_id != request.tx_id)
+        ):
+            raise UnexpectedPacket(
+                "{}: a reply that answers no request: {!r}".format(self._connection.path, packet)
+            )
+        return self._settle(rq_id)
+
+    def _settle(self, rq_id: int) -> Request:
+        request = self._pending.pop(rq_id)
+        self._unanswered -= HEADER_SIZE + len(request.payload)
+        return request
+
+    def _answer(self, payload: bytes) -> PyXSError:
+        name = payload[:-1]
+        if not (payload.endswith(b"\0") and name.isalnum()):
+            raise UnexpectedPacket(
+                "{}: an error that is no name: {!r}".format(self._connection.path, payload)
+            )
+        return helpers.error(name.decode("ascii"))
+
+    # -- events ------------------------------------------------------------------------
+
+    def add_watch(self, wpath: bytes, token: bytes) -> None:
+        """Let events of a watch pass; before WATCH is sent, for they may precede its reply."""
+        with self._lock:
+            self._events.add(wpath, token)
+
+    def discard_watch(self, wpath: bytes, token: bytes) -> None:
+        """Let them pass no more, and drop those that wait."""
+        with self._lock:
+            self._events.discard(wpath, token)
+
+    def watches(self) -> List[RawEvent]:
+        """Return the live watches, each a path and a token."""
+        with self._lock:
+            return self._events.watches()
+
+    def wait_event(self, deadline: Optional[float]) -> Optional[RawEvent]:
+        """Return the next event, waiting for it; ``None`` when the deadline passes.
+
+        :raises ConnectionError: the connection is lost, and no event is left.
+        """
+        self._check_process()
+        while True:
+            waiter = _Waiter()
+            with self._lock:
+                event = self._events.pop()
+                if event is not None:
+                    return event
+                self.check()
+                self._event_waiters.append(waiter)
+            try:
+                if not self._await(waiter, deadline):
+                    return None
+            finally:
+                self._leave_events(waiter)
+
+    def poll_event(self) -> Optional[RawEvent]:
+        """Return an event that is here, finishing a message that has begun to arrive.
+
+        :raises ConnectionError: the connection is lost, and no event is left.
+        """
+        self._check_process()
+        waiter = _Waiter()
+        while True:
+            with self._lock:
+                event = self._events.pop()
+                if event is not None:
+                    return event
+                self.check()
+                if self._leader is not None:
+                    return None
+                self._leader = waiter
+            try:
+                if not (self._read(0.0) or (self._connection.begun and self._read(None))):
+                    self.check()
+                    return None
+            finally:
+                self._get_up(waiter)
+
+    def attach(self, readiness: Readiness) -> None:
+        """Keep the state of the conversation shown on a descriptor for select loops."""
+        self._check_process()
+        with self._lock:
+            fd = self._connection.fileno() if self._failure is None else None
+            self._events.attach(readiness, fd)
+
+    def _leave_events(self, waiter: _Waiter) -> None:
+        with self._lock:
+            if waiter in self._event_waiters:
+                self._event_waiters.remove(waiter)
+            elif self._events and self._event_waiters:
+                # Woken for an event that it did not take: another may have it.
+                self._finish(self._event_waiters.popleft())
+
+
+def _remaining(deadline: Optional[float]) -> float:
+    return -1 if deadline is None else max(0.0, deadline - time.monotonic())

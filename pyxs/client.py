@@ -1,0 +1,609 @@
+"""The API: :class:`Client` for requests, :class:`Monitor` for watches."""
+
+import contextlib
+import errno
+import itertools
+from types import TracebackType
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Tuple,
+    Type,
+    TypeVar,
+    Union,
+    overload,
+)
+
+from . import _messages, helpers
+from ._internal import Event, Op
+from ._link import Link
+from ._messages import decode_ack, decode_names, decode_part, decode_text
+from ._monitor import Monitor, monitor
+from ._router import Request, Router
+from ._walk import Visit, Walker
+from .connection import AnyPath, PacketConnection, choose_connection
+from .exceptions import ConnectionError, InvalidPayload, PyXSError
+from .helpers import Text, validate_number, validate_path
+
+__all__ = ["Client", "Event", "Monitor", "monitor"]
+
+P = TypeVar("P", str, bytes)
+T = TypeVar("T")
+_Self = TypeVar("_Self", bound="Client")
+
+
+_MISSING: Any = object()  # a default that was not given
+
+_ATTEMPTS_MAX = 2**31
+
+_DOM0_ONLY = frozenset((Op.INTRODUCE, Op.RELEASE, Op.RESUME, Op.SET_TARGET))
+
+
+class _Transaction(NamedTuple):
+    tx_id: int
+    router: Router  # the conversation that it began in, and ends with
+
+
+def _is_control_domain() -> bool:
+    """Whether this domain may change others; where nothing says so, the daemon decides."""
+    try:
+        with open("/proc/xen/capabilities", encoding="ascii", errors="replace") as file:
+            return "control_d" in file.read()
+    except OSError:
+        return True
+
+
+class Client:
+    """A client of a XenStore daemon; it may serve many threads at once.
+
+    It connects when a ``with`` block is entered, or at the first command, and anew at
+    the first command after a connection was lost, and in a forked child. Leaving the
+    block commits a running transaction, or aborts it when an exception passes
+    through, and disconnects.
+
+    :param unix_socket_path: the daemon's socket; see
+        :class:`~pyxs.connection.UnixSocketConnection` for the default.
+    :param socket_timeout: seconds for a reply; ``None``: no limit.
+    :param xen_bus_path: a XenBus device, used when no *unix_socket_path* is given.
+    :param connection: a connection to use instead of either.
+    :param transaction: whether to connect and start a transaction at once.
+    :raises InvalidPayload: *socket_timeout* is not a positive number.
+    :raises ConnectionError: there is no daemon to start a transaction with.
+    """
+
+    #: Whether this domain may introduce, release, resume and retarget domains: what
+    #: ``/proc/xen/capabilities`` says, ``True`` where it cannot be read. Can be set.
+    SU = _is_control_domain()
+
+    def __init__(
+        self,
+        unix_socket_path: Optional[AnyPath] = None,
+        socket_timeout: Optional[float] = None,
+        xen_bus_path: Optional[AnyPath] = None,
+        connection: Optional[PacketConnection] = None,
+        transaction: Optional[bool] = None,
+    ) -> None:
+        self._link = Link(
+            choose_connection(unix_socket_path, socket_timeout, xen_bus_path, connection)
+        )
+        self._borrowed = False
+        self._running: Optional[_Transaction] = None
+        if transaction:
+            self.transaction_start()
+
+    @property
+    def connection(self) -> PacketConnection:
+        """The connection of this client."""
+        return self._link.connection
+
+    @property
+    def tx_id(self) -> int:
+        """The id of the running transaction, 0 if there is none."""
+        return 0 if self._running is None else self._running.tx_id
+
+    def __enter__(self: _Self) -> _Self:
+        self._route()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: Optional[Type[BaseException]],
+        exc: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        try:
+            self.transaction_end(commit=exc_type is None)
+        except PyXSError:
+            if exc_type is None:
+                raise  # else the exception that passes through says more
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Abort a running transaction and disconnect; the next command connects anew.
+
+        A client made by :meth:`transaction` leaves the connection open, which is its
+        parent's.
+        """
+        with contextlib.suppress(PyXSError):  # closing the connection undoes it too
+            self.transaction_end(commit=False)
+        if self._borrowed:
+            return
+        own_monitor = vars(self).pop("_own_monitor", None)
+        if own_monitor is not None:
+            own_monitor.close()
+        self._link.close()
+
+    # -- requests ----------------------------------------------------------------------
+
+    def execute_command(self, op: int, *args: Any) -> bytes:
+        """Send a request and return the payload of its reply.
+
+        All requests pass here, and their arguments are validated here.
+
+        :param op: a member of :class:`~pyxs.connection.Op` other than those of watches and
+            transactions, which have methods.
+        :param args: what the request's method takes; DIRECTORY_PART takes a path and an
+            offset, RESTRICT a domid.
+        :raises InvalidOperation: *op* is not a request to be sent this way.
+        :raises InvalidPath, InvalidPayload, InvalidPermission: an argument breaks a
+            rule; nothing was sent.
+        :raises PyXSError: the daemon's answer.
+        :raises ConnectionError: there is no daemon, or the connection was lost.
+        """
+        router, request = self._prepare(op, args)
+        router.call(request)
+        return request.result()
+
+    def _ask(self, decoder: Callable[[bytes], T], op: Op, *args: Any) -> T:
+        router, request = self._prepare(op, args)
+        router.call(request)
+        return router.decoded(request, decoder)
+
+    def _prepare(self, op: int, args: Tuple[Any, ...]) -> Tuple[Router, Request]:
+        payload = _messages.encode(op, args)
+        if op in _DOM0_ONLY and not self.SU:
+            raise helpers.error("EPERM")
+        router, tx_id = self._route()
+        return router, Request(Op(op), payload, tx_id)
+
+    def _route(self) -> Tuple[Router, int]:
+        """Return the conversation for the next request, and the transaction's id."""
+        running = self._running
+        if running is None:
+            return self._link.router(), 0
+        if not running.router.usable():
+            raise self._gone(running)
+        return running.router, running.tx_id
+
+    def _gone(self, running: _Transaction) -> ConnectionError:
+        return ConnectionError(
+            "{}: the connection on which transaction {} began is gone, and it with it".format(
+                self.connection.path, running.tx_id
+            )
+        )
+
+    def _call_many(
+        self, op: Op, arguments: Iterable[Tuple[Any, ...]]
+    ) -> Tuple[Router, List[Request]]:
+        """Send many requests of one kind, and wait until all replies are here."""
+        payloads = [_messages.encode(op, args) for args in arguments]
+        router, tx_id = self._route()
+        requests = [Request(op, payload, tx_id) for payload in payloads]
+        router.submit(requests)
+        for request in requests:
+            router.wait(request)
+        return router, requests
+
+    # -- nodes -------------------------------------------------------------------------
+
+    @overload
+    def read(self, path: Text) -> str: ...
+
+    @overload
+    def read(self, path: Text, default: T) -> Union[str, T]: ...
+
+    def read(self, path: Text, default: Any = _MISSING) -> Any:
+        """Return the value of a node.
+
+        :param path: absolute, or relative to the caller's own domain.
+        :param default: what to return when there is no such node.
+        :returns: the value decoded as UTF-8 with ``surrogateescape``;
+            ``value.encode("utf-8", "surrogateescape")`` gives the bytes stored.
+        :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
+        :raises PyXSError: ``ENOENT`` no such node, ``EACCES`` not readable.
+        """
+        router, request = self._prepare(Op.READ, (path,))
+        router.call(request)
+        return _value(request, default)
+
+    def write(self, path: Text, value: Any) -> None:
+        """Store a value in a node; it and its ancestors are made where they do not exist.
+
+        :param path: absolute, or relative to the caller's own domain.
+        :param value: ``bytes`` are stored as they are, of other objects ``str(value)`` in
+            UTF-8. It may be empty, and with the path fills at most 4096 bytes.
+        :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
+        :raises InvalidPayload: the value is too long or ends with NUL; nothing was sent.
+        :raises PyXSError: ``EACCES`` not writable, ``ENOSPC`` or ``E2BIG`` over a quota.
+        """
+        self._ask(decode_ack, Op.WRITE, path, value)
+
+    def mkdir(self, path: Text) -> None:
+        """Make a node with an empty value, and its ancestors; one that exists is left alone.
+
+        :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
+        :raises PyXSError: ``EACCES`` not writable, ``ENOSPC`` over a quota.
+        """
+        self._ask(decode_ack, Op.MKDIR, path)
+
+    def rm(self, path: Text) -> None:
+        """Remove a node and all below it; one that is missing below its parent is no error.
+
+        :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
+        :raises PyXSError: ``ENOENT`` there is no parent either, ``EACCES`` not writable,
+            ``EINVAL`` the path is ``/``; nothing was sent.
+        """
+        self._ask(decode_ack, Op.RM, path)
+
+    def ls(self, path: Text) -> List[str]:
+        """Return the names of a node's children, however many; none for a leaf.
+
+        :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
+        :raises PyXSError: ``ENOENT`` no such node, ``EACCES`` not readable.
+        """
+        try:
+            return self._ask(decode_names, Op.DIRECTORY, path)
+        except PyXSError as exc:
+            if exc.errno != errno.E2BIG:
+                raise
+            return self._list_in_parts(path)
+
+    def _list_in_parts(self, path: Text) -> List[str]:
+        generation, names, last = b"", b"", False
+        while not last:
+            current, part, last = self._ask(decode_part, Op.DIRECTORY_PART, path, len(names))
+            if names and current != generation:
+                # The children have changed meanwhile: offsets mean nothing any more.
+                names, last = b"", False
+                continue
+            generation = current
+            names += part
+        return decode_names(names)
+
+    def exists(self, path: Text) -> bool:
+        """Return whether there is such a node.
+
+        :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
+        :raises PyXSError: ``EACCES`` not readable, so that it cannot be told.
+        """
+        return self.read(path, None) is not None
+
+    def __getitem__(self, path: Text) -> str:
+        return self.read(path)
+
+    def __setitem__(self, path: Text, value: Any) -> None:
+        self.write(path, value)
+
+    def __delitem__(self, path: Text) -> None:
+        self.rm(path)
+
+    def get_permissions(self, path: Text) -> List[str]:
+        """Return the permissions of a node, its owner's entry first.
+
+        :param path: absolute, or relative to the caller's own domain.
+        :returns: strings such as ``"n0"`` or ``"r5"``: a letter (``n`` none, ``r`` read,
+            ``w`` write, ``b`` both) and a domid. The first entry names the owner and
+            what everyone not listed may do.
+        :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
+        :raises PyXSError: ``ENOENT`` no such node, ``EACCES`` not readable.
+        """
+        return self._ask(_messages.decode_perms, Op.GET_PERMS, path)
+
+    def set_permissions(self, path: Text, perms: Iterable[Text]) -> None:
+        """Replace the permissions of a node.
+
+        :param perms: strings as :meth:`get_permissions` returns them.
+        :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
+        :raises InvalidPermission: so does an entry, or *perms* is one bare string; nothing was
+            sent.
+        :raises PyXSError: ``ENOENT`` no such node, or no such domain to own it; ``EACCES``
+            it belongs to another domain.
+        """
+        self._ask(decode_ack, Op.SET_PERMS, path, perms)
+
+    # -- many nodes --------------------------------------------------------------------
+
+    def walk(self, top: Text, topdown: bool = True) -> Iterator[Visit]:
+        """Yield ``(path, value, children)`` for a node and all below it, as ``os.walk`` would.
+
+        It is lazy, and asks for some nodes ahead of those yielded. A node that vanishes
+        meanwhile is passed over, *top* too; one that may not be read has the value ``""``.
+
+        :param top: where to begin.
+        :param topdown: whether a node comes before its children; if so, removing names
+            from *children* leaves those out.
+        :raises InvalidPath: *top* breaks a rule of *xenstore.txt*; nothing was sent.
+        :raises PyXSError: any other answer than ``ENOENT`` and ``EACCES``.
+        """
+        path = validate_path(top).decode("ascii")
+        return self._walk(path, topdown)
+
+    def _walk(self, top: str, topdown: bool) -> Iterator[Visit]:
+        walker = Walker(*self._route(), list_large=self._list_in_parts)
+        yield from walker.top_down(top) if topdown else walker.bottom_up(top)
+
+    @overload
+    def read_many(self, paths: Iterable[P]) -> Dict[P, str]: ...
+
+    @overload
+    def read_many(self, paths: Iterable[P], default: T) -> Dict[P, Union[str, T]]: ...
+
+    def read_many(self, paths: Iterable[Any], default: Any = _MISSING) -> Dict[Any, Any]:
+        """Return the values of many nodes, without waiting for one before asking the next.
+
+        It is not atomic; in a transaction it is.
+
+        :param paths: the nodes.
+        :param default: the value of a node that does not exist.
+        :returns: a dict in the order of *paths*.
+        :raises InvalidPath: a path breaks a rule of *xenstore.txt*; nothing was sent.
+        :raises PyXSError: as :meth:`read`: the first failure in the order of *paths*, when
+            all replies have arrived.
+        """
+        wanted = list(paths)
+        _, requests = self._call_many(Op.READ, [(path,) for path in wanted])
+        return {path: _value(request, default) for path, request in zip(wanted, requests)}
+
+    def write_many(self, items: Union[Mapping[P, Any], Iterable[Tuple[P, Any]]]) -> None:
+        """Store many values, without waiting for one before sending the next.
+
+        It is not atomic; in a transaction it is.
+
+        :param items: a mapping of paths to values, or pairs of a path and a value.
+        :raises InvalidPath, InvalidPayload: as :meth:`write`, for any of the items;
+            nothing was sent.
+        :raises PyXSError: as :meth:`write`: the first failure in the order of *items*, when
+            all replies have arrived.
+        """
+        pairs = items.items() if isinstance(items, Mapping) else items
+        router, requests = self._call_many(Op.WRITE, [(path, value) for path, value in pairs])
+        for request in requests:
+            router.decoded(request, decode_ack)
+
+    # -- domains -----------------------------------------------------------------------
+
+    def get_domain_path(self, domid: int) -> str:
+        """Return the home of a domain, such as ``/local/domain/5``, whether it exists or not.
+
+        :raises InvalidPayload: *domid* is not an integer from 0 to 65535; nothing was sent.
+        """
+        return self._ask(_messages.decode_string, Op.GET_DOMAIN_PATH, domid)
+
+    def is_domain_introduced(self, domid: int) -> bool:
+        """Return whether the daemon talks to a domain.
+
+        :raises InvalidPayload: *domid* is not an integer from 0 to 65535; nothing was sent.
+        """
+        return self._ask(_messages.decode_flag, Op.IS_DOMAIN_INTRODUCED, domid)
+
+    def introduce_domain(self, domid: int, mfn: int, eventchn: int) -> None:
+        """Make the daemon talk to a domain. For the control domain only.
+
+        :param domid: 1 to 65535.
+        :param mfn: the frame of its ring page.
+        :param eventchn: its event channel's port.
+        :raises InvalidPayload: an argument is not such an integer; nothing was sent.
+        :raises PyXSError: ``EPERM`` this is not the control domain; nothing was sent.
+            Else the daemon's answer.
+        """
+        self._ask(decode_ack, Op.INTRODUCE, domid, mfn, eventchn)
+
+    def release_domain(self, domid: int) -> None:
+        """Make the daemon stop talking to a domain. For the control domain only.
+
+        :param domid: 1 to 65535.
+        :raises InvalidPayload: *domid* is not such an integer; nothing was sent.
+        :raises PyXSError: ``EPERM`` this is not the control domain; nothing was sent.
+            ``ENOENT`` the domain was not introduced (``EINVAL`` of the OCaml daemon).
+        """
+        self._ask(decode_ack, Op.RELEASE, domid)
+
+    def resume_domain(self, domid: int) -> None:
+        """Tell the daemon that a domain that was shut down runs again. Control domain only.
+
+        :raises InvalidPayload: *domid* is not an integer from 0 to 65535; nothing was sent.
+        :raises PyXSError: ``EPERM`` this is not the control domain; nothing was sent.
+            Else the daemon's answer.
+        """
+        self._ask(decode_ack, Op.RESUME, domid)
+
+    def set_target(self, domid: int, target: int) -> None:
+        """Give a domain the rights of another, its target. For the control domain only.
+
+        :raises InvalidPayload: one is not an integer from 0 to 65535; nothing was sent.
+        :raises PyXSError: ``EPERM`` this is not the control domain; nothing was sent.
+            Else the daemon's answer.
+        """
+        self._ask(decode_ack, Op.SET_TARGET, domid, target)
+
+    # -- the daemon --------------------------------------------------------------------
+
+    def control(self, command: Text, *args: Text) -> str:
+        """Send a command to the daemon itself and return its answer; ``"help"`` lists them.
+
+        :raises InvalidPayload: *command* is empty, or one of all holds a NUL; nothing was sent.
+        :raises PyXSError: ``EINVAL`` no such command, ``EACCES`` not allowed here.
+        """
+        return decode_text(self.execute_command(Op.CONTROL, command, *args).rstrip(b"\0"))
+
+    def get_feature(self, domid: Optional[int] = None) -> int:
+        """Return the features, as bits, that the daemon has, or offers a domain.
+
+        :raises InvalidPayload: *domid* is not an integer from 0 to 65535; nothing was sent.
+        :raises PyXSError: ``ENOSYS`` the daemon is older than the request.
+        """
+        args = () if domid is None else (domid,)
+        return self._ask(_messages.decode_number, Op.GET_FEATURE, *args)
+
+    def set_feature(self, domid: int, bits: int) -> None:
+        """Choose the features that a domain is offered.
+
+        :raises InvalidPayload: an argument is not such an integer; nothing was sent.
+        :raises PyXSError: ``ENOSYS`` the daemon is older than the request.
+        """
+        self._ask(decode_ack, Op.SET_FEATURE, domid, bits)
+
+    @overload
+    def get_quota(self) -> List[str]: ...
+
+    @overload
+    def get_quota(self, name: Text, domid: Optional[int] = None) -> int: ...
+
+    def get_quota(self, name: Any = None, domid: Optional[int] = None) -> Any:
+        """Return a quota, of all domains or of one; without arguments the names of quotas.
+
+        :raises InvalidPayload: *name* is empty or holds a NUL, or *domid* is given without it
+            or is not an integer from 0 to 65535; nothing was sent.
+        :raises PyXSError: ``ENOSYS`` the daemon is older than the request.
+        """
+        if name is not None:
+            args = (name,) if domid is None else (domid, name)
+            return self._ask(_messages.decode_number, Op.GET_QUOTA, *args)
+        if domid is not None:
+            raise InvalidPayload("domid {!r}: a domain's quota has a name".format(domid))
+        # The empty payload would hang an older OCaml daemon: it knows no features either.
+        self.get_feature()
+        router, tx_id = self._route()
+        request = Request(Op.GET_QUOTA, b"", tx_id)
+        router.call(request)
+        return router.decoded(request, _messages.decode_string).split()
+
+    def set_quota(self, name: Text, value: int, domid: Optional[int] = None) -> None:
+        """Set a quota, for all domains or for one.
+
+        :raises InvalidPayload: an argument is not what it should be; nothing was sent.
+        :raises PyXSError: ``ENOSYS`` the daemon is older than the request.
+        """
+        args = (name, value) if domid is None else (domid, name, value)
+        self._ask(decode_ack, Op.SET_QUOTA, *args)
+
+    # -- transactions ------------------------------------------------------------------
+
+    def transaction_start(self) -> int:
+        """Start a transaction, now this client's, for every thread that uses it.
+
+        :returns: its id.
+        :raises PyXSError: ``EALREADY`` one is running; nothing was sent. ``ENOSPC`` or
+            ``EBUSY`` the domain has too many.
+        """
+        if self._running is not None:
+            raise helpers.error("EALREADY")
+        router = self._link.router()
+        request = Request(Op.TRANSACTION_START, b"\0")
+        router.call(request)
+        self._running = _Transaction(router.decoded(request, _messages.decode_transaction), router)
+        return self._running.tx_id
+
+    def transaction_end(self, commit: bool = True) -> None:
+        """Commit the running transaction, or abort it; without one nothing is sent.
+
+        Whatever the answer, the client is out of the transaction.
+
+        :raises PyXSError: ``EAGAIN`` it met a change by someone else, and nothing was done.
+        :raises ConnectionError: the connection that it began on is gone, and it with it
+            (an abort is silent about that).
+        """
+        running, self._running = self._running, None
+        if running is None:
+            return
+        request = Request(Op.TRANSACTION_END, b"T\0" if commit else b"F\0", running.tx_id)
+        try:
+            if not running.router.usable():
+                raise self._gone(running)
+            running.router.call(request)
+            running.router.decoded(request, decode_ack)
+        except ConnectionError:
+            if commit:
+                raise
+
+    def transaction(self) -> "Client":
+        """Return a new client in a new transaction, over the same connection.
+
+        Leaving its ``with`` block commits, or aborts when an exception passes through.
+
+        :raises PyXSError: ``EALREADY`` this client is in a transaction; nothing was sent.
+        """
+        if self._running is not None:
+            raise helpers.error("EALREADY")
+        client = Client.__new__(type(self))
+        client._link = self._link
+        client._borrowed = True
+        client._running = None
+        client.transaction_start()
+        return client
+
+    def run_transaction(self, func: Callable[["Client"], T], attempts: Optional[int] = None) -> T:
+        """Call ``func(t)`` in a transaction and commit; start over when it meets ``EAGAIN``.
+
+        :param func: is given a client in a new transaction; called once an attempt.
+        :param attempts: how often to try; ``None``: without limit.
+        :returns: what *func* returned.
+        :raises InvalidPayload: *attempts* is not an integer over 0; nothing was sent.
+        :raises PyXSError: the last ``EAGAIN``; any other failure, at once.
+        """
+        if attempts is not None:
+            validate_number(attempts, "attempts", 1, _ATTEMPTS_MAX)
+        for attempt in itertools.count(1):
+            try:
+                with self.transaction() as client:
+                    result = func(client)
+                break
+            except PyXSError as exc:
+                if exc.errno != errno.EAGAIN or attempt == attempts:
+                    raise
+        return result
+
+    # -- watches -----------------------------------------------------------------------
+
+    def monitor(self) -> Monitor:
+        """Return a monitor with a connection of its own, to the same place."""
+        return Monitor(self.connection.clone())
+
+    def watch(self, wpath: Text, token: Optional[Text] = None) -> None:
+        """Watch a path through a monitor of this client's own; see :meth:`Monitor.watch`."""
+        self._monitor().watch(wpath, token)
+
+    def unwatch(self, wpath: Text, token: Optional[Text] = None) -> None:
+        """Stop watching a path; see :meth:`Monitor.unwatch`."""
+        self._monitor().unwatch(wpath, token)
+
+    def wait(
+        self, sleep: Optional[float] = None, timeout: Optional[float] = None
+    ) -> Optional[Event]:
+        """Wait for an event of a path watched by :meth:`watch`; see :meth:`Monitor.wait`."""
+        return self._monitor().wait(sleep, timeout)
+
+    def _monitor(self) -> Monitor:
+        own: Optional[Monitor] = vars(self).get("_own_monitor")
+        if own is None:
+            # One step, so that two threads cannot each keep their own.
+            own = vars(self).setdefault("_own_monitor", self.monitor())
+        return own
+
+
+def _value(request: Request, default: Any) -> Any:
+    """Return the value that a READ brought, or the default for ENOENT."""
+    try:
+        return decode_text(request.result())
+    except PyXSError as exc:
+        if default is _MISSING or exc.errno != errno.ENOENT:
+            raise
+        return default

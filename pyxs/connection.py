@@ -1,0 +1,473 @@
+"""Connections to a XenStore daemon: one file descriptor, packets in, packets out."""
+
+import abc
+import contextlib
+import errno
+import io
+import itertools
+import os
+import select
+import socket
+import struct
+import sys
+import time
+from typing import Callable, Iterator, List, Optional, Sequence, Union
+
+from ._internal import HEADER_SIZE, PAYLOAD_MAX, Framer, Op, Packet
+from .exceptions import ConnectionError, InvalidPayload, UnexpectedPacket
+from .helpers import error
+
+__all__ = [
+    "Op",
+    "Packet",
+    "PacketConnection",
+    "SocketConnection",
+    "UnixSocketConnection",
+    "XenBusConnection",
+]
+
+AnyPath = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
+
+_RECV_SIZE = 1 << 16
+
+#: The longest time-out in seconds, 23 days: poll() counts milliseconds in 31 bits.
+TIMEOUT_MAX = 2000000
+
+
+class PacketConnection(abc.ABC):
+    """What a :class:`~pyxs.Client` needs of a connection: the class to subclass.
+
+    A connection is made unconnected, may be connected again after
+    :meth:`disconnect`, and belongs to one client or monitor. At any time one
+    thread at most is in :meth:`recv`, and one at most in :meth:`send` or
+    :meth:`send_many`; :meth:`wake` comes from any thread. After a failure pyxs
+    calls :meth:`disconnect`, when no thread is in another method any more.
+
+    Every failure of I/O is a :exc:`~pyxs.ConnectionError`. To talk over another
+    stream socket it is enough to subclass :class:`SocketConnection`.
+    """
+
+    #: The longest payload that can be sent, in bytes.
+    max_payload = PAYLOAD_MAX
+    #: How many requests may wait for their replies at a time.
+    max_outstanding = 64
+    #: Whether a reply carries the ids of its request. Where it does not, a kernel
+    #: stands between, and replies are known by their type and order alone.
+    trusts_ids = True
+    #: Seconds for a reply, and for the rest of a message begun; ``None``: no limit.
+    socket_timeout: Optional[float] = None
+    #: Where the connection leads to, for messages.
+    path = ""
+
+    @property
+    def interruptible(self) -> bool:
+        """True while :meth:`recv` waits and has taken nothing.
+
+        An exception that a signal handler raises then loses nothing; at any other
+        time, and where this is not overridden, the connection is closed.
+        """
+        return False
+
+    @property
+    def begun(self) -> bool:
+        """Whether a part of a message has arrived, and not yet the whole."""
+        return False
+
+    @abc.abstractmethod
+    def connect(self) -> None:
+        """Connect; a descriptor still held is closed first, as :meth:`disconnect` does.
+
+        :raises ConnectionError: nobody answers there.
+        """
+
+    @abc.abstractmethod
+    def disconnect(self, silent: bool = True) -> None:
+        """Close the descriptor.
+
+        It may be shared with a parent process, so it is only closed, never shut down.
+
+        :param silent: whether to pass over a failure to close.
+        """
+
+    @abc.abstractmethod
+    def send(self, packet: Packet) -> None:
+        """Send one message, whole.
+
+        :raises PyXSError: the daemon's answer, where a kernel gives it at once; the
+            connection stays good.
+        :raises ConnectionError: the connection is lost.
+        """
+
+    def send_many(self, packets: Sequence[Packet]) -> None:
+        """Send several messages, in order."""
+        for packet in packets:
+            self.send(packet)
+
+    @abc.abstractmethod
+    def recv(self, timeout: Optional[float] = None) -> Optional[Packet]:
+        """Return the next packet.
+
+        :param timeout: seconds to wait; ``None``: without limit.
+        :returns: ``None`` when the time passes without a whole packet, or after :meth:`wake`.
+        :raises ConnectionError: the connection is lost.
+        """
+
+    @abc.abstractmethod
+    def fileno(self) -> int:
+        """Return the descriptor. :meth:`recv` may hold packets though it is not readable."""
+
+    @abc.abstractmethod
+    def wake(self) -> None:
+        """Make a blocked :meth:`recv` or :meth:`send` return. The connection is given up."""
+
+    @abc.abstractmethod
+    def clone(self) -> "PacketConnection":
+        """Return an unconnected connection to the same place."""
+
+
+class _Stream:
+    """The receiving side of a descriptor: bytes in, packets out.
+
+    :param fd: the descriptor.
+    :param read: reads up to so many bytes from it.
+    :param patience: seconds for the rest of a message begun, or ``None``.
+    :param woken: a socket; when it becomes readable a wait ends.
+    """
+
+    def __init__(
+        self,
+        fd: int,
+        read: Callable[[int], bytes],
+        patience: Optional[float],
+        woken: Optional[socket.socket] = None,
+    ) -> None:
+        self._fd = fd
+        self._reads: Iterator[bytes] = map(read, itertools.repeat(_RECV_SIZE))
+        self._patience = patience
+        self._woken = woken
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLIN)
+        if woken is not None:
+            self._poll.register(woken, select.POLLIN)
+        self._framer = Framer()
+        self._pieces: List[bytes] = []
+        self._rest_due: Optional[float] = None  # when the message begun must be whole
+        self.interruptible = False
+
+    @property
+    def begun(self) -> bool:
+        return bool(self._pieces) or self._framer.begun
+
+    def recv(self, timeout: Optional[float]) -> Optional[Packet]:
+        self.interruptible = False
+        packet = self._framer.take()
+        if packet is not None:
+            return packet
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while packet is None:
+            if not self._pieces and not self._fill(deadline):
+                return None
+            piece = self._pieces.pop()
+            if not piece:
+                raise EOFError
+            self._framer.feed(piece)
+            packet = self._framer.take()
+            if self._patience is not None:
+                self._watch_the_rest(packet)
+        return packet
+
+    def _fill(self, deadline: Optional[float]) -> bool:
+        """Wait for bytes and keep them in _pieces; False when there are none to be had."""
+        self.interruptible = True
+        may_block = deadline is None and self._rest_due is None and self._woken is None
+        readable = may_block or self._wait(deadline)
+        if readable:
+            # One call in C reads and keeps: a signal handler that raises cannot
+            # come between the two and lose bytes.
+            self._pieces.extend(itertools.islice(self._reads, 1))
+        self.interruptible = False
+        return readable
+
+    def _wait(self, deadline: Optional[float]) -> bool:
+        due = self._rest_due
+        if deadline is not None and (due is None or deadline < due):
+            due = deadline
+        timeout = None if due is None else max(0.0, due - time.monotonic())
+        # poll() counts in milliseconds: rounded up, so as not to spin at the end.
+        ready = self._poll.poll(None if timeout is None else int(timeout * 1000 + 0.999))
+        if any(fd == self._fd for fd, _ in ready):
+            return True
+        if not ready and due is self._rest_due and due is not None:
+            raise TimeoutError(errno.ETIMEDOUT, "the rest of a message did not come in time")
+        return False
+
+    def _watch_the_rest(self, packet: Optional[Packet]) -> None:
+        if packet is not None:
+            self._rest_due = None
+        elif self._rest_due is None and self._patience is not None:
+            self._rest_due = time.monotonic() + self._patience
+
+
+class _StreamConnection(PacketConnection):
+    """What a socket and a device have in common: a stream while connected, and its errors."""
+
+    _stream: Optional[_Stream] = None
+
+    @property
+    def begun(self) -> bool:
+        return self._stream is not None and self._stream.begun
+
+    @property
+    def interruptible(self) -> bool:
+        return self._stream is not None and self._stream.interruptible
+
+    def recv(self, timeout: Optional[float] = None) -> Optional[Packet]:
+        stream = self._stream
+        if stream is None:
+            raise self._failure(None)
+        try:
+            return stream.recv(timeout)
+        except (OSError, EOFError) as exc:
+            raise self._failure(exc) from exc
+
+    def _failure(self, cause: Optional[BaseException], hint: str = "") -> ConnectionError:
+        kind = UnexpectedPacket if isinstance(cause, UnexpectedPacket) else ConnectionError
+        return kind("{}: {}{}".format(self.path, _reason(cause), hint))
+
+
+def _reason(cause: Optional[BaseException]) -> str:
+    if cause is None:
+        return "not connected"
+    if isinstance(cause, EOFError):
+        return "the daemon closed the connection"
+    if isinstance(cause, BlockingIOError):
+        return "timed out while sending"
+    return getattr(cause, "strerror", None) or str(cause)
+
+
+class SocketConnection(_StreamConnection):
+    """A connection over a stream socket.
+
+    Subclasses say how to :meth:`open` the socket and how to :meth:`clone` themselves,
+    and set :attr:`path`.
+
+    :param socket_timeout: seconds for a reply and for the rest of a message begun.
+    :raises InvalidPayload: it is not a positive number.
+    """
+
+    _sock: Optional[socket.socket] = None
+
+    def __init__(self, socket_timeout: Optional[float] = None) -> None:
+        self.socket_timeout = _checked_timeout(socket_timeout)
+
+    @abc.abstractmethod
+    def open(self) -> socket.socket:
+        """Return a new connected socket; an ``OSError`` becomes a ``ConnectionError``."""
+
+    def connect(self) -> None:
+        self.disconnect()
+        try:
+            sock = self.open()
+            sock.settimeout(None)
+            if self.socket_timeout is not None:
+                # The kernel's own limit for send(): no poll() before each.
+                limit = struct.pack("@ll", *divmod(max(1, int(self.socket_timeout * 1e6)), 10**6))
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        except OSError as exc:
+            raise self._failure(exc, self._hint()) from exc
+        self._sock = sock
+        self._stream = _Stream(sock.fileno(), sock.recv, self.socket_timeout)
+
+    def _hint(self) -> str:
+        return ""
+
+    def disconnect(self, silent: bool = True) -> None:
+        sock, self._sock, self._stream = self._sock, None, None
+        if sock is None:
+            return
+        try:
+            sock.close()
+        except OSError as exc:
+            if not silent:
+                raise self._failure(exc) from exc
+
+    def send(self, packet: Packet) -> None:
+        self._send(bytes(packet))
+
+    def send_many(self, packets: Sequence[Packet]) -> None:
+        self._send(b"".join(map(bytes, packets)))
+
+    def _send(self, data: bytes) -> None:
+        if self._sock is None:
+            raise self._failure(None)
+        try:
+            self._sock.sendall(data)
+        except OSError as exc:
+            raise self._failure(exc) from exc
+
+    def fileno(self) -> int:
+        if self._sock is None:
+            raise self._failure(None)
+        return self._sock.fileno()
+
+    def wake(self) -> None:
+        sock = self._sock
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+
+class UnixSocketConnection(SocketConnection):
+    """A connection to the Unix socket of a daemon in this domain.
+
+    :param path: the socket; by default ``$XENSTORED_PATH``, else
+        ``$XENSTORED_RUNDIR/socket``, else ``/var/run/xenstored/socket``.
+    :param socket_timeout: seconds for a reply and for the rest of a message begun;
+        ``None``: no limit.
+    :raises InvalidPayload: *socket_timeout* is not a positive number.
+    """
+
+    def __init__(
+        self, path: Optional[AnyPath] = None, socket_timeout: Optional[float] = None
+    ) -> None:
+        super().__init__(socket_timeout)
+        self.path = _default_socket() if path is None else os.fsdecode(path)
+
+    def open(self) -> socket.socket:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(self.socket_timeout)
+            sock.connect(self.path)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def _hint(self) -> str:
+        return "; is xenstored running? in a guest use xen_bus_path or XenBusConnection"
+
+    def clone(self) -> "UnixSocketConnection":
+        return UnixSocketConnection(self.path, self.socket_timeout)
+
+
+class XenBusConnection(_StreamConnection):
+    """A connection over the XenBus device, as guests have it.
+
+    The kernel takes one request at a time, in one ``write()``, of 4096 bytes with its
+    header.
+
+    :param path: the device; by default what the platform has: on Linux
+        ``/dev/xen/xenbus``, or ``/proc/xen/xenbus`` where only that exists.
+    """
+
+    max_payload = PAYLOAD_MAX - HEADER_SIZE
+    max_outstanding = 1
+    trusts_ids = False
+
+    _device: Optional[io.FileIO] = None
+    _waker: socket.socket
+    _woken: socket.socket
+
+    def __init__(self, path: Optional[AnyPath] = None) -> None:
+        self.path = _default_device() if path is None else os.fsdecode(path)
+
+    def connect(self) -> None:
+        self.disconnect()
+        try:
+            fd = os.open(self.path, os.O_RDWR)
+        except OSError as exc:
+            raise self._failure(exc) from exc
+        self._device = io.FileIO(fd, "r+")
+        # close() does not wake a blocked read() on this device: each wait is a
+        # poll() on it and on this pair.
+        self._waker, self._woken = socket.socketpair()
+        self._stream = _Stream(fd, self._device.read, self.socket_timeout, self._woken)
+
+    def disconnect(self, silent: bool = True) -> None:
+        device, self._device, self._stream = self._device, None, None
+        if device is None:
+            return
+        self._waker.close()
+        self._woken.close()
+        try:
+            device.close()
+        except OSError as exc:
+            if not silent:
+                raise self._failure(exc) from exc
+
+    def send(self, packet: Packet) -> None:
+        if self._device is None:
+            raise self._failure(None)
+        data = bytes(packet)
+        try:
+            written = self._device.write(data)
+        except OSError as exc:
+            # The kernel registers watches itself: what xenstored answers to one is
+            # the error of write(), and no reply comes.
+            if exc.errno == errno.EINVAL or packet.op == Op.WATCH:
+                raise error(exc.errno or errno.EINVAL) from exc
+            raise self._failure(exc) from exc
+        if written != len(data):
+            raise ConnectionError("{}: took a part of a message".format(self.path))
+
+    def fileno(self) -> int:
+        if self._device is None:
+            raise self._failure(None)
+        return self._device.fileno()
+
+    def wake(self) -> None:
+        if self._device is not None:
+            with contextlib.suppress(OSError):
+                self._waker.send(b"!")
+
+    def clone(self) -> "XenBusConnection":
+        connection = XenBusConnection(self.path)
+        connection.socket_timeout = self.socket_timeout
+        return connection
+
+
+def choose_connection(
+    unix_socket_path: Optional[AnyPath] = None,
+    socket_timeout: Optional[float] = None,
+    xen_bus_path: Optional[AnyPath] = None,
+    connection: Optional[PacketConnection] = None,
+) -> PacketConnection:
+    """Return the connection that a client's arguments mean: *connection* if given, else a
+    Unix socket, unless only *xen_bus_path* is given.
+
+    :raises TypeError: *connection* is not a :class:`PacketConnection`.
+    :raises InvalidPayload: *socket_timeout* is not a positive number.
+    """
+    if connection is not None:
+        if not isinstance(connection, PacketConnection):
+            raise TypeError("connection {!r}: must be a PacketConnection".format(connection))
+        return connection
+    if xen_bus_path is None or unix_socket_path is not None:
+        return UnixSocketConnection(unix_socket_path, socket_timeout)
+    device = XenBusConnection(xen_bus_path)
+    device.socket_timeout = _checked_timeout(socket_timeout)
+    return device
+
+
+def _default_socket() -> str:
+    path = os.environ.get("XENSTORED_PATH")
+    if path:
+        return path
+    return os.path.join(os.environ.get("XENSTORED_RUNDIR") or "/var/run/xenstored", "socket")
+
+
+def _default_device() -> str:
+    if sys.platform.startswith("netbsd"):
+        return "/kern/xen/xenbus"
+    if sys.platform.startswith("freebsd"):
+        return "/dev/xen/xenstore"
+    device, old = "/dev/xen/xenbus", "/proc/xen/xenbus"
+    return old if os.path.exists(old) and not os.path.exists(device) else device
+
+
+def _checked_timeout(seconds: Optional[float]) -> Optional[float]:
+    if seconds is None or (isinstance(seconds, (int, float)) and 0 < seconds <= TIMEOUT_MAX):
+        return seconds
+    raise InvalidPayload(
+        "socket_timeout {!r}: must be a number over 0, at most {}".format(seconds, TIMEOUT_MAX)
+    )
