@@ -36,19 +36,19 @@ class PyXSError(Exception):
         return "[Errno {}] {}".format(self.errno, self.strerror)
 
 
-class InvalidOperation(ValueError, PyXSError):
+class InvalidOperation(PyXSError, ValueError):
     """The operation is not in :class:`~pyxs.connection.Op`, or has a method of its own."""
 
 
-class InvalidPayload(ValueError, PyXSError):
+class InvalidPayload(PyXSError, ValueError):
     """An argument breaks a rule of the protocol; nothing was sent."""
 
 
-class InvalidPath(ValueError, PyXSError):
+class InvalidPath(PyXSError, ValueError):
     """A path breaks a rule of *xenstore.txt*; nothing was sent."""
 
 
-class InvalidPermission(ValueError, PyXSError):
+class InvalidPermission(PyXSError, ValueError):
     """A permission is not a letter of ``wrbn`` and a domid; nothing was sent."""
 
 
