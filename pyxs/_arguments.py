@@ -1,0 +1,82 @@
+"""How the ``pyxs`` command takes its arguments apart: as getopt does for the C programs."""
+
+import argparse
+import sys
+from typing import Any, List, NoReturn, Optional
+
+__all__ = ["Pairs", "Parser", "SubcommandParser", "count"]
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells of an error in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, "{}: {}; {} -h helps\n".format(self.prog, message, self.prog))
+
+
+class SubcommandParser(Parser):
+    """Takes options also from among the operands.
+
+    :param options_first: the first operand ends the options.
+    """
+
+    def __init__(self, *args: Any, options_first: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._options_first = options_first
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        # argparse by itself takes operands from one place only, and a word such as
+        # "-5" for one of them.
+        words = list(sys.argv[1:] if args is None else args)
+        options: List[str] = []
+        operands: List[str] = []
+        while words:
+            word = words.pop(0)
+            if word == "--":
+                operands += words
+                break
+            if word.startswith("-") and word != "-":
+                options.append(word)
+                if self._wants_value(word) and words:
+                    options.append(words.pop(0))
+                continue
+            operands.append(word)
+            if self._options_first:
+                operands += words
+                break
+        return super().parse_known_args(options + ["--"] * bool(operands) + operands, namespace)
+
+    def _wants_value(self, word: str) -> bool:
+        """Whether the next word is the value of the option *word*."""
+        name = word.partition("=")[0] if word.startswith("--") else word[:2]
+        actions = [
+            action
+            for string, action in self._option_string_actions.items()
+            if string.startswith(name)
+        ]
+        if not actions:
+            self.error("{}: no such option; what begins with '-' goes after '--'".format(word))
+        return name == word and actions[0].nargs is None
+
+
+class Pairs(argparse.Action):
+    """Stores operands two by two."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        _option_string: Optional[str] = None,
+    ) -> None:
+        if len(values) % 2:
+            parser.error("{}: there is no value for this path".format(values[-1]))
+        setattr(namespace, self.dest, list(zip(values[::2], values[1::2])))
+
+
+def count(text: str) -> int:
+    """Return *text* as a number from 0 up, for ``type=``."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("{}: must be 0 or more".format(text))
+    return number

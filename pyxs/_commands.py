@@ -1,0 +1,306 @@
+"""What the subcommands of ``pyxs`` do with a store.
+
+Each takes a client and the parsed arguments. What they print, and when they fail, is
+as with the ``xenstore-*`` programs of Xen 4.17.
+"""
+
+import argparse
+import contextlib
+import errno
+import itertools
+import os
+import sys
+from typing import Callable, Iterable, Iterator, List, Optional, Tuple
+
+from ._format import TreeFormat, escape, unescape
+from .client import Client
+from .exceptions import PyXSError
+
+__all__ = [
+    "CommandError",
+    "chmod",
+    "control",
+    "exists",
+    "flush",
+    "list_",
+    "ls",
+    "mkdir",
+    "read",
+    "rm",
+    "show",
+    "warn",
+    "watch",
+    "write",
+]
+
+
+class CommandError(Exception):
+    """A command cannot be done; the message says in one line what and why.
+
+    :param status: the exit status.
+    """
+
+    def __init__(self, message: str, status: int = 1) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def show(data: bytes) -> None:
+    """Write to the standard output, if there is one."""
+    if sys.stdout is not None:
+        sys.stdout.buffer.write(data)
+
+
+def flush() -> None:
+    """See to it that everything shown is out."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def warn(message: str) -> None:
+    """Write a line to the standard error, if there is one."""
+    if sys.stderr is not None:
+        print(message, file=sys.stderr)
+
+
+# -- several nodes at once: in one transaction ---------------------------------------------
+
+
+def read(client: Client, args: argparse.Namespace) -> None:
+    def body(store: Client) -> Iterator[bytes]:
+        for path in args.paths:
+            with _about(path):
+                value = _encoded(store.read(path))
+            prefix = _encoded(path) + b": " if args.prefix else b""
+            yield prefix + (value if args.raw else escape(value) + b"\n")
+
+    _at_once(client, body, len(args.paths) > 1)
+
+
+def write(client: Client, args: argparse.Namespace) -> None:
+    pairs = [(path, _value(text, args.raw)) for path, text in args.pairs]
+
+    def body(store: Client) -> Iterable[bytes]:
+        for path, value in pairs:
+            with _about(path):
+                store.write(path, value)
+        return ()
+
+    _at_once(client, body, len(pairs) > 1)
+
+
+def _value(text: str, raw: bool) -> bytes:
+    data = os.fsencode(text)
+    if raw:
+        return data
+    try:
+        return unescape(data)
+    except ValueError as exc:
+        raise CommandError("{}: {}".format(text, exc)) from None
+
+
+def list_(client: Client, args: argparse.Namespace) -> None:
+    def body(store: Client) -> Iterator[bytes]:
+        for path in args.paths:
+            with _about(path):
+                names = store.ls(path)
+            # For the root this gives "//name", as in C.
+            prefix = path + "/" if args.prefix else ""
+            yield from (_encoded(prefix + name) + b"\n" for name in names)
+
+    _at_once(client, body, len(args.paths) > 1)
+
+
+def mkdir(client: Client, args: argparse.Namespace) -> None:
+    def body(store: Client) -> Iterable[bytes]:
+        for path in args.paths:
+            with _about(path):
+                store.mkdir(path)
+        return ()
+
+    _at_once(client, body, len(args.paths) > 1)
+
+
+def exists(client: Client, args: argparse.Namespace) -> None:
+    def body(store: Client) -> Iterable[bytes]:
+        for path in args.paths:
+            with _about(path):
+                if not store.exists(path):
+                    raise SystemExit(1)
+        return ()
+
+    _at_once(client, body, len(args.paths) > 1)
+
+
+def rm(client: Client, args: argparse.Namespace) -> None:
+    def body(store: Client) -> Iterable[bytes]:
+        for path in args.paths:
+            with _about(path):
+                store.rm(path)
+            if args.tidy:
+                _rm_empty(store, _ancestors(path))
+        return ()
+
+    _at_once(client, body, args.tidy or len(args.paths) > 1)
+
+
+def _rm_empty(store: Client, paths: Iterable[str]) -> None:
+    """Remove nodes until one has a value or a child, or is out of reach."""
+    for path in paths:
+        try:
+            if store.read(path) or store.ls(path):
+                return
+            store.rm(path)
+        except PyXSError as exc:
+            if exc.errno is None:
+                raise
+            return
+
+
+def chmod(client: Client, args: argparse.Namespace) -> None:
+    if args.upto and not args.path.startswith("/"):
+        raise CommandError("{}: -u needs a path that begins with '/'".format(args.path))
+    if args.recurse and args.path == "/":
+        raise CommandError("/: -r is not for the whole store")
+
+    def body(store: Client) -> Iterable[bytes]:
+        below = _subtree(store, args.path) if args.recurse else [args.path]
+        above = _ancestors(args.path) if args.upto else []
+        for path in itertools.chain(below, above):
+            with _about(path):
+                store.set_permissions(path, args.perms)
+        return ()
+
+    _at_once(client, body, args.upto or args.recurse)
+
+
+def _subtree(store: Client, top: str) -> Iterator[str]:
+    pending = [top]
+    while pending:
+        path = pending.pop()
+        yield path
+        with _about(path):
+            pending += (path + "/" + name for name in store.ls(path))
+
+
+def _ancestors(path: str) -> Iterator[str]:
+    """Yield the nodes above *path*, the nearest first, the root excluded."""
+    path = path.rpartition("/")[0]
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
+
+
+def _at_once(client: Client, body: Callable[[Client], Iterable[bytes]], several: bool) -> None:
+    """Run *body* and print the lines that it gives, also those before an error.
+
+    :param several: whether to run it in a transaction, started over on ``EAGAIN``.
+    """
+    lines: List[bytes] = []
+
+    def attempt(store: Client) -> None:
+        del lines[:]
+        for line in body(store):
+            lines.append(line)
+
+    try:
+        if several:
+            client.run_transaction(attempt)
+        else:
+            attempt(client)
+    finally:
+        show(b"".join(lines))
+
+
+# -- nodes one by one, and the daemon itself -----------------------------------------------
+
+
+def ls(client: Client, args: argparse.Namespace) -> None:
+    layout = TreeFormat(_terminal_columns(), args.flat)
+    for top in args.paths or ["/"]:
+        with _about(top):
+            pending = _children(0, top, client.ls(top))
+        # Not walk(), to which an unreadable value is an empty one.
+        while pending:
+            depth, path = pending.pop()
+            value = _value_if_readable(client, path)
+            perms = _perms_if_readable(client, path) if args.perms else None
+            show(layout.line(depth, _encoded(path), value, perms))
+            pending += _children(depth + 1, path, _names_if_there(client, path))
+
+
+def _children(depth: int, path: str, names: List[str]) -> List[Tuple[int, str]]:
+    """Return the paths of the children, the first one last, each with its depth."""
+    prefix = path if path == "/" else path + "/"
+    return [(depth, prefix + name) for name in reversed(names)]
+
+
+def _names_if_there(client: Client, path: str) -> List[str]:
+    with _about(path):
+        try:
+            return client.ls(path)
+        except PyXSError as exc:
+            if exc.errno == errno.ENOENT:  # gone since its parent was listed
+                return []
+            raise
+
+
+def _value_if_readable(client: Client, path: str) -> Optional[bytes]:
+    try:
+        return _encoded(client.read(path))
+    except PyXSError as exc:
+        if exc.errno is None:
+            raise
+        return None
+
+
+def _perms_if_readable(client: Client, path: str) -> List[bytes]:
+    try:
+        return [_encoded(perm) for perm in client.get_permissions(path)]
+    except PyXSError as exc:
+        if exc.errno is None:
+            raise
+        warn("pyxs ls: {}: its permissions: {}".format(path, exc.strerror))
+        return []
+
+
+def _terminal_columns() -> Optional[int]:
+    try:
+        return os.get_terminal_size(1).columns
+    except OSError:
+        return None  # the standard output is no terminal
+
+
+def watch(client: Client, args: argparse.Namespace) -> None:
+    with contextlib.closing(client.monitor()) as monitor:
+        for path in args.paths:
+            with _about(path):
+                monitor.watch(path)
+        for event in itertools.islice(monitor, args.number):
+            show(_encoded(event.path) + b"\n")
+            flush()
+
+
+def control(client: Client, args: argparse.Namespace) -> None:
+    with _about(" ".join(args.words)):
+        reply = client.control(*args.words)
+    show(_encoded(reply) + b"\n")
+
+
+# -- text ----------------------------------------------------------------------------------
+
+
+def _encoded(text: str) -> bytes:
+    """Return the bytes that the daemon sent, of what the client made of them."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+@contextlib.contextmanager
+def _about(what: str) -> Iterator[None]:
+    """Name what the daemon refused: its answer is an errno alone."""
+    try:
+        yield
+    except PyXSError as exc:
+        if exc.errno is None:
+            raise
+        raise CommandError("{}: {}".format(what, exc.strerror)) from exc

@@ -1,0 +1,106 @@
+"""``pyxs serve`` and ``pyxs run``: the in-memory daemon for a shell."""
+
+import argparse
+import contextlib
+import os
+import signal
+import subprocess
+from types import FrameType, TracebackType
+from typing import Any, Dict, List, Optional, Type
+
+from ._commands import CommandError, flush, show
+from .xenstored import XenStored
+
+__all__ = ["run", "serve"]
+
+_FROM_KEYBOARD = frozenset((signal.SIGINT, signal.SIGQUIT))
+_FORWARDED = _FROM_KEYBOARD.union(
+    (signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2),
+)
+
+
+def serve(args: argparse.Namespace) -> int:
+    """Serve until SIGINT or SIGTERM."""
+    ends = (signal.SIGINT, signal.SIGTERM)
+    # Blocked for sigwait(), and before there is a thread that could get them instead.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    try:
+        with XenStored(args.socket) as daemon:
+            show(b"XENSTORED_PATH=" + os.fsencode(daemon.path) + b"\n")
+            flush()
+            signal.sigwait(ends)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ends)
+    return 0
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run a command on a daemon of its own and return its exit status.
+
+    As in a shell, that is 128 and the number of the signal that ended it, 127 when
+    there is no such command, and 126 when it cannot be executed.
+    """
+    with _Forwarder() as forwarder, XenStored() as daemon:
+        try:
+            child = subprocess.Popen(args.command, env=dict(os.environ, XENSTORED_PATH=daemon.path))
+        except OSError as exc:
+            raise CommandError(
+                "{}: {}".format(args.command[0], exc.strerror),
+                status=127 if isinstance(exc, FileNotFoundError) else 126,
+            ) from exc
+        forwarder.attach(child)
+        status = child.wait()
+    return status if status >= 0 else 128 - status
+
+
+class _Forwarder:
+    """Passes signals on to a child process; those that come before it exists, once it does."""
+
+    def __init__(self) -> None:
+        self._child: Optional[subprocess.Popen[Any]] = None
+        self._early: List[int] = []
+        self._previous: Dict[int, Any] = {}
+
+    def __enter__(self) -> "_Forwarder":
+        for number in _FORWARDED:
+            # The child shall ignore what its parent was told to: nohup, for one.
+            if signal.getsignal(number) != signal.SIG_IGN:
+                self._previous[number] = signal.signal(number, self._forward)
+        return self
+
+    def __exit__(
+        self,
+        exc_type: Optional[Type[BaseException]],
+        exc: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def attach(self, child: "subprocess.Popen[Any]") -> None:
+        self._child = child
+        for number in self._early:
+            self._forward(number, None)
+
+    def _forward(self, number: int, _frame: Optional[FrameType]) -> None:
+        if self._child is None:
+            self._early.append(number)
+            return
+        # A terminal sends to the whole foreground; another one would be one too many.
+        if number in _FROM_KEYBOARD and _in_foreground():
+            return
+        with contextlib.suppress(ProcessLookupError):
+            self._child.send_signal(number)
+
+
+def _in_foreground() -> bool:
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)

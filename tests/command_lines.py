@@ -1,0 +1,97 @@
+"""Command lines for a fresh store, one after the other.
+
+Each begins with the name that ``pyxs`` and the C tools share: ``xenstore-read`` is
+``pyxs read``. All of them end, and none depends on a terminal or on chance.
+"""
+
+import os
+import shlex
+import subprocess
+
+import daemons
+
+COMMAND_LINES = [
+    shlex.split(line)
+    for line in (
+        "write /a 1",
+        "write /a/b 2 /a/c 'x y' /a/e ''",
+        r"write /esc 'a\nb\tc\\d\x41\101\r\"\z\xfé'",
+        r"write -R /raw 'a\nb'",
+        "write -- /dash -5",
+        "write relative/path 1",
+        "write /odd 1 /number",
+        "write /a//b 1",
+        "read /a",
+        "read /a /a/b /esc /raw /dash /a/e relative/path",
+        "read -p /a /esc",
+        "read /a -p /a/b",
+        "read -R /a /esc",
+        "read -Rp /a /a/b",
+        "read -s /a",
+        "read /a /missing /a/b",
+        "read /a/",
+        "read",
+        "list /",
+        "list -p /a",
+        "list -p /",
+        "list /a /missing /a",
+        "list /a/b",
+        "exists /a",
+        "exists /a /missing",
+        "exists /missing/node",
+        "chmod /a r1 b2",
+        "chmod /a x1",
+        "chmod /missing n0",
+        "chmod -r /a n0 r7",
+        "chmod -u /esc/below/that n0",
+        "write /esc/below/that 1",
+        "chmod -u /esc/below/that n0 w1",
+        "chmod -ur /a/b n0 r2",
+        "chmod -u relative/path n0",
+        "chmod -r / n0",
+        "write /long " + "v" * 200 + " /a/nested/one/long " + "w" * 100,
+        "ls",
+        "ls -p",
+        "ls -fp /a",
+        "ls /a/nested /a/b /a",
+        "ls -f /a /missing /a",
+        "rm /missing",
+        "rm /missing/node",
+        "rm /a/b /missing/node /a/c",
+        "rm /",
+        "write /t/full value /t/full/u/v 1 /t/empty/u/v 2 /t/empty/u/w 3",
+        "rm -t /t/full/u/v",
+        "rm -t /t/empty/u/v",
+        "rm -t /t/empty/u/w /t/full",
+        "rm -t relative/path",
+        "ls -fp",
+        "watch -n 1 /a",
+        "watch -n 2 /a /missing",
+        "watch -n 2 @introduceDomain relative/path",
+        "watch -n 0 /a",
+        "watch -n 1 /a /a",
+        "watch /a/",
+        "control check",
+        "control help",
+        "control log off",
+        "control nonsense",
+        "control",
+    )
+]
+
+
+def run_c_tool(words, environ, **options):
+    """Run a command line by the C tool of that name; return what it printed, and whether it succeeded."""
+    program = "xenstore-" + words[0]
+    if words[0] == "control":  # the one on the PATH refuses to run without Xen
+        program = os.path.join(daemons.TOOLS, program)
+    done = subprocess.run(
+        [program] + words[1:],
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        timeout=20,
+        **options,
+    )
+    return done.stdout, done.returncode == 0
