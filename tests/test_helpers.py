@@ -183,7 +183,7 @@ def test_a_good_domid(domid):
 
 @pytest.mark.parametrize("domid", [-1, 65536, 2**64, "1", b"1", 1.0, None, True, False, [1]])
 def test_a_bad_domid_is_named(domid):
-    with pytest.raises(InvalidPayload, match="domid .*from 0 to 65535"):
+    with pytest.raises(InvalidPayload, match=r"domid .*from 0 to 65535"):
         validate_domid(domid)
 
 
