@@ -1,0 +1,238 @@
+"""How fast pyxs is beside its peers, on one real daemon.
+
+::
+
+    python tests/benchmarks [--short] [--json FILE] [JOB ...]
+
+The peers are the C extension ``xen.lowlevel.xs``, the C tools, and pyxs 0.4.1 from the
+package index, in an environment of its own. Each runs in a process of its own on the same
+interpreter, CPython 3.11 because Debian builds the C extension for it, and on the same C
+xenstored. They take turns in small slices, so that what else the machine does meets all alike.
+A figure is the median over the slices; a ratio is the median of the ratios of slices of the
+same turn. Who is not in a row's ratio is there for scale, and skips most turns.
+
+Needs Debian's gcc, libc6-dev, xen-utils-4.17 and xenstore-utils.
+"""
+
+import argparse
+import contextlib
+import glob
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import store
+from peers import PEERS
+from rows import ROWS
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.dirname(HERE))
+
+import daemons  # noqa: E402
+
+SCALE_TURNS = 5  # a peer that is there for scale takes every fifth turn
+
+
+class Worker:
+    """A peer's process; a context manager that ends it."""
+
+    def __init__(self, peer, python, environ):
+        self._peer = peer
+        self._process = subprocess.Popen(
+            [python, os.path.join(HERE, "worker.py"), peer],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environ,
+            universal_newlines=True,
+        )
+
+    def measure(self, job, units):
+        """Return the seconds of wall and of CPU time per unit."""
+        try:
+            print(json.dumps([job, units]), file=self._process.stdin, flush=True)
+            wall, cpu = json.loads(self._process.stdout.readline())
+        except (BrokenPipeError, ValueError):
+            raise SystemExit("{}: its process ended, see above".format(self._peer)) from None
+        return {"wall": wall / units, "cpu": cpu and cpu / units}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
+
+
+def main():
+    arguments = parse()
+    rows = [row for row in ROWS if not arguments.jobs or row.job in arguments.jobs]
+    if arguments.short:
+        rows = [shortened(row) for row in rows]
+    results = []
+    with contextlib.ExitStack() as stack:
+        daemon = stack.enter_context(daemons.start("c"))
+        workers = start_workers(daemon, stack)
+        store.fill(daemon, store.singles(keys=1000))
+        trees = set()
+        print_heading()
+        for row in rows:
+            for nodes in set(row.trees) - trees:
+                store.fill(daemon, store.guests(nodes))
+            trees.update(row.trees)
+            results.append(run(row, workers))
+            print_row(results[-1], judged=not arguments.short)
+    if arguments.json:
+        with open(arguments.json, "w") as file:
+            json.dump({"python": platform.python_version(), "rows": results}, file, indent=1)
+
+
+def parse():
+    parser = argparse.ArgumentParser("python tests/benchmarks", description=__doc__.splitlines()[0])
+    parser.add_argument("jobs", metavar="JOB", nargs="*", help="measure the rows of these only")
+    parser.add_argument(
+        "--short", action="store_true", help="see that everything works; the figures mean nothing"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the results there too")
+    arguments = parser.parse_args()
+    unknown = set(arguments.jobs) - {row.job for row in ROWS}
+    if unknown:
+        parser.error("no row has the job {}".format(", ".join(sorted(unknown))))
+    return arguments
+
+
+def shortened(row):
+    return row._replace(
+        units=max(row.units // 20, 1),
+        beside_units=row.beside_units // 20,
+        trees=tuple(nodes // 20 for nodes in row.trees),
+        rounds=2,
+    )
+
+
+def start_workers(daemon, stack):
+    """Start every peer's process; *stack* ends them."""
+    extension = glob.glob("/usr/lib/xen-*/lib/python")
+    old_python = install_old_pyxs(stack.enter_context(tempfile.TemporaryDirectory()))
+    environs = {
+        "pyxs": dict(daemon.environ, PYTHONPATH=ROOT),
+        "C extension": dict(daemon.environ, PYTHONPATH=os.pathsep.join(extension)),
+        "pyxs 0.4.1": daemon.environ,
+        "C tools": daemon.environ,
+    }
+    return {
+        peer: stack.enter_context(
+            Worker(peer, old_python if peer == "pyxs 0.4.1" else sys.executable, environ)
+        )
+        for peer, environ in environs.items()
+    }
+
+
+def install_old_pyxs(directory):
+    """Return the Python of a new environment that has pyxs 0.4.1."""
+    subprocess.check_call([sys.executable, "-m", "venv", directory])
+    python = os.path.join(directory, "bin", "python")
+    subprocess.check_call([python, "-m", "pip", "install", "--quiet", "pyxs==0.4.1"])
+    return python
+
+
+def run(row, workers):
+    """Measure a row and return what there is to tell, ready for JSON."""
+    subject = ("pyxs", row.job, row.units)
+    beside = (row.beside, row.beside_job or row.job, row.beside_units or row.units)
+    sides = [subject, beside]
+    if row.beside != "pyxs":
+        sides = [(peer, row.job, row.units) for peer in PEERS if hasattr(PEERS[peer], row.job)]
+    slices = take_turns(sides, (subject, beside), row.rounds, workers)
+    ratios = [
+        ours[row.figure] / theirs[row.figure]
+        for ours, theirs in zip(slices[subject], slices[beside])
+    ]
+    return {
+        "work": row.work,
+        "job": row.job,
+        "units": row.units,
+        "peers": {side[0]: medians(slices[side]) for side in sides if side[1:] == subject[1:]},
+        "beside": dict(zip(("peer", "job", "units"), beside), **medians(slices[beside])),
+        "figure": row.figure,
+        "ratio": statistics.median(ratios),
+        "quartiles": statistics.quantiles(ratios, n=4)[::2],
+        "bar": row.bar,
+        "aim": row.aim,
+    }
+
+
+def take_turns(sides, rivals, rounds, workers):
+    """Return each side's slices. The order turns about: no side is always first."""
+    slices = {side: [] for side in sides}
+    for side in sides:
+        measure(side, workers)  # warms up
+    for turn in range(rounds):
+        for side in sides if turn % 2 else reversed(sides):
+            if side in rivals or turn % SCALE_TURNS == 0:
+                slices[side].append(measure(side, workers))
+    return slices
+
+
+def measure(side, workers):
+    peer, job, units = side
+    return workers[peer].measure(job, units)
+
+
+def medians(slices):
+    return {
+        figure: statistics.median(s[figure] for s in slices) if slices[0][figure] else None
+        for figure in ("wall", "cpu")
+    }
+
+
+LINE = "{:42}" + "{:>14}" * len(PEERS) + "{:>26}{:>8}{:>7}{:>7}  {}"
+
+
+def print_heading():
+    print("Microseconds per unit, wall/CPU; a unit is one call, key, node or event.")
+    print(LINE.format("", *PEERS, "beside", "ratio", "bar", "aim", ""), flush=True)
+
+
+def print_row(result, judged):
+    beside = result["beside"]
+    if beside["peer"] == "pyxs":
+        shown = "{} {}".format(beside["job"], cell(beside))
+    else:
+        shown = beside["peer"]
+    print(
+        LINE.format(
+            result["work"],
+            *(cell(result["peers"].get(peer)) for peer in PEERS),
+            shown,
+            "{:.2f}".format(result["ratio"]),
+            "{:.2f}".format(result["bar"]),
+            "{:.2f}".format(result["aim"]),
+            verdict(result) if judged else "",
+        ),
+        flush=True,
+    )
+
+
+def cell(figures):
+    if figures is None:
+        return "-"
+    return "/".join(
+        "-" if seconds is None else "{:.{}f}".format(seconds * 1e6, 1 if seconds < 1e-4 else 0)
+        for seconds in (figures["wall"], figures["cpu"])
+    )
+
+
+def verdict(result):
+    if result["ratio"] <= result["aim"]:
+        return "aim"
+    return "bar" if result["ratio"] <= result["bar"] else "over the bar"
+
+
+if __name__ == "__main__":
+    main()

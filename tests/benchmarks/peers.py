@@ -1,0 +1,363 @@
+"""The peers, each with its jobs, written as its users would write them.
+
+A job does a number of units of its work: calls, keys, nodes, events. One that has to
+look at the clock itself returns its seconds. A peer lacks the jobs it has no way to do.
+"""
+
+import atexit
+import functools
+import os
+import subprocess
+import sys
+import threading
+import time
+
+from store import DIRECTORY, KEY, LONG_KEY, TRANSACTION_KEY, many_keys, tree, watched_key
+
+VALUE = "y" * 20
+THREADS = 8
+
+
+class Pyxs:
+    """This project."""
+
+    def __init__(self):
+        import pyxs
+
+        self.client = pyxs.Client(os.environ["XENSTORED_PATH"])
+
+    def read(self, calls):
+        client = self.client
+        for _ in range(calls):
+            client.read(KEY)
+
+    def read_long(self, calls):
+        client = self.client
+        for _ in range(calls):
+            client.read(LONG_KEY)
+
+    def write(self, calls):
+        client = self.client
+        for _ in range(calls):
+            client.write(KEY, VALUE)
+
+    def ls(self, calls):
+        client = self.client
+        for _ in range(calls):
+            client.ls(DIRECTORY)
+
+    def xs_read(self, calls):
+        handle = drop_in()
+        for _ in range(calls):
+            handle.read("", KEY)
+
+    def transaction(self, transactions):
+        client = self.client
+        for _ in range(transactions):
+            with client.transaction() as t:
+                t.read(TRANSACTION_KEY)
+                t.write(TRANSACTION_KEY, VALUE)
+
+    def read_many(self, keys):
+        self.client.read_many(many_keys(keys))
+
+    def write_many(self, keys):
+        self.client.write_many(dict.fromkeys(many_keys(keys), VALUE))
+
+    def walk(self, nodes):
+        expect(sum(1 for _node in self.client.walk(tree(nodes))), nodes)
+
+    def walk_bottom_up(self, nodes):
+        expect(sum(1 for _node in self.client.walk(tree(nodes), topdown=False)), nodes)
+
+    def read_in_threads(self, calls):
+        in_threads(self.read, calls)
+
+    def import_pyxs(self, times):
+        return import_seconds(["pyxs"], times)
+
+    def import_standard(self, times):
+        return import_seconds(standard_modules(), times)
+
+    def event(self, events):
+        key = watched_key("pyxs")
+        return event_seconds("pyxs", lambda: self.client.write(key, VALUE), events)
+
+    def watch(self):
+        monitor = self.client.monitor()
+        monitor.watch(watched_key("pyxs"), "token")
+        return monitor.wait
+
+
+class CExtension:
+    """``xen.lowlevel.xs``: libxenstore in Python."""
+
+    def __init__(self):
+        from xen.lowlevel.xs import xs
+
+        self.handle = xs()
+
+    def read(self, calls):
+        handle = self.handle
+        for _ in range(calls):
+            handle.read("", KEY)
+
+    xs_read = read
+
+    def read_long(self, calls):
+        handle = self.handle
+        for _ in range(calls):
+            handle.read("", LONG_KEY)
+
+    def write(self, calls):
+        handle = self.handle
+        for _ in range(calls):
+            handle.write("", KEY, VALUE)
+
+    def ls(self, calls):
+        handle = self.handle
+        for _ in range(calls):
+            handle.ls("", DIRECTORY)
+
+    def transaction(self, transactions):
+        handle = self.handle
+        for _ in range(transactions):
+            t = handle.transaction_start()
+            handle.read(t, TRANSACTION_KEY)
+            handle.write(t, TRANSACTION_KEY, VALUE)
+            handle.transaction_end(t)
+
+    def read_many(self, keys):
+        handle = self.handle
+        for path in many_keys(keys):
+            handle.read("", path)
+
+    def write_many(self, keys):
+        handle = self.handle
+        for path in many_keys(keys):
+            handle.write("", path, VALUE)
+
+    def walk(self, nodes):
+        expect(self._walk(tree(nodes)), nodes)
+
+    def _walk(self, path):
+        self.handle.read("", path)
+        names = self.handle.ls("", path)
+        return 1 + sum(self._walk(path + "/" + name) for name in names)
+
+    def event(self, events):
+        key = watched_key("C extension")
+        return event_seconds("C extension", lambda: self.handle.write("", key, VALUE), events)
+
+    def watch(self):
+        self.handle.watch(watched_key("C extension"), "token")
+        return self.handle.read_watch
+
+
+class OldPyxs:
+    """pyxs 0.4.1, whose paths, values and tokens are bytes."""
+
+    key = KEY.encode()
+    long_key = LONG_KEY.encode()
+    directory = DIRECTORY.encode()
+    transaction_key = TRANSACTION_KEY.encode()
+    watched_key = watched_key("pyxs 0.4.1").encode()
+    value = VALUE.encode()
+
+    def __init__(self):
+        import pyxs
+
+        self.client = pyxs.Client(unix_socket_path=os.environ["XENSTORED_PATH"])
+        self.client.connect()
+        self.handle = pyxs.xs()
+
+    def read(self, calls):
+        client, key = self.client, self.key
+        for _ in range(calls):
+            client.read(key)
+
+    def read_long(self, calls):
+        client, key = self.client, self.long_key
+        for _ in range(calls):
+            client.read(key)
+
+    def write(self, calls):
+        client, key, value = self.client, self.key, self.value
+        for _ in range(calls):
+            client.write(key, value)
+
+    def ls(self, calls):
+        client, directory = self.client, self.directory
+        for _ in range(calls):
+            client.list(directory)
+
+    def xs_read(self, calls):
+        handle, key = self.handle, self.key
+        for _ in range(calls):
+            handle.read(b"0", key)
+
+    def transaction(self, transactions):
+        client = self.client
+        for _ in range(transactions):
+            client.transaction()
+            client.read(self.transaction_key)
+            client.write(self.transaction_key, self.value)
+            client.commit()
+
+    def read_many(self, keys):
+        for path in many_keys(keys):
+            self.client.read(path.encode())
+
+    def write_many(self, keys):
+        for path in many_keys(keys):
+            self.client.write(path.encode(), self.value)
+
+    def walk(self, nodes):
+        expect(sum(1 for _node in self.client.walk(tree(nodes).encode())), nodes)
+
+    def walk_bottom_up(self, nodes):
+        walk = self.client.walk(tree(nodes).encode(), topdown=False)
+        expect(sum(1 for _node in walk), nodes)
+
+    def read_in_threads(self, calls):
+        in_threads(self.read, calls)
+
+    def event(self, events):
+        return event_seconds(
+            "pyxs 0.4.1", lambda: self.client.write(self.watched_key, self.value), events
+        )
+
+    def watch(self):
+        monitor = self.client.monitor()
+        monitor.watch(self.watched_key, b"token")
+        return monitor.wait().__next__
+
+
+class CTools:
+    """``xenstore-read`` and its like: a process a call, or one for all of a batch."""
+
+    def read(self, calls):
+        for _ in range(calls):
+            run("xenstore-read", KEY)
+
+    def read_long(self, calls):
+        for _ in range(calls):
+            run("xenstore-read", LONG_KEY)
+
+    def write(self, calls):
+        for _ in range(calls):
+            run("xenstore-write", KEY, VALUE)
+
+    def ls(self, calls):
+        for _ in range(calls):
+            run("xenstore-list", DIRECTORY)
+
+    def read_many(self, keys):
+        run("xenstore-read", *many_keys(keys))
+
+    def write_many(self, keys):
+        run("xenstore-write", *(word for path in many_keys(keys) for word in (path, VALUE)))
+
+    def walk(self, nodes):
+        run("xenstore-ls", "-f", tree(nodes))
+
+
+PEERS = {
+    "pyxs": Pyxs,
+    "C extension": CExtension,
+    "pyxs 0.4.1": OldPyxs,
+    "C tools": CTools,
+}
+
+
+@functools.lru_cache(maxsize=None)
+def drop_in():
+    import pyxs
+
+    return pyxs.xs()
+
+
+def run(*command):
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+
+
+def expect(found, nodes):
+    if found != nodes:
+        raise AssertionError("the walk found {} of {} nodes".format(found, nodes))
+
+
+def in_threads(job, calls):
+    threads = [threading.Thread(target=job, args=(calls // THREADS,)) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def event_seconds(peer, write, events):
+    """Return the seconds from before each write until the event is out of another process."""
+    watcher = _watcher(peer)
+    seconds = 0.0
+    for _ in range(events):
+        start = time.perf_counter()
+        write()
+        seconds += float(watcher.stdout.readline()) - start
+    return seconds
+
+
+@functools.lru_cache(maxsize=None)
+def _watcher(peer):
+    watcher = subprocess.Popen(
+        [sys.executable, __file__, peer], stdout=subprocess.PIPE, universal_newlines=True
+    )
+    atexit.register(watcher.terminate)
+    watcher.stdout.readline()  # the event that answers the watch itself
+    return watcher
+
+
+def watch(peer):
+    """Tell the time of every event. perf_counter is one clock for all processes."""
+    wait = PEERS[peer]().watch()
+    while True:
+        wait()
+        print(time.perf_counter(), flush=True)
+
+
+# os is there in every interpreter that was not started without its site.
+_IMPORT = """
+import os, sys, time
+sys.path.append(sys.argv[1])
+start = time.perf_counter()
+for name in sys.argv[2:]:
+    __import__(name)
+print(time.perf_counter() - start)
+print(*sys.modules)
+"""
+
+
+def import_seconds(modules, times):
+    """Return what importing *modules* takes in bare interpreters, their start not counted."""
+    return sum(float(_import(modules)[0]) for _ in range(times))
+
+
+@functools.lru_cache(maxsize=None)
+def standard_modules():
+    """Return the modules that ``import pyxs`` brings along and a bare interpreter lacks."""
+    bare = _import([])[1].split()
+    return [
+        name
+        for name in _import(["pyxs"])[1].split()
+        if name not in bare and not name.startswith("pyxs")
+    ]
+
+
+def _import(modules):
+    import pyxs
+
+    root = os.path.dirname(os.path.dirname(pyxs.__file__))
+    command = [sys.executable, "-I", "-S", "-c", _IMPORT, root]
+    return subprocess.check_output(command + modules, universal_newlines=True).splitlines()
+
+
+if __name__ == "__main__":
+    watch(sys.argv[1])

@@ -1,0 +1,53 @@
+"""The rows of the table: jobs of pyxs, and what each is measured beside."""
+
+from typing import NamedTuple, Tuple
+
+
+class Row(NamedTuple):
+    """A job and the ratio it is held to.
+
+    The peers that have the job do it *rounds* times, *units* each time. A row
+    beside pyxs itself concerns no other peer.
+    """
+
+    work: str
+    job: str
+    units: int
+    rounds: int
+    bar: float
+    aim: float
+    beside: str = "C extension"
+    beside_job: str = ""  # the same job
+    beside_units: int = 0  # as many
+    figure: str = "wall"  # what the ratio is of, or "cpu"
+    trees: Tuple[int, ...] = ()  # trees that the store must hold, by their number of nodes
+
+
+ROWS = [
+    Row("read", "read", 50, 120, 1.08, 1.00),
+    Row("read: CPU time", "read", 50, 120, 1.35, 1.10, figure="cpu"),
+    Row("read of 2,000 bytes", "read_long", 50, 120, 1.08, 1.00),
+    Row("write", "write", 50, 120, 1.08, 1.00),
+    Row("ls", "ls", 50, 120, 1.08, 1.00),
+    Row("xs.read", "xs_read", 50, 120, 1.10, 1.02),
+    Row("transaction: start, read, write, commit", "transaction", 12, 120, 1.08, 1.00),
+    Row("read_many, beside reads", "read_many", 1000, 15, 0.22, 0.15),
+    Row("write_many, beside writes", "write_many", 1000, 15, 0.35, 0.20),
+    Row("write to wait() in another process", "event", 25, 120, 1.05, 0.95),
+    Row("8 threads, beside 1", "read_in_threads", 800, 25, 0.75, 0.50, "pyxs", "read"),
+    Row(
+        "import pyxs, beside the modules it uses",
+        *("import_pyxs", 1, 40, 1.35, 1.10, "pyxs", "import_standard"),
+    ),
+    Row("walk", "walk", 12801, 9, 0.20, 0.14, "C tools", trees=(12801,)),
+    Row(
+        "walk(topdown=False), beside walk",
+        *("walk_bottom_up", 12801, 9, 1.3, 1.0, "pyxs", "walk"),
+        trees=(12801,),
+    ),
+    Row(
+        "walk of 100,000 nodes, beside 10,000",
+        *("walk", 100000, 5, 1.15, 1.0, "pyxs", "walk", 10000),
+        trees=(100000, 10000),
+    ),
+]
