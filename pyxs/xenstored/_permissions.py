@@ -16,7 +16,7 @@ ALL = READ | WRITE | OWN
 
 _LETTERS = {b"n": NONE, b"r": READ, b"w": WRITE, b"b": READ | WRITE}
 _LETTER_OF = {rights: letter for letter, rights in _LETTERS.items()}
-_ENTRY = re.compile(rb"([nrwb])([0-9]{1,10})")
+_ENTRY = re.compile(rb"([nrwb])[ \t\n\v\f\r]*([+-]?[0-9]+)")  # a number as strtol takes it
 
 
 class Permission(NamedTuple):
@@ -43,7 +43,7 @@ def _parse_entry(entry: bytes) -> Permission:
     match = _ENTRY.fullmatch(entry)
     if match is None:
         raise Refused("EINVAL")
-    return Permission(int(match.group(2)), _LETTERS[match.group(1)])
+    return Permission(int(match.group(2)) & 0xFFFFFFFF, _LETTERS[match.group(1)])
 
 
 def render(perms: Permissions) -> bytes:

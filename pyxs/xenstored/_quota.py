@@ -2,6 +2,7 @@
 
 from typing import Dict
 
+from ._permissions import Permissions
 from ._tree import AnyNode
 
 #: Xen 4.17's defaults, by their names in ``xenstore-control quota``.
@@ -22,7 +23,12 @@ def exceeded(limits: Dict[bytes, int], name: bytes, used: int) -> bool:
 
 def node_size(node: AnyNode) -> int:
     """Return how much of ``node-size`` a node uses, in bytes."""
-    # As the C daemon keeps it: a record's header, 8 bytes for each permission,
-    # the value, and each child's name with its NUL.
     names = node.names
-    return 24 + 8 * len(node.perms) + len(node.value) + sum(map(len, names)) + len(names)
+    return leaf_size(node.perms, node.value) + sum(map(len, names)) + len(names)
+
+
+def leaf_size(perms: Permissions, value: bytes) -> int:
+    """Return how much of ``node-size`` a node without children uses, in bytes."""
+    # As in a record of the C daemon: a header, 8 bytes for each permission, the
+    # value; the children's names follow, each with its NUL.
+    return 24 + 8 * len(perms) + len(value)

@@ -107,6 +107,21 @@ class Tree:
         """Return how many nodes a domain owns."""
         return self._owned.get(domid, 0)
 
+    def tops_owned_by(self, domid: int) -> List[bytes]:
+        """Return the paths of a domain's nodes, but for those below another one of them."""
+        if not self.owned(domid):
+            return []
+        found: List[bytes] = []
+        stack = [b"/"]
+        while stack:
+            path = stack.pop()
+            node = self._nodes[path]
+            if node.perms[0].domid == domid:
+                found.append(path)
+            else:
+                stack.extend(child_of(path, name) for name in reversed(node.names))
+        return found
+
     def create(self, path: bytes, value: bytes, perms: Permissions) -> None:
         """Add a node; its parent exists, itself does not."""
         self._add(path, Node(value, perms))
@@ -186,12 +201,13 @@ class Transaction:
     A node stays as it was when the transaction first looked at it. What the
     transaction changes is kept here until :meth:`commit`.
 
-    :param limit: how many nodes it may look at, if there is a limit.
+    :param limit: how many nodes it may look at, 0 for any number.
     """
 
-    def __init__(self, tree: Tree, limit: Optional[int] = None) -> None:
+    def __init__(self, tree: Tree, limit: int = 0) -> None:
         self._tree = tree
         self._limit = limit
+        self._failed = False
         self._seen: Dict[bytes, Optional[Node]] = {}
         self._drafts: Dict[bytes, Optional[Draft]] = {}
         self._changes: Dict[bytes, Change] = {}
@@ -203,7 +219,8 @@ class Transaction:
             return self._drafts[path]
         if path in self._seen:
             return self._seen[path]
-        if self._limit is not None and len(self._seen) >= self._limit:
+        if self._limit and len(self._seen) >= self._limit:
+            self._failed = True
             raise Refused("ENOSPC")
         node = self._seen[path] = self._tree.get(path)
         if node is not None:
@@ -255,9 +272,12 @@ class Transaction:
 
         :returns: what the watches are told, in the order in which the
             transaction first looked at the nodes.
-        :raises Refused: ``EAGAIN``: a node that it looked at has changed since.
+        :raises Refused: ``EAGAIN``: a node that it looked at has changed since;
+            ``ENOMEM``: it wanted to look at more nodes than it may.
         """
         self.abort()
+        if self._failed:
+            raise Refused("ENOMEM")
         for path, node in self._seen.items():
             if self._tree.get(path) is not node:
                 raise Refused("EAGAIN")

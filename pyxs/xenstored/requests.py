@@ -344,6 +344,7 @@ _FOR_DOM0_ONLY = frozenset(
         Op.CONTROL,
         Op.INTRODUCE,
         Op.RELEASE,
+        Op.IS_DOMAIN_INTRODUCED,
         Op.RESUME,
         Op.SET_TARGET,
         Op.SET_FEATURE,

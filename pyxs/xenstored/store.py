@@ -107,14 +107,16 @@ class Store:
             self._fire(Change(INTRODUCE_DOMAIN))
 
     def release(self, domid: int) -> None:
-        """Forget a domain: its sessions end.
+        """Forget a domain: its sessions end, and its nodes go with all below them.
 
         :raises Refused: ``ENOENT``: it is not introduced.
         """
         domain = self.domain(domid)
         del self._domains[domid]
-        for session in [each for each in self._sessions if each.domain is domain]:
+        for session in self._sessions_of(domain):
             self.disconnect(session)
+        for path in self.tree.tops_owned_by(domid):
+            self._remove_all(self.tree, path)
         self._fire(Change(RELEASE_DOMAIN))
 
     def set_target(self, domid: int, target: int) -> None:
@@ -187,11 +189,7 @@ class Store:
             return
         if path == b"/":
             raise Refused("EINVAL")
-        for each in subtree(view, path):
-            gone = view.get(each)
-            view.remove(each)
-            # Only watches on a node below the removed one hear of it, not those in between.
-            self._changed(view, Change(each, each != path, gone.perms if gone else None))
+        self._remove_all(view, path)
 
     def set_perms(self, session: Session, view: View, path: bytes, perms: Permissions) -> None:
         """Set the permissions of a node, or of ``@introduceDomain`` or ``@releaseDomain``.
@@ -216,6 +214,13 @@ class Store:
     def is_special(self, path: bytes) -> bool:
         """Whether this is ``@introduceDomain`` or ``@releaseDomain``."""
         return path in self._special
+
+    def _remove_all(self, view: View, path: bytes) -> None:
+        for each in subtree(view, path):
+            gone = view.get(each)
+            view.remove(each)
+            # A node below the removed one concerns only the watches on itself.
+            self._changed(view, Change(each, each != path, gone.perms if gone else None))
 
     def _set_special_perms(self, session: Session, path: bytes, perms: Permissions) -> None:
         if not session.rights(self._special[path]) & OWN:
@@ -250,16 +255,21 @@ class Store:
         perms = parent.perms
         if session.unprivileged:
             perms = owned_by(perms, session.domain.domid)
-            used = view.owned(session.domain.domid) + len(missing)
-            if _quota.exceeded(session.domain.limits, b"nodes", used):
-                raise Refused("ENOSPC")
+            self._check_count(session, view, len(missing))
             self._check_size(session, _quota.node_size(parent) + len(name_of(missing[-1])) + 1)
-            self._check_size(session, 24 + 8 * len(perms) + len(value))
+            self._check_size(session, _quota.leaf_size(perms, value))
         for each in reversed(missing):
             view.create(each, value if each is path else b"", perms)
 
+    def _check_count(self, session: Session, view: View, more: int) -> None:
+        if isinstance(view, Transaction):
+            more = 1  # the C daemon counts what a transaction creates when it commits
+        domain = session.domain
+        if _quota.exceeded(domain.limits, b"nodes", self.tree.owned(domain.domid) + more):
+            raise Refused("ENOSPC")
+
     def _check_size(self, session: Session, size: int) -> None:
-        if session.unprivileged and _quota.exceeded(session.domain.limits, b"node-size", size):
+        if session.unprivileged and _quota.exceeded(session.domain.limits, b"node-size", size + 1):
             raise Refused("ENOSPC")
 
     # Transactions
@@ -272,9 +282,9 @@ class Store:
         domain = session.domain
         if session.unprivileged:
             running = sum(len(each.transactions) for each in self._sessions_of(domain))
-            if _quota.exceeded(domain.limits, b"transactions", running + 1):
+            if _quota.exceeded(domain.limits, b"transactions", running):
                 raise Refused("ENOSPC")
-        limit = domain.limits[b"transaction-nodes"] if session.unprivileged else None
+        limit = domain.limits[b"transaction-nodes"] if session.unprivileged else 0
         tx_id = session.new_transaction_id()
         session.transactions[tx_id] = Transaction(self.tree, limit)
         return tx_id
@@ -282,8 +292,9 @@ class Store:
     def end_transaction(self, session: Session, tx_id: int, commit: bool) -> None:
         """Commit or abort a transaction.
 
-        :raises Refused: ``ENOENT``: no such transaction; ``EAGAIN``: what it
-            looked at has changed; it is gone then too.
+        :raises Refused: ``ENOENT``: no such transaction. Whatever the reason, it
+            is gone afterwards: ``EAGAIN``: what it looked at has changed;
+            ``ENOSPC``, ``ENOMEM``: a quota.
         """
         transaction = session.transactions.pop(tx_id, None)
         if transaction is None:
@@ -291,6 +302,11 @@ class Store:
         if not commit:
             transaction.abort()
             return
+        domain = session.domain
+        used = transaction.owned(domain.domid)
+        if session.unprivileged and _quota.exceeded(domain.limits, b"nodes", used):
+            transaction.abort()
+            raise Refused("ENOSPC")
         for change in transaction.commit():
             self._fire(change)
 
@@ -309,7 +325,7 @@ class Store:
             raise Refused("EEXIST")
         if session.unprivileged:
             used = sum(len(each.watches) for each in self._sessions_of(session.domain))
-            if _quota.exceeded(session.domain.limits, b"watches", used + 1):
+            if _quota.exceeded(session.domain.limits, b"watches", used):
                 raise Refused("E2BIG")
         session.watches[key] = session.newest_watch = watch
 
