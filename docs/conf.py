@@ -3,9 +3,10 @@
 import os
 import sys
 
-sys.path.insert(0, os.path.abspath(".."))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.dirname(HERE), HERE]
 
-import pyxs
+import pyxs  # noqa: E402
 
 project = "pyxs"
 copyright = "the authors of pyxs"
@@ -41,6 +42,7 @@ plot_formats = ["svg"]
 # Each page has an in-memory daemon of its own; Client(), xs() and the command find it.
 doctest_global_setup = """
 import os
+from pyxs.helpers import error
 from pyxs.xenstored import XenStored
 
 daemon = XenStored()

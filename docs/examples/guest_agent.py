@@ -13,7 +13,8 @@ import platform
 import subprocess
 import time
 
-from pyxs import Client, XenBusConnection
+from pyxs import Client
+from pyxs.connection import XenBusConnection
 
 COMMANDS = {
     "poweroff": ["systemctl", "poweroff"],

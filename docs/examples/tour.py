@@ -7,6 +7,7 @@ It keeps to /pyxs-tour, and removes that when it ends.
 """
 
 import threading
+import time
 
 from pyxs import Client, PyXSError
 
@@ -30,9 +31,8 @@ def read_and_write(client):
     heading("Write two guests, read them back")
     client.write_many([("{}/{}".format(TOP, name), value) for name, value in GUESTS.items()])
     for path, value, _children in client.walk(TOP):
-        depth = path.count("/") - 1
-        name = path.rpartition("/")[2]
-        print("{:<24}{}".format("  " * depth + name, value))
+        indent = "    " * (path.count("/") - 1)
+        print(indent + path.rpartition("/")[2] + (" = " + value if value else ""))
 
     print("\nread {}/1/name        -> {!r}".format(TOP, client[TOP + "/1/name"]))
     print("ls {}                 -> {!r}".format(TOP, client.ls(TOP)))
@@ -84,6 +84,20 @@ def watch(client):
         thread.join()
 
 
+def read_many(client):
+    heading("Read 1,000 nodes: one at a time, then without waiting for each answer")
+    paths = ["{}/many/{}".format(TOP, n) for n in range(1000)]
+    client.write_many([(path, "x") for path in paths])
+    start = time.perf_counter()
+    one_by_one = {path: client.read(path) for path in paths}
+    between = time.perf_counter()
+    at_once = client.read_many(paths)
+    end = time.perf_counter()
+    assert at_once == one_by_one
+    print("read       {:6.1f} ms".format((between - start) * 1000))
+    print("read_many  {:6.1f} ms".format((end - between) * 1000))
+
+
 def main():
     with Client() as client, Client() as other:
         print("Connected to {}".format(client.connection.path))
@@ -91,6 +105,7 @@ def main():
             read_and_write(client)
             move_memory(client, other)
             watch(client)
+            read_many(client)
         finally:
             client.rm(TOP)
 

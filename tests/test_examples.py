@@ -1,0 +1,212 @@
+"""The programs in docs/examples/, run as a user runs them, on the in-memory daemon."""
+
+import contextlib
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from pyxs import Client
+
+EXAMPLES = pathlib.Path(__file__).parent.parent / "docs" / "examples"
+
+
+def run(name, *args):
+    """Run an example to its end and return what it printed."""
+    command = [sys.executable, str(EXAMPLES / name), *args]
+    result = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=60
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    return result.stdout
+
+
+@contextlib.contextmanager
+def running(name, *args):
+    """Run an example meanwhile; whatever happens, it ends."""
+    process = subprocess.Popen(
+        [sys.executable, str(EXAMPLES / name), *args],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def until(monitor, path):
+    """Wait for an event of *path*."""
+    for event in monitor:
+        if event.path == path:
+            return
+
+
+@pytest.fixture
+def balloon(monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    import balloon
+
+    return balloon
+
+
+def test_the_tour_shows_reads_a_retried_transaction_and_events(xenstore):
+    shown = run("tour.py")
+    assert "read /pyxs-tour/1/name        -> 'web'" in shown
+    assert "read /pyxs-tour/3/name        -> [Errno 2] No such file or directory" in shown
+    assert "try 2: web has 1048576 KiB, database 3145728 KiB" in shown
+    assert "/pyxs-tour/1/memory/target  786432\n" in shown
+    assert "/pyxs-tour/2/memory/target  3407872\n" in shown
+    assert [line.split()[1] for line in shown.splitlines() if line.startswith("event ")] == [
+        "/pyxs-tour/1/state",
+        "/pyxs-tour/2",
+        "/pyxs-tour/done",
+    ]
+    assert not xenstore.exists("/pyxs-tour")
+
+
+def test_the_tree_is_indented_by_depth(xenstore):
+    xenstore.write_many([("/vm/web/name", "web"), ("/vm/web/note", "two\nlines"), ("/vm/db", "")])
+    assert run("tree.py", "/vm").splitlines() == [
+        "/vm",
+        "    db",
+        "    web",
+        "        name = web",
+        "        note = two\\nlines",
+    ]
+
+
+def test_the_tree_begins_at_the_root(xenstore):
+    xenstore.write("/vm/db", "x")
+    assert run("tree.py").splitlines()[0] == "/"
+    assert "    vm\n        db = x\n" in run("tree.py")
+
+
+def test_the_watcher_prints_changes_until_a_signal(xenstore):
+    xenstore.write("/vm/web", "on")
+    with running("watcher.py", "/vm") as watcher:
+        assert watcher.stdout.readline() == "/vm = ''\n"
+        xenstore.write("/vm/web", "off")
+        assert watcher.stdout.readline() == "/vm/web = 'off'\n"
+        xenstore.rm("/vm/web")
+        assert watcher.stdout.readline() == "/vm/web = None\n"
+        watcher.send_signal(signal.SIGTERM)
+        assert watcher.communicate(timeout=60) == ("", "")
+        assert watcher.returncode == 0
+
+
+def test_the_watcher_says_when_nothing_happens(xenstore):
+    with running("watcher.py", "/vm", "--idle", "0.1") as watcher:
+        assert watcher.stdout.readline() == "/vm = None\n"
+        assert watcher.stdout.readline() == "nothing for 0.1 s\n"
+
+
+def make_guest(xenstore, domid):
+    """Make what a toolstack lets a guest write."""
+    for name in ("data", "control", "control/shutdown"):
+        path = "/local/domain/{}/{}".format(domid, name)
+        xenstore.write(path, "")
+        xenstore.set_permissions(path, ["n{}".format(domid)])
+
+
+def test_the_guest_agent_publishes_and_answers_a_shutdown(xenstored, xenstore):
+    make_guest(xenstore, 7)
+    home = "/local/domain/7"
+    with xenstore.monitor() as monitor:
+        monitor.watch(home)
+        with running("guest_agent.py", "--socket", xenstored.socket_for(7)) as agent:
+            until(monitor, home + "/data/updated")
+            assert xenstore[home + "/data/os_name"] == os.uname().sysname
+            assert int(xenstore[home + "/data/meminfo_total"]) > 0
+            assert xenstore[home + "/control/feature-poweroff"] == "1"
+            xenstore.write(home + "/control/shutdown", "poweroff")
+            assert agent.communicate(timeout=60) == ("asked for poweroff\n", "")
+            assert agent.returncode == 0
+    assert xenstore[home + "/control/shutdown"] == ""
+
+
+def write_guest(client, domid, used):
+    home = "/local/domain/{}/memory/".format(domid)
+    client.write_many(
+        [(home + "dynamic-min", 100), (home + "static-max", 1000), (home + "meminfo", used)]
+    )
+
+
+def test_the_balancer_gives_memory_to_the_one_that_uses_it(xenstore):
+    write_guest(xenstore, 1, 100)
+    write_guest(xenstore, 2, 500)
+    with running("balloon.py", "--budget", "800") as balancer:
+        first = {balancer.stdout.readline(), balancer.stdout.readline()}
+        assert first == {"domain 1 gets 100 KiB\n", "domain 2 gets 500 KiB\n"}
+        xenstore.write("/local/domain/1/memory/meminfo", 300)
+        assert balancer.stdout.readline() == "domain 1 gets 300 KiB\n"
+        assert xenstore["/local/domain/1/memory/target"] == "300"
+
+
+def test_the_balancer_passes_over_what_is_no_guest(xenstore, balloon):
+    xenstore.write("/local/domain/0/name", "Domain-0")
+    write_guest(xenstore, 1, 100)
+    assert xenstore.run_transaction(lambda t: balloon.balance(t, 800)) == {"1": 100}
+    assert xenstore.ls("/local/domain/0") == ["name"]
+
+
+@pytest.mark.parametrize(
+    ("budget", "targets"),
+    [
+        (2000, {"1": 1000, "2": 300}),  # enough: what they use, at most the most
+        (650, {"1": 460, "2": 180}),  # too little: in proportion to what they miss
+        (100, {"1": 100, "2": 100}),  # not even the least: that all the same
+    ],
+)
+def test_shares(balloon, budget, targets):
+    guests = {"1": balloon.Guest(1500, 100, 1000), "2": balloon.Guest(300, 100, 1000)}
+    shares = balloon.share(budget, guests)
+    if budget == 650:
+        assert sum(shares.values()) <= budget
+        assert shares["1"] - 100 == pytest.approx((shares["2"] - 100) * 4.5, abs=5)
+    else:
+        assert shares == targets
+
+
+def pump(source, sink):
+    """Copy a stream until it ends."""
+    for data in iter(lambda: source.recv(65536), b""):
+        sink.sendall(data)
+    sink.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def tcp_port(xenstored):
+    """A TCP port of loopback that forwards one connection to the daemon."""
+
+    def forward():
+        tcp, _ = listener.accept()
+        with tcp, socket.socket(socket.AF_UNIX) as unix:
+            unix.connect(xenstored.path)
+            back = threading.Thread(target=pump, args=(unix, tcp))
+            back.start()
+            pump(tcp, unix)
+            back.join()
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        thread = threading.Thread(target=forward)
+        thread.start()
+        yield str(listener.getsockname()[1])
+        thread.join()
+
+
+def test_a_connection_of_ones_own_lists_the_guests_over_tcp(xenstored, tcp_port):
+    with Client(xenstored.path) as client:
+        client.write("/local/domain/3/name", "web")
+        client.mkdir("/local/domain/12")
+    lines = run("tcp_connection.py", "127.0.0.1", tcp_port).splitlines()
+    assert sorted(lines) == ["    3  web", "   12  (no name)"]
