@@ -5,7 +5,7 @@ The numbers and names are those of *xs_wire.h* in Xen's public headers.
 
 import enum
 import struct
-from typing import Any, List, NamedTuple, Optional, Union
+from typing import Any, List, NamedTuple, Optional, Tuple, Union
 
 from .exceptions import InvalidOperation, InvalidPayload, UnexpectedPacket
 
@@ -63,6 +63,9 @@ class Event(NamedTuple):
     token: str
 
 
+_new = object.__new__
+
+
 class Packet:
     """One message: a 16-byte header and a payload.
 
@@ -106,8 +109,8 @@ class Packet:
 
     @classmethod
     def from_wire(cls, op: int, rq_id: int, tx_id: int, payload: bytes) -> "Packet":
-        """Make a packet of what was received: any type, any length."""
-        packet = cls.__new__(cls)
+        """Make a packet without a check: of any type and length, as they come."""
+        packet = _new(cls)
         packet.op = OPS.get(op, op)
         packet.rq_id = rq_id
         packet.tx_id = tx_id
@@ -155,24 +158,29 @@ class Framer:
     :param limit: the longest payload taken, in bytes.
     """
 
-    __slots__ = ("_data", "_limit", "_missing", "_pieces", "_pos")
+    __slots__ = ("_data", "_header", "_limit", "_missing", "_pieces", "_pos")
 
     def __init__(self, limit: int = REPLY_MAX) -> None:
         self._limit = limit
-        self._data = b""  # complete up to where the next piece goes on
-        self._pos = 0  # where in _data the next packet begins
-        self._pieces: List[bytes] = []  # what came since
-        self._missing = HEADER_SIZE  # bytes still to come before take() can do more
+        self._data = b""
+        self._pos = 0  # where in _data the rest begins
+        self._header: Optional[Tuple[int, ...]] = None  # of the packet whose payload is due
+        self._pieces: List[bytes] = []  # what came behind an incomplete rest
+        self._missing = 0  # bytes due before it is worth joining them
 
     @property
     def begun(self) -> bool:
         """Whether a part of a message is here, and not yet the whole."""
-        return bool(self._pieces) or self._pos < len(self._data)
+        return self._header is not None or bool(self._pieces) or self._pos < len(self._data)
 
     def feed(self, data: bytes) -> None:
         """Take in the next bytes of the stream."""
-        self._pieces.append(data)
         self._missing -= len(data)
+        if self._pos == len(self._data):
+            self._data = data
+            self._pos = 0
+        else:
+            self._pieces.append(data)
 
     def take(self) -> Optional[Packet]:
         """Return the next packet, or ``None`` before it is whole.
@@ -180,29 +188,40 @@ class Framer:
         :raises UnexpectedPacket: its header announces more than the limit; the
             stream is of no use any more.
         """
-        # Joined only when there is enough: a reply that comes byte by byte
-        # costs no more than its length.
-        if self._missing > 0:
+        if self._pieces and not self._join():
             return None
-        if self._pieces:
-            self._data = b"".join([self._data[self._pos :]] + self._pieces)
-            self._pos = 0
-            self._pieces = []
-        start = self._pos + HEADER_SIZE
-        have = len(self._data)
-        if have < start:
-            self._missing = start - have
-            return None
-        op, rq_id, tx_id, size = _HEADER.unpack_from(self._data, self._pos)
-        if size > self._limit:
-            raise UnexpectedPacket(
-                "a message announces a payload of {} bytes, over the limit of {}".format(
-                    size, self._limit
+        data, start, header = self._data, self._pos, self._header
+        if header is None:
+            if len(data) - start < HEADER_SIZE:
+                self._missing = start + HEADER_SIZE - len(data)
+                return None
+            header = _HEADER.unpack_from(data, start)
+            if header[3] > self._limit:
+                raise UnexpectedPacket(
+                    "a message announces a payload of {} bytes, over the limit of {}".format(
+                        header[3], self._limit
+                    )
                 )
-            )
+            start += HEADER_SIZE
+        op, rq_id, tx_id, size = header
         end = start + size
-        if have < end:
-            self._missing = end - have
+        if end > len(data):
+            self._header = header
+            self._pos = start
+            self._missing = end - len(data)
             return None
+        self._header = None
         self._pos = end
-        return Packet.from_wire(op, rq_id, tx_id, self._data[start:end])
+        return Packet.from_wire(op, rq_id, tx_id, data[start:end])
+
+    def _join(self) -> bool:
+        """Put the pieces together when they are enough; False: they are not.
+
+        Not one by one: a reply that comes byte by byte costs no more than its length.
+        """
+        if self._missing > 0:
+            return False
+        self._data = b"".join([self._data[self._pos :]] + self._pieces)
+        self._pos = 0
+        self._pieces = []
+        return True

@@ -9,7 +9,7 @@ import collections
 import os
 import threading
 import time
-from typing import Callable, Deque, Dict, List, Optional, Sequence, TypeVar
+from typing import Callable, Deque, Dict, List, Optional, Sequence, TypeVar, Union
 
 from . import helpers
 from ._events import EventQueue, RawEvent, Readiness
@@ -28,7 +28,7 @@ _ID_MASK = 0xFFFFFFFF  # uint32_t req_id, xs_wire.h
 
 
 class _Waiter:
-    """What a thread waits for: done when *done*."""
+    """What a thread waits for, other than a reply."""
 
     __slots__ = ("done",)
 
@@ -36,19 +36,24 @@ class _Waiter:
         self.done = False
 
 
-class Request(_Waiter):
-    """A message to be sent and, once done, what came of it."""
+class Request(Packet):
+    """A message to be sent and, once *done*, what came of it."""
 
-    __slots__ = ("deadline", "error", "op", "payload", "reply", "tx_id")
+    __slots__ = ("deadline", "done", "error", "reply")
 
-    def __init__(self, op: Op, payload: bytes, tx_id: int = 0) -> None:
-        self.done = False
+    def __init__(self, op: int, payload: bytes, tx_id: int = 0) -> None:
+        # Not by Packet's own: what comes here has been validated.
         self.op = op
         self.payload = payload
+        self.rq_id = 0
         self.tx_id = tx_id
-        self.deadline: Optional[float] = None
+        self.done = False
         self.reply = b""
         self.error: Optional[PyXSError] = None
+        self.deadline: Optional[float] = None
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     def result(self) -> bytes:
         """Return the payload of the reply, once done.
@@ -70,11 +75,18 @@ class _Ticket(_Waiter):
         self.wanted = 1
 
 
+_Waiting = Union[_Waiter, Request]
+
+
 class Router:
     """A conversation over a connected connection, until its first failure."""
 
     def __init__(self, connection: PacketConnection) -> None:
         self._connection = connection
+        self._max_payload = connection.max_payload
+        self._max_outstanding = connection.max_outstanding
+        self._trusts_ids = connection.trusts_ids
+        self._timeout = connection.socket_timeout
         self._pid = os.getpid()
         #: Guards all fields below; never held while another thread does I/O.
         self._lock = threading.Lock()
@@ -83,8 +95,8 @@ class Router:
         self._pending: Dict[int, Request] = {}  # by id, in the order sent
         self._unanswered = 0  # bytes of the requests in _pending
         self._queue: Deque[_Ticket] = collections.deque()
-        self._leader: Optional[_Waiter] = None
-        self._sleepers: Dict[_Waiter, threading.Lock] = {}
+        self._leader: Optional[_Waiting] = None
+        self._sleepers: Dict[_Waiting, threading.Lock] = {}
         self._event_waiters: Deque[_Waiter] = collections.deque()
         self._events = EventQueue()
         #: Held while sending, so that messages do not mix; taken before _lock.
@@ -107,8 +119,13 @@ class Router:
         """
         self._check_process()
         if self._failure is not None:
-            # A new exception for each thread; all have the same cause.
-            raise type(self._failure)(*self._failure.args) from self._failure
+            raise self._failed(self._failure)
+
+    def _failed(self, failure: ConnectionError) -> ConnectionError:
+        # A new exception for each thread; all have the same cause.
+        exc = type(failure)(*failure.args)
+        exc.__cause__ = failure
+        return exc
 
     def _check_process(self) -> None:
         if self._pid != os.getpid():
@@ -124,7 +141,7 @@ class Router:
 
     def join(self) -> None:
         """Wait until an ended conversation has left its connection."""
-        if self._pid == os.getpid() and not self._gone.wait(self._connection.socket_timeout):
+        if self._pid == os.getpid() and not self._gone.wait(self._timeout):
             self.check()
 
     def _distrust(self, message: str) -> UnexpectedPacket:
@@ -180,7 +197,7 @@ class Router:
             return decoder(payload)
         except ValueError as exc:
             message = "a reply to {} that is none, {}: {:.80}".format(
-                request.op.name, exc, repr(payload)
+                Op(request.op).name, exc, repr(payload)
             )
             raise self._distrust(message) from exc
 
@@ -190,13 +207,11 @@ class Router:
         :raises InvalidPayload: one is too long for the connection; nothing was sent.
         :raises ConnectionError: the connection is lost.
         """
-        self.check()
-        limit = self._connection.max_payload
         for request in requests:
-            if len(request.payload) > limit:
+            if len(request.payload) > self._max_payload:
                 raise InvalidPayload(
                     "payload of {} bytes: this connection carries at most {}".format(
-                        len(request.payload), limit
+                        len(request.payload), self._max_payload
                     )
                 )
         sent = self._send_some(requests, None)
@@ -216,7 +231,7 @@ class Router:
         except BaseException:
             # The late reply will find its request by its id; without ids it
             # could be taken for the next one's.
-            if not (self._connection.trusts_ids or request.done):
+            if not (self._trusts_ids or request.done):
                 self.close("interrupted while waiting for a reply")
             raise
 
@@ -224,18 +239,19 @@ class Router:
         try:
             with self._send_lock:
                 with self._lock:
-                    self.check()
-                    packets = self._admit(requests, ticket)
-                if packets:
-                    self._transmit(packets)
+                    if self._failure is not None:
+                        raise self._failed(self._failure)
+                    admitted = self._admit(requests, ticket)
+                if admitted:
+                    self._transmit(admitted)
         finally:
             if self._failure is not None:
                 self._retire()
-        return len(packets)
+        return len(admitted)
 
     def _send_rest(self, requests: Sequence[Request]) -> None:
         ticket = _Ticket()
-        half = max(1, self._connection.max_outstanding // 2)
+        half = max(1, self._max_outstanding // 2)
         with self._lock:
             self._queue.append(ticket)
         try:
@@ -253,29 +269,28 @@ class Router:
                 self._queue.remove(ticket)
                 self._grant()
 
-    def _admit(self, requests: Sequence[Request], ticket: Optional[_Ticket]) -> List[Packet]:
-        """Register as many requests as there is room for; return their packets."""
-        packets: List[Packet] = []
+    def _admit(self, requests: Sequence[Request], ticket: Optional[_Ticket]) -> List[Request]:
+        """Register as many requests as there is room for, and return them."""
+        admitted: List[Request] = []
         if self._queue and self._queue[0] is not ticket:
-            return packets
+            return admitted
         deadline = self._deadline()
         for request in requests:
-            if not self._has_room(1, len(request.payload)):
+            size = HEADER_SIZE + len(request.payload)
+            if self._pending and not self._has_room(1, size):
                 break
-            self._next_id = (self._next_id + 1) & _ID_MASK
-            packet = Packet(request.op, request.payload, self._next_id, request.tx_id)
+            request.rq_id = self._next_id = (self._next_id + 1) & _ID_MASK
             request.deadline = deadline
-            self._pending[self._next_id] = request
-            self._unanswered += HEADER_SIZE + len(request.payload)
-            packets.append(packet)
-        return packets
+            self._pending[request.rq_id] = request
+            self._unanswered += size
+            admitted.append(request)
+        return admitted
 
     def _has_room(self, count: int, size: int) -> bool:
-        if not self._pending:
-            return True
-        if len(self._pending) + count > self._connection.max_outstanding:
-            return False
-        return self._unanswered + HEADER_SIZE + size <= WINDOW_BYTES
+        return not self._pending or (
+            len(self._pending) + count <= self._max_outstanding
+            and self._unanswered + size <= WINDOW_BYTES
+        )
 
     def _grant(self) -> None:
         """Wake the first in the queue for room, if it has come."""
@@ -284,31 +299,28 @@ class Router:
             if self._has_room(ticket.wanted, WINDOW_BYTES // 2):
                 self._finish(ticket)
 
-    def _transmit(self, packets: List[Packet]) -> None:
+    def _transmit(self, requests: List[Request]) -> None:
         try:
-            if len(packets) == 1:
-                self._connection.send(packets[0])
+            if len(requests) == 1:
+                self._connection.send(requests[0])
             else:
-                self._connection.send_many(packets)
+                self._connection.send_many(requests)
         except ConnectionError as exc:
             self._fail(exc)
             raise
         except PyXSError as exc:  # the answer, at once, and no reply will come
             with self._lock:
-                self.check()
-                request = self._settle(packets[0].rq_id)
-                request.error = exc
-                self._finish(request)
+                if self._failure is None:
+                    self._settle(requests[0], exc)
         except BaseException:
             self._fail(self._interrupted("while sending"))
             raise
 
     def _deadline(self) -> Optional[float]:
-        timeout = self._connection.socket_timeout
-        return None if timeout is None else time.monotonic() + timeout
+        return None if self._timeout is None else time.monotonic() + self._timeout
 
     def _time_out(self) -> None:
-        self.close("no reply within {} s".format(self._connection.socket_timeout))
+        self.close("no reply within {} s".format(self._timeout))
         self.check()
 
     def _interrupted(self, when: str) -> ConnectionError:
@@ -316,14 +328,15 @@ class Router:
 
     # -- waiting -----------------------------------------------------------------------
 
-    def _await(self, waiter: _Waiter, deadline: Optional[float]) -> bool:
+    def _await(self, waiter: _Waiting, deadline: Optional[float]) -> bool:
         """Wait until *waiter* is done, reading for all if nobody does; False: too late."""
         try:
             while not waiter.done:
                 with self._lock:
                     if waiter.done:
                         break
-                    self.check()
+                    if self._failure is not None:
+                        raise self._failed(self._failure)
                     bed = self._lead_or_sleep(waiter)
                 if bed is None:
                     if not self._read_for_all(waiter, deadline):
@@ -334,7 +347,7 @@ class Router:
             self._get_up(waiter)
         return waiter.done
 
-    def _lead_or_sleep(self, waiter: _Waiter) -> Optional[threading.Lock]:
+    def _lead_or_sleep(self, waiter: _Waiting) -> Optional[threading.Lock]:
         """Make *waiter* the leader and return ``None``, or return a lock to sleep on."""
         if self._leader is None:
             self._leader = waiter
@@ -343,18 +356,19 @@ class Router:
         bed.acquire()
         return bed
 
-    def _get_up(self, waiter: _Waiter) -> None:
+    def _get_up(self, waiter: _Waiting) -> None:
         with self._lock:
-            self._sleepers.pop(waiter, None)
             if self._leader is waiter:
                 self._leader = None
-            # Also when it did not lead: it may have been woken to lead, too late.
-            if self._leader is None and self._sleepers:
-                self._sleepers.pop(next(iter(self._sleepers))).release()
+            if self._sleepers:
+                self._sleepers.pop(waiter, None)
+                # Also when it did not lead: it may have been woken to lead, too late.
+                if self._leader is None and self._sleepers:
+                    self._sleepers.pop(next(iter(self._sleepers))).release()
         if self._failure is not None:
             self._retire()
 
-    def _read_for_all(self, waiter: _Waiter, deadline: Optional[float]) -> bool:
+    def _read_for_all(self, waiter: _Waiting, deadline: Optional[float]) -> bool:
         """Read and hand out until *waiter* is done, or a failure; False: too late."""
         while not waiter.done and self._failure is None:
             timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -381,47 +395,45 @@ class Router:
             raise
         return True
 
-    def _finish(self, waiter: _Waiter) -> None:
+    def _finish(self, waiter: _Waiting) -> None:
         waiter.done = True
-        bed = self._sleepers.pop(waiter, None)
-        if bed is not None:
-            bed.release()
+        if self._sleepers:
+            bed = self._sleepers.pop(waiter, None)
+            if bed is not None:
+                bed.release()
 
     # -- what comes in, under the lock ---------------------------------------------------
 
     def _dispatch(self, packet: Packet) -> None:
-        if packet.op == _WATCH_EVENT:
+        op = packet.op
+        if op == _WATCH_EVENT:
             if self._events.push(packet.payload) and self._event_waiters:
                 self._finish(self._event_waiters.popleft())
             return
-        request = self._match(packet)
-        if packet.op == _ERROR:
-            request.error = self._answer(packet.payload)
-        else:
-            request.reply = packet.payload
-        self._finish(request)
-        if self._queue:
-            self._grant()
-
-    def _match(self, packet: Packet) -> Request:
-        """Find the request that a reply belongs to."""
-        trusted = self._connection.trusts_ids
-        rq_id = packet.rq_id if trusted else next(iter(self._pending), 0)
-        request = self._pending.get(rq_id)
+        trusted = self._trusts_ids
+        request = self._pending.get(packet.rq_id if trusted else next(iter(self._pending), 0))
         if (
             request is None
-            or (packet.op != request.op and packet.op != _ERROR)
+            or (op != request.op and op != _ERROR)
             or (trusted and packet.tx_id != request.tx_id)
         ):
             raise UnexpectedPacket(
                 "{}: a reply that answers no request: {!r}".format(self._connection.path, packet)
             )
-        return self._settle(rq_id)
+        if op == _ERROR:
+            self._settle(request, self._answer(packet.payload))
+        else:
+            request.reply = packet.payload
+            self._settle(request, None)
 
-    def _settle(self, rq_id: int) -> Request:
-        request = self._pending.pop(rq_id)
+    def _settle(self, request: Request, error: Optional[PyXSError]) -> None:
+        """Mark a request as answered, and give its room to the next."""
+        del self._pending[request.rq_id]
         self._unanswered -= HEADER_SIZE + len(request.payload)
-        return request
+        request.error = error
+        self._finish(request)
+        if self._queue:
+            self._grant()
 
     def _answer(self, payload: bytes) -> PyXSError:
         name = payload[:-1]

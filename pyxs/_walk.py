@@ -136,6 +136,7 @@ class Walker:
         if node.asked() and room < _FLYING_HIGH - _FLYING_LOW:
             return
         nodes = list(itertools.islice(self._unasked(node), max(room, 1)))
+        self._router.check()
         requests: List[Request] = []
         for each in nodes:
             payload = each.path.encode("utf-8", "surrogateescape") + b"\0"

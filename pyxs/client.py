@@ -172,7 +172,7 @@ class Client:
         if op in _DOM0_ONLY and not self.SU:
             raise helpers.error("EPERM")
         router, tx_id = self._route()
-        return router, Request(Op(op), payload, tx_id)
+        return router, Request(op, payload, tx_id)
 
     def _route(self) -> Tuple[Router, int]:
         """Return the conversation for the next request, and the transaction's id."""
