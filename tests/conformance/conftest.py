@@ -1,0 +1,202 @@
+"""The connection under test and the daemon behind it.
+
+Each test runs on a fresh daemon of each kind. To run them on connections that
+are there already, name these and the kind of daemon behind them::
+
+    PYXS_CONFORMANCE=c@xenbus:/dev/xen/xenbus,c@socket:/run/xenstored/socket
+
+Then each test keeps to a subtree of its own, which it removes, and those marked
+``own_daemon`` are left out; in a guest, those marked ``dom0`` as well.
+``PYXS_CONFORMANCE=c,ocaml`` chooses among the fresh daemons.
+"""
+
+import contextlib
+import itertools
+import os
+import shutil
+from typing import NamedTuple, Optional
+
+import daemons
+import pytest
+from conftest import skip_or_fail
+
+import pyxs
+
+from . import PATIENCE
+from .differences import DIFFERENCES
+
+MARKS = {
+    "own_daemon": "it may end the daemon, or change what all its users see",
+    "dom0": "it does what only a privileged domain may, or exceeds a guest's quota",
+    "guest": "it is about a domain without privileges",
+    "tools": "it looks at the store with the C tools",
+}
+
+_counter = itertools.count()
+
+
+class Setting(NamedTuple):
+    """Which daemon a test runs on, and how it gets there."""
+
+    kind: str
+    backend: str = "socket"
+    path: Optional[str] = None  # None: a fresh daemon for each test
+
+    @classmethod
+    def parse(cls, text):
+        kind, _, place = text.strip().partition("@")
+        backend, _, path = place.partition(":")
+        if kind not in daemons.KINDS or (place and (backend not in ("socket", "xenbus") or not path)):
+            raise pytest.UsageError(
+                "PYXS_CONFORMANCE: {!r} is not KIND, KIND@socket:PATH or KIND@xenbus:PATH "
+                "with a KIND of {}".format(text, ", ".join(daemons.KINDS))
+            )
+        return cls(kind, backend, path) if place else cls(kind)
+
+    @property
+    def in_guest(self):
+        return self.path is not None and not pyxs.Client.SU
+
+    def suits(self, item):
+        """Whether a test makes sense here."""
+        marks = {mark.name for mark in item.iter_markers()}
+        if "guest" in marks and not self.in_guest and self != Setting("memory"):
+            return False
+        if self.path is None:
+            return True
+        return not ("own_daemon" in marks or (self.in_guest and "dom0" in marks))
+
+    def __str__(self):
+        return self.kind if self.path is None else "{}@{}:{}".format(*self)
+
+
+SETTINGS = [
+    Setting.parse(text)
+    for text in os.environ.get("PYXS_CONFORMANCE", ",".join(daemons.KINDS)).split(",")
+]
+
+
+def pytest_configure(config):
+    for name, meaning in MARKS.items():
+        config.addinivalue_line("markers", "{}: {}".format(name, meaning))
+
+
+def pytest_generate_tests(metafunc):
+    if "setting" in metafunc.fixturenames:
+        metafunc.parametrize("setting", SETTINGS, ids=str)
+
+
+def pytest_collection_modifyitems(config, items):
+    unsuited = [
+        item
+        for item in items
+        if "setting" in getattr(item, "fixturenames", ())
+        and not item.callspec.params["setting"].suits(item)
+    ]
+    config.hook.pytest_deselected(items=unsuited)
+    items[:] = [item for item in items if item not in set(unsuited)]
+
+
+class Store:
+    """A daemon's store as the test reaches it.
+
+    ``kind`` is the daemon's, ``domid`` that of the connection's domain,
+    ``max_payload`` what fits a message, ``daemon`` the daemon itself if the test
+    has one of its own.
+    """
+
+    def __init__(self, setting, daemon):
+        self.kind = setting.kind
+        self.daemon = daemon
+        self.path = setting.path if daemon is None else daemon.path
+        self.max_payload = 4080 if setting.backend == "xenbus" else 4096
+        self.where = {
+            "xen_bus_path" if setting.backend == "xenbus" else "unix_socket_path": self.path
+        }
+        self.domid = self._own_domid() if setting.in_guest else 0
+
+    def _own_domid(self):
+        with pyxs.Client(**self.where) as client:
+            return int(client.read("domid"))
+
+    @property
+    def prefix(self):
+        return "/local/domain/{}/data".format(self.domid) if self.domid else ""
+
+    @property
+    def environ(self):
+        """The environment in which the C tools find this store."""
+        return dict(os.environ) if self.daemon is None else self.daemon.environ
+
+
+@pytest.fixture
+def store(setting, start_daemon, request):
+    """The store under test; a daemon of the test's own must survive it."""
+    if request.node.get_closest_marker("tools") and shutil.which("xenstore-ls") is None:
+        skip_or_fail("xenstore-ls is missing: apt-get install xenstore-utils")
+    daemon = start_daemon(setting.kind) if setting.path is None else None
+    yield Store(setting, daemon)
+    assert daemon is None or daemon.alive(), "the test killed the daemon"
+
+
+@pytest.fixture
+def known(store):
+    """Look up what this daemon does where the daemons differ."""
+    return lambda name: getattr(DIFFERENCES[name], store.kind)
+
+
+@pytest.fixture
+def cleanup():
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def make_client(store, cleanup):
+    """Make a client with a connection of its own; it is closed after the test."""
+
+    def make(**options):
+        options.setdefault("socket_timeout", PATIENCE)
+        return cleanup.enter_context(pyxs.Client(**dict(store.where, **options)))
+
+    return make
+
+
+@pytest.fixture
+def make_monitor(store, cleanup):
+    """Make a monitor with a connection of its own; it is closed after the test."""
+
+    def make():
+        monitor = pyxs.monitor(socket_timeout=PATIENCE, **store.where)
+        cleanup.callback(monitor.close)
+        return monitor
+
+    return make
+
+
+@pytest.fixture
+def client(make_client):
+    return make_client()
+
+
+@pytest.fixture
+def other(make_client):
+    """A second client, with a connection of its own."""
+    return make_client()
+
+
+@pytest.fixture
+def monitor(make_monitor):
+    return make_monitor()
+
+
+@pytest.fixture
+def root(store):
+    """The path of an empty node for this test alone."""
+    path = "{}/pyxs-test-{}-{}".format(store.prefix, os.getpid(), next(_counter))
+    with pyxs.Client(**store.where) as client:
+        client.mkdir(path)
+    yield path
+    if store.daemon is None:
+        with pyxs.Client(**store.where) as client:
+            client.rm(path)

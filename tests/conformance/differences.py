@@ -1,0 +1,110 @@
+"""Where the daemons differ. A test asserts what stands here, no less.
+
+An entry tells, for each daemon, what a call returned or the name of its errno.
+The in-memory daemon does as the C daemon does unless it says otherwise.
+"""
+
+from typing import Any, NamedTuple
+
+
+class _Difference(NamedTuple):
+    why: str
+    c: Any
+    ocaml: Any
+    memory: Any
+
+
+_AS_C = object()
+
+
+def _differ(why, c, ocaml, memory=_AS_C):
+    return _Difference(why, c, ocaml, c if memory is _AS_C else memory)
+
+
+DIFFERENCES = {
+    "a value of 2,049 bytes": _differ(
+        "oxenstored holds dom0 to the guests' quota-maxsize of 2048 too",
+        c=None,
+        ocaml="E2BIG",
+    ),
+    "a path of 1,025 bytes": _differ(
+        "oxenstored's quota-path-max is 1024, XENSTORE_ABS_PATH_MAX is 3072",
+        c=None,
+        ocaml="EINVAL",
+    ),
+    "special nodes in the root": _differ(
+        "oxenstored keeps the permissions of @introduceDomain and @releaseDomain in nodes",
+        c=set(),
+        ocaml={"@introduceDomain", "@releaseDomain"},
+    ),
+    "an owner that does not exist": _differ(
+        "xenstored looks for the domain that a node is given to; in memory every domain exists",
+        c="ENOENT",
+        ocaml=None,
+        memory=None,
+    ),
+    "events of a missing node whose parent is removed": _differ(
+        "xenstored reports to the watches of nodes that went with it",
+        c=[],
+        ocaml=["t"],
+    ),
+    "events of a transaction that did things twice": _differ(
+        "xenstored reports each node that changed once, in the order of their first use, "
+        "oxenstored each request",
+        c=["b", "a"],
+        ocaml=["b", "a", "b", "undone", "undone"],
+    ),
+    "a watch with a depth": _differ(
+        "only Xen's head knows it", c="EINVAL", ocaml="EINVAL", memory=None
+    ),
+    "events of @releaseDomain/7": _differ(
+        "only Xen's head sends them", c=[], ocaml=[], memory=[("@releaseDomain/7", "t")]
+    ),
+    "releasing what was not introduced": _differ(
+        "different errnos", c="ENOENT", ocaml="EINVAL"
+    ),
+    "resuming what was not introduced": _differ(
+        "different errnos", c="ENOENT", ocaml="EINVAL"
+    ),
+    "a target for what was not introduced": _differ(
+        "oxenstored does not look", c="ENOENT", ocaml=None
+    ),
+    "words of control help": _differ(
+        "oxenstored ignores commands that it does not know, and help is one",
+        c=["help", "print"],
+        ocaml=["OK"],
+    ),
+    "an unknown control command": _differ(
+        "oxenstored ignores commands that it does not know", c="EINVAL", ocaml="OK"
+    ),
+    "features and quotas": _differ(
+        "only Xen's head knows these requests", c="ENOSYS", ocaml="ENOSYS", memory="served"
+    ),
+}
+
+_COMPARES_GENERATIONS = (
+    "xenstored refuses a commit when any node used has another generation; oxenstored, when "
+    "what was used has changed, runs the requests again and compares their results"
+)
+# What a transaction did, what was done outside before its commit, and what
+# oxenstored answers to it; the C daemon answers EAGAIN to each.
+_CONFLICTS = {
+    "read and written, rewritten": "EAGAIN",
+    "read, rewritten": None,
+    "read, rewritten with the same value": None,
+    "written, rewritten": None,
+    "written, removed": None,
+    "written, removed and made again": None,
+    "found missing, created": "EAGAIN",
+    "found missing and written elsewhere, created": None,
+    "listed, child created": "EAGAIN",
+    "read, child created": None,
+    "created, sibling created": None,
+    "permissions set, permissions set": None,
+}
+DIFFERENCES.update(
+    {
+        "commit: " + case: _differ(_COMPARES_GENERATIONS, c="EAGAIN", ocaml=answer)
+        for case, answer in _CONFLICTS.items()
+    }
+)
