@@ -2,6 +2,7 @@
 
 from typing import Callable, Dict, List, Tuple
 
+from . import _quota as _quotas
 from ._errors import Refused
 from .store import Store
 
@@ -37,6 +38,23 @@ def _print(_store: Store, arguments: List[bytes]) -> bytes:
     return b"OK"
 
 
+def _quota(store: Store, arguments: List[bytes]) -> bytes:
+    if not arguments:
+        lines = [
+            b"%-17s: %8d %s\n" % (name, store.limits[name], meaning)
+            for name, meaning in _quotas.MEANINGS.items()
+        ]
+        return b"Quota settings:\n" + b"".join(lines)
+    if arguments[0] == b"set":
+        _expect(len(arguments) == 3 and arguments[1] in store.limits and arguments[2].isdigit())
+        store.set_limit(arguments[1], int(arguments[2]))
+        return b"OK"
+    _expect(len(arguments) == 1 and arguments[0].isdigit())
+    domid = int(arguments[0])
+    lines = [b"%-16s: %8d\n" % used for used in store.usage(domid).items()]
+    return b"Domain %d:\n" % domid + b"".join(lines)
+
+
 def _expect(right: bool) -> None:
     if not right:
         raise Refused("EINVAL")
@@ -46,5 +64,6 @@ _COMMANDS: Dict[bytes, Tuple[Callable[[Store, List[bytes]], bytes], bytes]] = {
     b"check": (_check, b""),
     b"log": (_log, b"on|off"),
     b"print": (_print, b"<string>"),
+    b"quota": (_quota, b"[set <name> <val>|<domid>]"),
     b"help": (_help, b""),
 }

@@ -15,6 +15,16 @@ DEFAULTS: Dict[bytes, int] = {
     b"permissions": 5,
 }
 
+#: The same, in words.
+MEANINGS: Dict[bytes, bytes] = {
+    b"nodes": b"Nodes per domain",
+    b"watches": b"Watches per domain",
+    b"transactions": b"Transactions per domain",
+    b"transaction-nodes": b"Max. number of accessed nodes per transaction",
+    b"node-size": b"Max. size of a node",
+    b"permissions": b"Max. number of permissions per node",
+}
+
 
 def exceeded(limits: Dict[bytes, int], name: bytes, used: int) -> bool:
     """Whether *used* is over a limit; 0 means that there is none (*xenstore.txt*)."""

@@ -118,6 +118,8 @@ class Store:
         for path in self.tree.tops_owned_by(domid):
             self._remove_all(self.tree, path)
         self._fire(Change(RELEASE_DOMAIN))
+        # Only Xen's head has this one.
+        self._fire(Change(b"%s/%d" % (RELEASE_DOMAIN, domid), exact=True))
 
     def set_target(self, domid: int, target: int) -> None:
         """Let a domain act on behalf of another.
@@ -126,6 +128,23 @@ class Store:
         """
         domain = self.domain(domid)
         domain.target = self.domain(target).domid
+
+    def set_limit(self, name: bytes, value: int) -> None:
+        """Set a quota of every domain, and of those to come; 0 is no limit."""
+        for limits in [self.limits] + [domain.limits for domain in self._domains.values()]:
+            limits[name] = value
+
+    def usage(self, domid: int) -> Dict[bytes, int]:
+        """Return what a domain uses of its quotas.
+
+        :raises Refused: ``ENOENT``: it is not introduced.
+        """
+        domain = self.domain(domid)
+        return {
+            b"nodes": self.tree.owned(domid),
+            b"watches": self._watches_of(domain),
+            b"transactions": self._transactions_of(domain),
+        }
 
     # Nodes
 
@@ -281,7 +300,7 @@ class Store:
         """
         domain = session.domain
         if session.unprivileged:
-            running = sum(len(each.transactions) for each in self._sessions_of(domain))
+            running = self._transactions_of(domain)
             if _quota.exceeded(domain.limits, b"transactions", running):
                 raise Refused("ENOSPC")
         limit = domain.limits[b"transaction-nodes"] if session.unprivileged else 0
@@ -319,6 +338,12 @@ class Store:
     def _sessions_of(self, domain: Domain) -> List[Session]:
         return [each for each in self._sessions if each.domain is domain]
 
+    def _transactions_of(self, domain: Domain) -> int:
+        return sum(len(each.transactions) for each in self._sessions_of(domain))
+
+    def _watches_of(self, domain: Domain) -> int:
+        return sum(len(each.watches) for each in self._sessions_of(domain))
+
     # Watches
 
     def add_watch(self, session: Session, watch: Watch) -> None:
@@ -330,7 +355,7 @@ class Store:
         if key in session.watches:
             raise Refused("EEXIST")
         if session.unprivileged:
-            used = sum(len(each.watches) for each in self._sessions_of(session.domain))
+            used = self._watches_of(session.domain)
             if _quota.exceeded(session.domain.limits, b"watches", used):
                 raise Refused("E2BIG")
         session.watches[key] = session.newest_watch = watch
@@ -359,8 +384,9 @@ class Store:
     def _may_know(self, session: Session, change: Change) -> bool:
         if not session.unprivileged:
             return True
-        if change.path in self._special:
-            return bool(session.rights(self._special[change.path]) & READ)
+        if change.path.startswith(b"@"):
+            special = change.path.partition(b"/")[0]
+            return bool(session.rights(self._special[special]) & READ)
         if change.before is not None and session.rights(change.before) & READ:
             return True
         for path in (change.path, parent_of(change.path)):
