@@ -282,8 +282,16 @@ def watch(client: Client, args: argparse.Namespace) -> None:
 
 
 def control(client: Client, args: argparse.Namespace) -> None:
-    with _about(" ".join(args.words)):
+    try:
         reply = client.control(*args.words)
+    except PyXSError as exc:
+        if exc.errno is None:
+            raise
+        raise CommandError(
+            "{}: {}; 'pyxs control help' lists what there is".format(
+                " ".join(args.words), exc.strerror
+            )
+        ) from exc
     show(_encoded(reply) + b"\n")
 
 

@@ -83,7 +83,7 @@ class TreeFormat:
         if value is None:
             return b"".join([indent, name, b":\n", _shown(perms), b"\n"])
         text, end = escape(value), b'"'
-        cut = self._limited and len(text) > room
+        cut = self._limited and len(value) > room  # not len(text): so C has it
         if cut:
             text, end = _clipped(text, room), b'\\..."'
         line = b"".join([indent, name, b' = "', text, end])

@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import stat
-from typing import Any, Callable, Optional, Sequence
+from typing import Any, Callable, List, Optional, Sequence
 
 from . import __version__, _commands, _serve
 from ._arguments import Pairs, Parser, SubcommandParser, count
@@ -73,31 +73,33 @@ def _on_store(command: _Command) -> Callable[[argparse.Namespace], int]:
 
 
 def _client(args: argparse.Namespace) -> Client:
-    connection = _named_connection(args)
-    if connection is not None:
-        return Client(connection=connection)
-    client = Client(connection=UnixSocketConnection())
-    device = XenBusConnection()
-    try:
-        return client.__enter__()
-    except ConnectionError:
-        if args.socket_only or not os.path.exists(device.path):
-            raise
-        return Client(connection=device)
+    """Return a connected client."""
+    failure = ""
+    for connection in _connections(args):
+        try:
+            return Client(connection=connection).__enter__()
+        except ConnectionError as exc:
+            cause = exc.__cause__ or exc
+            reason = getattr(cause, "strerror", None) or cause
+            failure = "cannot connect to {}: {}".format(connection.path, reason)
+    raise CommandError(failure)
 
 
-def _named_connection(args: argparse.Namespace) -> Optional[PacketConnection]:
-    """Return the connection that the user chose, or ``None``: the usual ones are to be tried."""
+def _connections(args: argparse.Namespace) -> List[PacketConnection]:
+    """Return the connections to try, in this order."""
     if args.socket is not None:
-        return UnixSocketConnection(args.socket)
+        return [UnixSocketConnection(args.socket)]
     if args.device is not None:
-        return XenBusConnection(args.device)
+        return [XenBusConnection(args.device)]
     if args.xenbus:
-        return XenBusConnection()
+        return [XenBusConnection()]
     named = os.environ.get("XENSTORED_PATH")
-    if not named:
-        return None
-    return XenBusConnection(named) if _is_device(named) else UnixSocketConnection(named)
+    if named:
+        return [XenBusConnection(named) if _is_device(named) else UnixSocketConnection(named)]
+    device = XenBusConnection()
+    if args.socket_only or not os.path.exists(device.path):
+        return [UnixSocketConnection()]
+    return [UnixSocketConnection(), device]
 
 
 def _is_device(path: str) -> bool:

@@ -15,7 +15,7 @@ COMMAND_LINES = [
     for line in (
         "write /a 1",
         "write /a/b 2 /a/c 'x y' /a/e ''",
-        r"write /esc 'a\nb\tc\\d\x41\101\r\"\z\xfé'",
+        r"write /esc 'a\nb\tc\\d\x41\101\r\"\z\xfe'",
         r"write -R /raw 'a\nb'",
         "write -- /dash -5",
         "write relative/path 1",
@@ -81,7 +81,7 @@ COMMAND_LINES = [
 
 
 def run_c_tool(words, environ, **options):
-    """Run a command line by the C tool of that name; return what it printed, and whether it succeeded."""
+    """Run a command line by its C tool; return what it printed, and whether it succeeded."""
     program = "xenstore-" + words[0]
     if words[0] == "control":  # the one on the PATH refuses to run without Xen
         program = os.path.join(daemons.TOOLS, program)

@@ -1,48 +1,336 @@
-"""The ``pyxs`` command: side by side with the C tools, and what it has beyond them."""
+"""The ``pyxs`` command by itself; ``test_cli_like_c.py`` puts it beside the C tools."""
 
+import contextlib
 import os
-import shutil
+import pty
+import select
 import signal
+import socket
 import subprocess
 import sys
+import threading
+import tty
 
 import pytest
 
-from command_lines import COMMAND_LINES, run_c_tool
-from conftest import skip_or_fail
-from pyxs import Client, cli
+from pyxs import Client, cli, connection
+from pyxs.connection import Op, UnixSocketConnection
 
 PYXS = [sys.executable, "-m", "pyxs"]
 
+SUBCOMMANDS = ["read", "write", "ls", "list", "rm", "mkdir", "exists", "chmod", "watch", "control"]
+SUBCOMMANDS += ["serve", "run"]
+
+
+def _shown(parameter):
+    return " ".join(parameter)[:40] if isinstance(parameter, list) else ""
+
 
 @pytest.fixture
-def pyxs(capfdbinary):
-    """Run a command line in this process; return what it printed, and whether it succeeded."""
+def pyxs(xenstored, capfdbinary):
+    """Run the command in this process; return its exit status, output and error output."""
 
-    def run(words):
+    def run(*words):
         try:
             status = cli.main(words)
         except SystemExit as exc:
             status = exc.code
-        return capfdbinary.readouterr().out, status == 0
+        return (status, *capfdbinary.readouterr())
 
     return run
 
 
-#: Left out, by kind of daemon: pyxs never asks a daemon to remove everything.
-REFUSED = {"ocaml": [["rm", "/"]]}
+def start(*words, **options):
+    """Start the command as a process of its own."""
+    options.setdefault("stdout", subprocess.PIPE)
+    return subprocess.Popen(PYXS + list(words), stderr=subprocess.PIPE, **options)
 
 
-def test_every_command_line_is_answered_as_by_the_c_tool(daemon, start_daemon, pyxs, monkeypatch):
-    if shutil.which("xenstore-ls") is None:
-        skip_or_fail("xenstore-ls is missing: apt-get install xenstore-utils")
-    theirs = start_daemon(daemon.kind)
-    monkeypatch.setenv("XENSTORED_PATH", daemon.path)
-    differing = []
-    for words in COMMAND_LINES:
-        if words in REFUSED.get(daemon.kind, []):
-            continue
-        expected, actual = run_c_tool(words, theirs.environ), pyxs(words)
-        if actual != expected:
-            differing.append((words, expected, actual))
-    assert differing == []
+# -- on a store ----------------------------------------------------------------------------
+
+
+def test_what_is_written_is_read(pyxs):
+    assert pyxs("write", "/a", r"two\nlines", "/a/b", "2") == (0, b"", b"")
+    assert pyxs("read", "-p", "/a", "/a/b") == (0, b"/a: two\\nlines\n/a/b: 2\n", b"")
+    assert pyxs("read", "-R", "/a") == (0, b"two\nlines", b"")
+    assert pyxs("ls", "-p", "/") == (
+        0,
+        b'tool = ""  . . . . . . . . . . . . . . . . . . . . . . . . .  (n0)\n'
+        b' xenstored = ""  . . . . . . . . . . . . . . . . . . . . . .  (n0)\n'
+        b'a = "two\\nlines" . . . . . . . . . . . . . . . . . . . . . .  (n0)\n'
+        b' b = "2" . . . . . . . . . . . . . . . . . . . . . . . . . .  (n0)\n',
+        b"",
+    )
+
+
+def test_mkdir(pyxs, xenstore):
+    xenstore.write("/there", "value")
+    assert pyxs("mkdir", "/a/b", "/there") == (0, b"", b"")
+    assert xenstore.read("/a/b") == ""
+    assert xenstore.read("/there") == "value"
+
+
+def test_all_nodes_or_none_are_changed(pyxs, xenstore):
+    for words in (["write", "/a", "1", "/bad//path", "2"], ["mkdir", "/a", "/bad//path"]):
+        assert pyxs(*words)[0] == 1
+        assert not xenstore.exists("/a")
+
+
+def test_bytes_that_are_no_text_pass(pyxs, xenstore):
+    raw = bytes(range(1, 256))
+    assert pyxs("write", "-R", "/raw", os.fsdecode(raw))[0] == 0
+    assert xenstore.read("/raw").encode("utf-8", "surrogateescape") == raw
+    assert pyxs("read", "-R", "/raw") == (0, raw, b"")
+
+
+def test_a_deep_tree(pyxs, xenstore):
+    path = "/d" * 1000  # deeper than calls may go in Python
+    xenstore.write(path, "deep")
+    assert pyxs("chmod", "-r", "/d", "n0", "r5")[0] == 0
+    status, out, err = pyxs("ls", "-fp", "/")
+    assert (status, err) == (0, b"")
+    assert out.count(b"(n0,r5)\n") == 1000
+    assert pyxs("rm", "-t", path)[0] == 0
+    assert not xenstore.exists("/d")
+
+
+def test_a_large_directory(pyxs, xenstore):
+    xenstore.write_many({"/large/node-{}".format(n): n for n in range(2000)})
+    status, out, err = pyxs("list", "/large")
+    assert (status, err) == (0, b"")
+    assert sorted(out.split()) == sorted(b"node-%d" % n for n in range(2000))
+
+
+@pytest.fixture
+def meddle(xenstored, monkeypatch):
+    """Let another client write ``/a`` just before the command commits for the first time."""
+    meddling = []
+
+    class MeddledWith(UnixSocketConnection):
+        def send(self, packet):
+            if packet.op == Op.TRANSACTION_END and not meddling:
+                with Client(xenstored.path) as other:
+                    other.write("/a", "meddled with")
+                meddling.append(packet)
+            super().send(packet)
+
+        def send_many(self, packets):
+            for packet in packets:
+                self.send(packet)
+
+    monkeypatch.setattr(cli, "UnixSocketConnection", MeddledWith)
+    return meddling
+
+
+def test_a_transaction_that_met_a_change_starts_over(pyxs, xenstore, meddle):
+    xenstore.write_many({"/a": "1", "/b": "2"})
+    assert pyxs("read", "/a", "/b") == (0, b"meddled with\n2\n", b"")
+    assert meddle
+
+
+# -- which store ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def device(xenstored):
+    """A character device that speaks as ``/dev/xen/xenbus`` does, to the same store."""
+    ours, theirs = pty.openpty()
+    tty.setraw(theirs)
+    relay = socket.socket(socket.AF_UNIX)
+    relay.connect(xenstored.path)
+
+    def pump():
+        with contextlib.suppress(OSError):
+            while True:
+                for source in select.select([ours, relay], [], [])[0]:
+                    if source is relay:
+                        os.write(ours, relay.recv(65536))
+                    else:
+                        relay.sendall(os.read(ours, 65536))
+
+    thread = threading.Thread(target=pump)
+    thread.start()
+    yield os.ttyname(theirs)
+    relay.shutdown(socket.SHUT_RDWR)
+    os.close(theirs)
+    thread.join()
+    relay.close()
+    os.close(ours)
+
+
+def test_socket_option(pyxs, xenstored, monkeypatch):
+    monkeypatch.delenv("XENSTORED_PATH")
+    assert pyxs("--socket", xenstored.path, "exists", "/")[0] == 0
+    assert pyxs("exists", "--socket", xenstored.path, "/")[0] == 0
+    assert pyxs("exists", "/", "--socket=" + xenstored.path)[0] == 0
+    assert pyxs("watch", "-n", "1", "/", "--socket", xenstored.path)[1] == b"/\n"
+
+
+def test_device_option(pyxs, xenstore, device, monkeypatch):
+    xenstore.write("/a", "1")
+    monkeypatch.setenv("XENSTORED_PATH", "/nonexistent")
+    assert pyxs("--device", device, "read", "/a") == (0, b"1\n", b"")
+    assert pyxs("watch", "-n", "1", "--device", device, "/a") == (0, b"/a\n", b"")
+
+
+def test_xenbus_option(pyxs, xenstore, device, monkeypatch):
+    xenstore.write("/a", "1")
+    monkeypatch.setattr(connection, "_default_device", lambda: device)
+    monkeypatch.setenv("XENSTORED_PATH", "/nonexistent")
+    assert pyxs("--xenbus", "read", "/a") == (0, b"1\n", b"")
+
+
+def test_xenstored_path_may_name_a_device(pyxs, xenstore, device, monkeypatch):
+    xenstore.write("/a", "1")
+    monkeypatch.setenv("XENSTORED_PATH", device)
+    assert pyxs("read", "/a") == (0, b"1\n", b"")
+
+
+def test_the_device_serves_where_no_socket_answers(pyxs, xenstore, device, monkeypatch, tmp_path):
+    xenstore.write("/a", "1")
+    monkeypatch.delenv("XENSTORED_PATH")
+    monkeypatch.setenv("XENSTORED_RUNDIR", str(tmp_path))
+    monkeypatch.setattr(connection, "_default_device", lambda: device)
+    assert pyxs("read", "/a") == (0, b"1\n", b"")
+    assert pyxs("read", "-s", "/a")[:2] == (1, b"")
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(tmp_path / "socket"))
+    assert pyxs("read", "/a") == (0, b"1\n", b"")
+
+
+# -- errors --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["read", "/nope"], "/nope: No such file or directory"),
+        (["read", "/a//b"], "'/a//b': a path may not contain '//'"),
+        (["ls", "/nope"], "/nope: No such file or directory"),
+        (["rm", "/"], "/: Invalid argument"),
+        (["write", "/a", "ends with \\"], "ends with \\: the backslash at its end escapes nothing"),
+        (["write", "/a", r"\0"], "may not end with NUL"),
+        (["write", "/a", "x" * 5000], "at most 4096"),
+        (["chmod", "/", "q0"], "'q0': a permission is one of"),
+        (["chmod", "-r", "/", "n0"], "/: -r is not for the whole store"),
+        (["chmod", "-u", "a/b", "n0"], "a/b: -u needs a path that begins with '/'"),
+        (["watch", "/", "/"], "/: File exists"),
+        (["control", "nope"], "nope: Invalid argument; 'pyxs control help' lists"),
+        (["--socket", "/nope", "ls"], "cannot connect to /nope: No such file or directory"),
+        (["--device", "/nope", "ls"], "cannot connect to /nope: No such file or directory"),
+        (["--device", "/dev/null", "ls"], "/dev/null: the daemon closed the connection"),
+        (["serve", "--socket", "/nope/socket"], "/nope/socket: No such file or directory"),
+        (["serve", "--socket", "/etc/passwd"], "/etc/passwd: is in the way"),
+    ],
+    ids=_shown,
+)
+def test_an_error_is_one_line(pyxs, words, message):
+    status, out, err = pyxs(*words)
+    assert (status, out) == (1, b"")
+    assert err.startswith(b"pyxs " + words[0 if words[0] in SUBCOMMANDS else 2].encode() + b": ")
+    assert message in err.decode()
+    assert err.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "SUBCOMMAND"),
+        (["frobnicate"], "invalid choice: 'frobnicate'"),
+        (["read"], "PATH"),
+        (["read", "-q", "/a"], "-q: no such option"),
+        (["read", "-f", "/a"], "-f: no such option"),
+        (["read", "--flat", "/a"], "--flat: no such option"),
+        (["write", "/a", "-5"], "-5: no such option; what begins with '-' goes after '--'"),
+        (["write", "/a", "-x y"], "-x y: no such option"),
+        (["write", "/a", "1", "/b"], "/b: there is no value for this path"),
+        (["chmod", "/a"], "PERMISSION"),
+        (["watch", "-n", "few", "/a"], "few"),
+        (["watch", "-n", "-1", "/a"], "-1: must be 0 or more"),
+        (["watch", "/a", "-n"], "expected one argument"),
+        (["run"], "COMMAND"),
+    ],
+    ids=_shown,
+)
+def test_a_usage_error_is_one_line(pyxs, words, message):
+    status, out, err = pyxs(*words)
+    assert (status, out) == (2, b"")
+    assert message in err.decode()
+    assert err.count(b"\n") == 1
+
+
+def test_what_was_read_before_an_error_is_printed(pyxs, xenstore):
+    xenstore.write("/a", "1")
+    status, out, err = pyxs("read", "/a", "/nope")
+    assert (status, out) == (1, b"1\n")
+    assert err == b"pyxs read: /nope: No such file or directory\n"
+
+
+def test_a_full_disk(xenstored):
+    with open("/dev/full", "wb") as full, start("ls", stdout=full) as process:
+        assert process.stderr.read() == b"pyxs ls: standard output: No space left on device\n"
+    assert process.returncode == 1
+
+
+def test_no_standard_output_at_all(xenstored, xenstore):
+    done = subprocess.run(["sh", "-c", 'exec "$@" >&- 2>&-', "sh"] + PYXS + ["write", "/a", "1"])
+    assert done.returncode == 0
+    assert xenstore.read("/a") == "1"
+    done = subprocess.run(["sh", "-c", 'exec "$@" >&- 2>&-', "sh"] + PYXS + ["read", "/nope"])
+    assert done.returncode == 1
+
+
+def test_a_reader_that_leaves_ends_it_silently(xenstore):
+    xenstore.write_many({"/many/nodes/{}".format(n): "x" * 100 for n in range(2000)})
+    with start("ls") as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == -signal.SIGPIPE
+
+
+def test_an_interrupt_ends_it_silently(xenstored):
+    with start("watch", "/") as process:
+        assert process.stdout.readline() == b"/\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == b""
+    assert process.returncode == -signal.SIGINT
+
+
+def test_a_daemon_that_dies_ends_a_watch(daemon):
+    with start("watch", "/", env=daemon.environ) as process:
+        assert process.stdout.readline() == b"/\n"
+        daemon.kill()
+        err = process.stderr.read()
+    assert process.returncode == 1
+    assert err.startswith(b"pyxs watch: " + daemon.path.encode())
+    assert err.count(b"\n") == 1
+
+
+def test_events_are_printed_at_once(xenstore):
+    with start("watch", "/a", "/b") as process:
+        assert process.stdout.readline() == b"/a\n"
+        assert process.stdout.readline() == b"/b\n"
+        xenstore.write("/a/below", "1")
+        assert process.stdout.readline() == b"/a/below\n"
+        process.terminate()
+
+
+# -- help ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_help_has_an_example(pyxs, name):
+    status, out, err = pyxs(name, "--help")
+    assert (status, err) == (0, b"")
+    assert b"example:\n  pyxs " + name.encode() + b" " in out
+
+
+def test_the_parser_is_there_for_tools(pyxs):
+    parser = cli.get_parser()
+    assert parser.prog == "pyxs"
+    for name in SUBCOMMANDS:
+        assert " {} ".format(name) in parser.format_help()
+
+
+def test_python_m_pyxs(xenstored):
+    assert subprocess.check_output(PYXS + ["list", "/"]) == b"tool\n"

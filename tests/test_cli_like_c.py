@@ -1,0 +1,146 @@
+"""The same command lines through ``pyxs`` and the C tools: alike output, alike success."""
+
+import fcntl
+import os
+import pty
+import random
+import shutil
+import struct
+import subprocess
+import sys
+import termios
+
+import pytest
+
+from command_lines import COMMAND_LINES, run_c_tool
+from conftest import skip_or_fail
+from pyxs import Client, cli
+
+#: Left out, by kind of daemon: pyxs never asks one to remove everything.
+REFUSED = {"ocaml": [["rm", "/"]]}
+
+only_c = pytest.mark.parametrize("daemon", ["c"], indirect=True)
+only_memory = pytest.mark.parametrize("daemon", ["memory"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def c_tools():
+    if shutil.which("xenstore-ls") is None:
+        skip_or_fail("xenstore-ls is missing: apt-get install xenstore-utils")
+
+
+@pytest.fixture
+def pyxs(capfdbinary):
+    """Run a command line in this process; return what it printed, and whether it succeeded."""
+
+    def run(words):
+        try:
+            status = cli.main(words)
+        except SystemExit as exc:
+            status = exc.code
+        return capfdbinary.readouterr().out, status == 0
+
+    return run
+
+
+def test_every_command_line(daemon, start_daemon, pyxs, monkeypatch):
+    theirs = start_daemon(daemon.kind)
+    monkeypatch.setenv("XENSTORED_PATH", daemon.path)
+    for words in COMMAND_LINES:
+        if words not in REFUSED.get(daemon.kind, []):
+            assert (words, *pyxs(words)) == (words, *run_c_tool(words, theirs.environ))
+
+
+@only_memory
+def test_what_a_guest_may_not_read(daemon, pyxs, monkeypatch):
+    monkeypatch.setenv("XENSTORED_PATH", daemon.server.socket_for(1))
+    with Client(daemon.path) as dom0:
+        for path in ("/a/open", "/a/shut/below", "/a/shut/open", "/a/writable"):
+            dom0.write(path, "value")
+        for path, perms in {
+            "/a": ["n0", "r1"],
+            "/a/open": ["n0", "r1"],
+            "/a/shut/open": ["n0", "r1"],
+            "/a/writable": ["n0", "w1"],
+        }.items():
+            dom0.set_permissions(path, perms)
+    for line in (
+        "ls",
+        "ls /a/open",
+        "ls -p /a",
+        "ls -f /a/shut",
+        "ls /a/writable",
+        "read /a/open /a/shut",
+        "list /a /a/shut",
+        "exists /a/shut",
+        "exists /a/open /a",
+        "write /a/writable/mine 1 /a/open 2",
+        "write /a/writable/mine 1",
+        "rm -t /a/writable/mine",
+        "chmod /a/open n1",
+    ):
+        words = line.split()
+        assert (line, *pyxs(words)) == (line, *run_c_tool(words, dict(os.environ)))
+
+
+def _on_a_terminal(columns, argv, environ):
+    """Run a program on a terminal that wide, and return what it shows there."""
+    terminal, program_side = pty.openpty()
+    fcntl.ioctl(program_side, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+    with subprocess.Popen(argv, stdout=program_side, env=environ):
+        os.close(program_side)
+        shown = b""
+        while True:
+            try:
+                data = os.read(terminal, 65536)
+            except OSError:  # EIO: the program's side is closed
+                break
+            shown += data
+    os.close(terminal)
+    return shown
+
+
+@only_c
+@pytest.mark.parametrize("columns", [0, 4, 25, 61, 80, 132])
+@pytest.mark.parametrize("options", [["-p"], ["-fp"]], ids=" ".join)
+def test_the_width_of_a_terminal(daemon, columns, options):
+    with Client(daemon.path) as client:
+        for size in (0, 1, 10, 11, 12, 45, 46, 47, 50, 60, 66, 67, 68, 117, 118, 119, 120):
+            client.write("/n{}".format(size), b"v" * size)
+            client.write("/below/the/root/a_name_of_many_letters/n{}".format(size), b"\n" * size)
+        client.set_permissions("/below/the", ["n0", "r1", "b7"])
+    assert _on_a_terminal(
+        columns, [sys.executable, "-m", "pyxs", "ls"] + options, daemon.environ
+    ) == _on_a_terminal(columns, ["xenstore-ls"] + options, daemon.environ)
+
+
+@only_c
+def test_reading_escapes_every_byte(daemon, pyxs, monkeypatch):
+    monkeypatch.setenv("XENSTORED_PATH", daemon.path)
+    with Client(daemon.path) as client:
+        client.write("/bytes", bytes(range(256)) + b"\0.")
+    for line in ("read /bytes", "read -R /bytes", "ls -f"):
+        words = line.split()
+        assert pyxs(words) == run_c_tool(words, daemon.environ)
+
+
+@only_c
+def test_writing_takes_escapes(daemon, pyxs, monkeypatch):
+    monkeypatch.setenv("XENSTORED_PATH", daemon.path)
+    # What scanf() takes for a number beside digits is left out: \x-1, \x 1, \x0x.
+    pieces = [r"\x", r"\1", r"\x4", r"\x41", r"\xfe", r"\101", r"\400", r"\8", r"\n", r"\t", r"\r"]
+    pieces += [r"\\", r"\"", r"\q", r"\X", "x", "A", "1", "7", "9", "'", os.fsdecode(b"\xc3\xa9")]
+    texts = ["".join(random.choices(pieces, k=random.randint(1, 9))) + "." for _ in range(300)]
+    texts = [text for text in texts if r"\x0x" not in text]
+    for top, write in (
+        ("/ours", pyxs),
+        ("/theirs", lambda words: run_c_tool(words, daemon.environ)),
+    ):
+        words = ["write"]
+        for n, text in enumerate(texts):
+            words += ["{}/{}".format(top, n), text]
+        assert write(words) == (b"", True)
+    with Client(daemon.path) as client:
+        for n, text in enumerate(texts):
+            ours, theirs = client.read("/ours/{}".format(n)), client.read("/theirs/{}".format(n))
+            assert (text, ours) == (text, theirs)
