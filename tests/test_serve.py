@@ -1,0 +1,187 @@
+"""``pyxs serve`` and ``pyxs run``."""
+
+import contextlib
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from pyxs import Client, cli
+
+PYXS = [sys.executable, "-m", "pyxs"]
+
+#: A program that tells which signals it gets, until SIGTERM.
+LISTENER = """
+import signal, sys
+def told(number, frame):
+    print(signal.Signals(number).name, flush=True)
+    if number == signal.SIGTERM:
+        sys.exit(5)
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+    signal.signal(number, told)
+print("ready", flush=True)
+while True:
+    signal.pause()
+"""
+
+
+def start(*words, **options):
+    """Start the command as a process of its own; end it if it is still there."""
+    options.setdefault("stdout", subprocess.PIPE)
+    return subprocess.Popen(PYXS + list(words), stderr=subprocess.PIPE, **options)
+
+
+# -- serve ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve_until_a_signal(number):
+    with start("serve") as process:
+        name, _, path = process.stdout.readline().decode().rstrip("\n").partition("=")
+        assert name == "XENSTORED_PATH"
+        with Client(path) as client:
+            client.write("/a", "1")
+            process.send_signal(number)
+            assert process.communicate(timeout=10) == (b"", b"")
+    assert process.returncode == 0
+    assert not os.path.exists(os.path.dirname(path))
+
+
+@pytest.mark.parametrize(
+    "words", [["serve", "--socket"], ["--socket"]], ids=["of the subcommand", "before it"]
+)
+def test_serve_at_a_path(words, tmp_path):
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(path)
+    with start(*words, path, *["serve"][: words == ["--socket"]]) as process:
+        assert process.stdout.readline() == b"XENSTORED_PATH=" + path.encode() + b"\n"
+        with start("serve", "--socket", path) as second:
+            assert b"another daemon serves this socket" in second.stderr.read()
+        assert second.returncode == 1
+        with Client(path) as client:
+            assert client.exists("/")
+        process.terminate()
+    assert process.returncode == 0
+    assert not os.path.exists(path)
+
+
+# -- run -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(capfdbinary):
+    """Run the command in this process; return its exit status, output and error output."""
+
+    def run(*words):
+        try:
+            status = cli.main(("run",) + words)
+        except SystemExit as exc:
+            status = exc.code
+        return (status, *capfdbinary.readouterr())
+
+    return run
+
+
+def test_run_lets_the_command_find_the_store(run):
+    program = "from pyxs import Client; c = Client(); c['/a'] = '1'; print(c['/a'])"
+    assert run(sys.executable, "-c", program) == (0, b"1\n", b"")
+
+
+def test_each_run_has_a_store_of_its_own_and_removes_it(run):
+    script = 'test -S "$XENSTORED_PATH" && echo "$XENSTORED_PATH"'
+    _, first, _ = run("sh", "-c", script)
+    _, second, _ = run("sh", "-c", script)
+    assert first != second
+    assert not os.path.exists(os.path.dirname(first.strip()))
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["true"], 0),
+        (["sh", "-c", "exit 7"], 7),
+        (["--", "sh", "-c", "exit 8"], 8),
+        (["sh", "-c", 'exit "$#"', "sh", "-x", "--", "-p", "--"], 4),
+        (["sh", "-c", "kill -TERM $$"], 128 + signal.SIGTERM),
+        (["sh", "-c", "kill -KILL $$"], 128 + signal.SIGKILL),
+    ],
+)
+def test_run_ends_with_the_status_of_the_command(run, words, status):
+    assert run(*words) == (status, b"", b"")
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "err"),
+    [
+        (["no-such-command"], 127, b"pyxs run: no-such-command: No such file or directory\n"),
+        (["/etc/passwd"], 126, b"pyxs run: /etc/passwd: Permission denied\n"),
+    ],
+)
+def test_run_a_command_that_does_not_start(run, words, status, err):
+    assert run(*words) == (status, b"", err)
+
+
+def test_run_without_a_place_for_the_socket(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / ("x" * 120)))
+    os.mkdir(os.environ["TMPDIR"])
+    with start("run", "true") as process:
+        err = process.stderr.read()
+    assert process.returncode == 1
+    assert err.startswith(b"pyxs run: ")
+    assert err.count(b"\n") == 1
+
+
+def test_run_restores_what_it_did_with_signals(run):
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    run("true")
+    assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGHUP, signal.SIGUSR1], ids=lambda number: number.name
+)
+def test_run_passes_signals_on(number):
+    # In a session of its own: there is no terminal that would have sent it to both.
+    with start("run", sys.executable, "-c", LISTENER, start_new_session=True) as process:
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(number)
+        assert process.stdout.readline().decode() == number.name + "\n"
+        process.terminate()
+        assert process.communicate(timeout=10) == (b"SIGTERM\n", b"")
+    assert process.returncode == 5
+
+
+def test_a_key_on_the_terminal_reaches_the_command_once():
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, PYXS + ["run", sys.executable, "-c", LISTENER])
+    shown = b""
+
+    def show_until(end):
+        nonlocal shown
+        while end not in shown:
+            shown += os.read(terminal, 1024)
+
+    show_until(b"ready")
+    os.write(terminal, b"\x03")
+    show_until(b"SIGINT")
+    time.sleep(0.2)  # a second one would have come by now
+    os.kill(pid, signal.SIGTERM)
+    with contextlib.suppress(OSError):  # EIO: the terminal's side is closed
+        while True:
+            show_until(b"more than there is")
+    os.close(terminal)
+    assert os.WEXITSTATUS(os.waitpid(pid, 0)[1]) == 5
+    assert shown.count(b"SIGINT") == 1
+
+
+def test_a_signal_that_is_ignored_stays_so():
+    program = "import signal; print(signal.getsignal(signal.SIGHUP).name)"
+    done = subprocess.check_output(["nohup"] + PYXS + ["run", sys.executable, "-c", program])
+    assert done == b"SIG_IGN\n"
