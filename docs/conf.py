@@ -4,7 +4,9 @@ import os
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [os.path.dirname(HERE), HERE]
+ROOT = os.path.dirname(HERE)
+sys.path[:0] = [ROOT, HERE]
+os.environ["PYTHONPATH"] = ROOT  # for programs whose output is shown
 
 import pyxs  # noqa: E402
 
@@ -17,22 +19,21 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
     "sphinx.ext.viewcode",
-    "sphinxarg.ext",
+    "sphinxcontrib.programoutput",
 ]
 exclude_patterns = ["_build"]
 nitpicky = True
-nitpick_ignore = [
-    ("py:class", "pyxs.helpers.Text"),
+nitpick_ignore_regex = [
+    (r"py:.*", r"(errno|os|pytest|socket)(\..*)?"),  # described on pages of their own
+    (r"py:class", r"pyxs\.client\.[PT]"),  # type variables
 ]
 
 html_theme = "furo"
 html_title = "pyxs {}".format(release)
 
-# Sections of man(1), from the parser that prints --help.
-man_pages = [("reference/pyxs.1", "pyxs", "read, write and watch XenStore", [], 1)]
-
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+maximum_signature_line_length = 90
 autodoc_preserve_defaults = True
 
 plot_html_show_formats = False
