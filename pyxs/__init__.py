@@ -1,5 +1,6 @@
 """A synchronous XenStore client in pure Python."""
 
+from ._compat import Error, install_as_xen_lowlevel_xs, xs
 from .client import Client, Monitor, monitor
 from .exceptions import (
     ConnectionError,
@@ -14,6 +15,7 @@ from .exceptions import (
 __all__ = [
     "Client",
     "ConnectionError",
+    "Error",
     "InvalidOperation",
     "InvalidPath",
     "InvalidPayload",
@@ -22,7 +24,9 @@ __all__ = [
     "PyXSError",
     "UnexpectedPacket",
     "__version__",
+    "install_as_xen_lowlevel_xs",
     "monitor",
+    "xs",
 ]
 
 __version__ = "1.0.0"

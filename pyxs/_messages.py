@@ -205,6 +205,23 @@ def decode_part(payload: bytes) -> Tuple[bytes, bytes, bool]:
     return generation, names[:-1] if last else names, last
 
 
+def join_parts(ask_part: Callable[[int], Tuple[bytes, bytes, bool]]) -> List[str]:
+    """Return all names of children.
+
+    :param ask_part: returns what :func:`decode_part` made of the reply from an offset on.
+    """
+    generation, names, last = b"", b"", False
+    while not last:
+        current, part, last = ask_part(len(names))
+        if names and current != generation:
+            # The children have changed meanwhile: offsets mean nothing any more.
+            names, last = b"", False
+            continue
+        generation = current
+        names += part
+    return decode_names(names)
+
+
 def decode_perms(payload: bytes) -> List[str]:
     """Return permissions."""
     perms = decode_strings(payload)

@@ -24,7 +24,7 @@ from typing import (
 from . import _messages, helpers
 from ._internal import Event, Op
 from ._link import Link
-from ._messages import decode_ack, decode_names, decode_part, decode_text
+from ._messages import decode_ack, decode_names, decode_part, decode_text, join_parts
 from ._monitor import Monitor, monitor
 from ._router import Request, Router
 from ._walk import Visit, Walker
@@ -267,16 +267,7 @@ class Client:
             return self._list_in_parts(path)
 
     def _list_in_parts(self, path: Text) -> List[str]:
-        generation, names, last = b"", b"", False
-        while not last:
-            current, part, last = self._ask(decode_part, Op.DIRECTORY_PART, path, len(names))
-            if names and current != generation:
-                # The children have changed meanwhile: offsets mean nothing any more.
-                names, last = b"", False
-                continue
-            generation = current
-            names += part
-        return decode_names(names)
+        return join_parts(lambda offset: self._ask(decode_part, Op.DIRECTORY_PART, path, offset))
 
     def exists(self, path: Text) -> bool:
         """Return whether there is such a node.
@@ -374,7 +365,7 @@ class Client:
             all replies have arrived.
         """
         pairs = items.items() if isinstance(items, Mapping) else items
-        router, requests = self._call_many(Op.WRITE, [(path, value) for path, value in pairs])
+        router, requests = self._call_many(Op.WRITE, map(_pair, pairs))
         for request in requests:
             router.decoded(request, decode_ack)
 
@@ -597,6 +588,14 @@ class Client:
             # One step, so that two threads cannot each keep their own.
             own = vars(self).setdefault("_own_monitor", self.monitor())
         return own
+
+
+def _pair(item: Any) -> Tuple[Any, Any]:
+    try:
+        path, value = item
+    except (TypeError, ValueError):
+        raise InvalidPayload("{:.80}: an item is a path and a value".format(repr(item))) from None
+    return path, value
 
 
 def _value(request: Request, default: Any) -> Any:
