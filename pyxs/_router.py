@@ -264,10 +264,20 @@ class Router:
                 if not self._await(ticket, self._deadline()):
                     self._time_out()
                 requests = requests[self._send_some(requests, ticket) :]
-        finally:
-            with self._lock:
-                self._queue.remove(ticket)
-                self._grant()
+        except BaseException:
+            self._leave_queue(ticket)
+            raise
+
+    def _leave_queue(self, ticket: _Ticket) -> None:
+        """Give up a place in the queue, with or without room granted to it."""
+        with self._lock:
+            if ticket not in self._queue:
+                return
+            self._queue.remove(ticket)
+            self._grant()
+            stuck = self._queue and self._queue[0] is self._leader and not self._pending
+        if stuck:  # it has the room now, but reads, and nothing is due
+            self.close("interrupted while waiting to send")
 
     def _admit(self, requests: Sequence[Request], ticket: Optional[_Ticket]) -> List[Request]:
         """Register as many requests as there is room for, and return them."""
@@ -284,6 +294,11 @@ class Router:
             self._pending[request.rq_id] = request
             self._unanswered += size
             admitted.append(request)
+        if ticket is not None and len(admitted) == len(requests):
+            # The next in the queue may be the one who reads: granted now, while
+            # replies are due, it will notice.
+            self._queue.popleft()
+            self._grant()
         return admitted
 
     def _has_room(self, count: int, size: int) -> bool:
@@ -349,12 +364,31 @@ class Router:
 
     def _lead_or_sleep(self, waiter: _Waiting) -> Optional[threading.Lock]:
         """Make *waiter* the leader and return ``None``, or return a lock to sleep on."""
+        if self._leader is waiter:  # it led, and may not go on
+            self._leader = None
         if self._leader is None:
-            self._leader = waiter
-            return None
+            if self._may_lead(waiter):
+                self._leader = waiter
+                return None
+            self._rouse()
         bed = self._sleepers[waiter] = threading.Lock()
         bed.acquire()
         return bed
+
+    def _may_lead(self, waiter: _Waiting) -> bool:
+        # A ticket is often done by another thread's doing, which cannot call a leader
+        # back from reading: so it leads only while a reply is sure to come. Where
+        # send() may bring the answer itself that is not sure before its return.
+        return type(waiter) is not _Ticket or (
+            bool(self._pending) and (self._trusts_ids or not self._send_lock.locked())
+        )
+
+    def _rouse(self) -> None:
+        """Wake the first sleeper that may lead; nobody does."""
+        for waiter in self._sleepers:
+            if self._may_lead(waiter):
+                self._sleepers.pop(waiter).release()
+                return
 
     def _get_up(self, waiter: _Waiting) -> None:
         with self._lock:
@@ -363,14 +397,14 @@ class Router:
             if self._sleepers:
                 self._sleepers.pop(waiter, None)
                 # Also when it did not lead: it may have been woken to lead, too late.
-                if self._leader is None and self._sleepers:
-                    self._sleepers.pop(next(iter(self._sleepers))).release()
+                if self._leader is None:
+                    self._rouse()
         if self._failure is not None:
             self._retire()
 
     def _read_for_all(self, waiter: _Waiting, deadline: Optional[float]) -> bool:
-        """Read and hand out until *waiter* is done, or a failure; False: too late."""
-        while not waiter.done and self._failure is None:
+        """Read and hand out until *waiter* is done or may lead no more; False: too late."""
+        while not waiter.done and self._failure is None and self._may_lead(waiter):
             timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
             if self._read(timeout):
                 continue
@@ -379,13 +413,17 @@ class Router:
         return True
 
     def _read(self, timeout: Optional[float]) -> bool:
-        """Take one packet off the wire and hand it out; False: none came, or a failure."""
+        """Take packets off the wire and hand them out; False: none came, or a failure."""
         try:
             packet = self._connection.recv(timeout)
             if packet is None:
                 return False
-            with self._lock:
-                self._dispatch(packet)
+            while packet is not None:
+                with self._lock:
+                    self._dispatch(packet)
+                # All that came with it too: a select loop learns of nothing that
+                # stays behind in the connection.
+                packet = self._connection.recv(0.0) if self._connection.begun else None
         except ConnectionError as exc:
             self._fail(exc)
             return False

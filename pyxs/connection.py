@@ -241,7 +241,7 @@ def _reason(cause: Optional[BaseException]) -> str:
     if isinstance(cause, EOFError):
         return "the daemon closed the connection"
     if isinstance(cause, BlockingIOError):
-        return "timed out while sending"
+        return "timed out"
     return getattr(cause, "strerror", None) or str(cause)
 
 
@@ -269,10 +269,7 @@ class SocketConnection(_StreamConnection):
         try:
             sock = self.open()
             sock.settimeout(None)
-            if self.socket_timeout is not None:
-                # The kernel's own limit for send(): no poll() before each.
-                limit = struct.pack("@ll", *divmod(max(1, int(self.socket_timeout * 1e6)), 10**6))
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+            _limit_sending(sock, self.socket_timeout)
         except OSError as exc:
             raise self._failure(exc, self._hint()) from exc
         self._sock = sock
@@ -336,7 +333,8 @@ class UnixSocketConnection(SocketConnection):
     def open(self) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            sock.settimeout(self.socket_timeout)
+            # A non-blocking connect() would fail at once where many wait for accept().
+            _limit_sending(sock, self.socket_timeout)
             sock.connect(self.path)
         except BaseException:
             sock.close()
@@ -424,6 +422,13 @@ class XenBusConnection(_StreamConnection):
         connection = XenBusConnection(self.path)
         connection.socket_timeout = self.socket_timeout
         return connection
+
+
+def _limit_sending(sock: socket.socket, timeout: Optional[float]) -> None:
+    """Let the kernel limit connect() and send(): that saves a poll() before each."""
+    if timeout is not None:
+        timeval = struct.pack("@ll", *divmod(max(1, int(timeout * 1e6)), 10**6))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
 
 
 def choose_connection(
