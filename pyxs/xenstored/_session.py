@@ -8,6 +8,10 @@ from ._permissions import ALL, DOM0, Permissions, rights_of
 from ._tree import Change, Transaction
 
 
+#: What the daemon can do, XENSTORE_SERVER_FEATURE_* of xs_wire.h: watches with a depth.
+FEATURES = 4
+
+
 class Watch(NamedTuple):
     """A watch of one session."""
 
@@ -46,7 +50,7 @@ class Domain:
         self.introduced = False
         self.target: Optional[int] = None  # the domain on whose behalf it also acts
         self.limits = dict(limits)
-        self.features = 0
+        self.features = FEATURES
 
 
 class Session:

@@ -11,15 +11,11 @@ from .._internal import PAYLOAD_MAX, Op, Packet
 from . import _control, _permissions
 from ._errors import Refused
 from ._permissions import DOM0
-from ._session import Session, Watch
+from ._session import FEATURES, Session, Watch
 from ._tree import AnyNode, View
 from .store import PATH_MAX, Store
 
 OK = b"OK\0"
-
-#: What the daemon can do, bits of XENSTORE_SERVER_FEATURE_* (xs_wire.h):
-#: reconnection, error reporting, watch depth.
-FEATURES = 4
 
 _PATH = re.compile(rb"/|(?:/[-\w@]+)+", re.ASCII)
 _HOME = re.compile(rb"/local/domain/[0-9]{1,5}/")
