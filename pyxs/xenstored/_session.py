@@ -7,7 +7,6 @@ from .._internal import PAYLOAD_MAX, Op, Packet
 from ._permissions import ALL, DOM0, Permissions, rights_of
 from ._tree import Change, Transaction
 
-
 #: What the daemon can do, XENSTORE_SERVER_FEATURE_* of xs_wire.h: watches with a depth.
 FEATURES = 4
 

@@ -48,6 +48,10 @@ class Node:
         """The children's names, in order of creation."""
         return list(self.children or ())
 
+    def has_child(self, name: bytes) -> bool:
+        """Whether there is a child of this name."""
+        return self.children is not None and name in self.children
+
     def copy(self) -> "Node":
         """Return a node equal to this one, and not pinned."""
         node = Node(self.value, self.perms)
@@ -77,6 +81,12 @@ class Draft:
         """The children's names, in order of creation."""
         kept = self.base.names if self.base is not None else []
         return [name for name in kept if name not in self.removed] + list(self.added)
+
+    def has_child(self, name: bytes) -> bool:
+        """Whether there is a child of this name."""
+        if name in self.added:
+            return True
+        return self.base is not None and self.base.has_child(name) and name not in self.removed
 
 
 AnyNode = Union[Node, Draft]

@@ -137,7 +137,9 @@ class _Server:
         self._listeners: Dict[str, Tuple[socket.socket, os.stat_result]] = {}
         self._directory: Optional[str] = None
         self._calls: Deque[Tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._lock = threading.Lock()  # guards _calls, _stopping and _ended
         self._stopping = False
+        self._ended = False
         self._selector = selectors.DefaultSelector()
         self._waker, self._wakened = socket.socketpair()
         self._waker.setblocking(False)
@@ -161,8 +163,11 @@ class _Server:
                 "{}: the daemon runs in process {}, not in this one".format(self.path, self._pid)
             )
         future: Future[Any] = Future()
-        self._calls.append((func, future))
-        self._wake()
+        with self._lock:
+            if self._ended:
+                raise ConnectionError("{}: the daemon is stopped".format(self.path))
+            self._calls.append((func, future))
+            self._wake()
         return future.result()
 
     def stop(self) -> None:
@@ -172,8 +177,10 @@ class _Server:
             # with the process that serves: neither shut down nor unregister.
             self._close_descriptors()
             return
-        self._stopping = True
-        self._wake()
+        with self._lock:
+            self._stopping = True
+            if not self._ended:
+                self._wake()
         self._thread.join()
 
     def _wake(self) -> None:
@@ -314,6 +321,10 @@ class _Server:
         _shut_down(client.sock)
 
     def _clean_up(self) -> None:
+        with self._lock:
+            self._ended = True
+        for _func, future in self._calls:
+            future.set_exception(ConnectionError("{}: the daemon is stopped".format(self.path)))
         for client in list(self._clients.values()):
             self._drop(client)
         for path, (listener, status) in self._listeners.items():
@@ -322,8 +333,6 @@ class _Server:
         self._close_descriptors()
         if self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
-        while self._calls:
-            self._calls.popleft()[1].set_exception(ConnectionError("the daemon is stopped"))
 
     def _close_descriptors(self) -> None:
         for client in self._clients.values():

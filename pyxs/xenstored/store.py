@@ -199,15 +199,21 @@ class Store:
     def remove(self, session: Session, view: View, path: bytes) -> None:
         """Remove a node and all below it; it may be missing if its parent exists.
 
-        :raises Refused: ``EACCES``, ``ENOENT``; ``EINVAL``: it is ``/``.
+        :raises Refused: ``EACCES``, ``ENOENT``; ``EINVAL``: it is ``/``; ``EIO``: its
+            parent, as the transaction has seen it, does not have it.
         """
         node = self._writable(session, view, path)
+        parent = view.get(parent_of(path))
+        if parent is None:
+            raise Refused("ENOENT")
         if node is None:
-            if view.get(parent_of(path)) is None:
-                raise Refused("ENOENT")
             return
         if path == b"/":
             raise Refused("EINVAL")
+        if not parent.has_child(name_of(path)):
+            # A transaction that looked at the parent before the node was created
+            # elsewhere, and at the node after: it cannot be committed any more.
+            raise Refused("EIO")
         self._remove_all(view, path)
 
     def set_perms(self, session: Session, view: View, path: bytes, perms: Permissions) -> None:

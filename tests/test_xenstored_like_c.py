@@ -1,0 +1,346 @@
+"""The in-memory daemon cannot be told from Xen's C daemon.
+
+Random programs run on both, on the bare wire and through the C extension, and every
+result and event must be the same. ``PYXS_PROGRAMS`` says how many of each kind, in
+all (100; the full run has 500); a failure shows the seed that repeats it, to be given as ``PYXS_SEED``.
+
+Left out, because the two differ there on purpose:
+
+* what ends the C daemon: READ, DIRECTORY, GET_PERMS, MKDIR, RM with a payload that is not
+  one string, SET_PERMS of ``@introduceDomain`` by a guest, RELEASE of domain 0
+* what only Xen's head knows: the depth of a watch, ``@releaseDomain/<domid>``, GET_FEATURE,
+  SET_FEATURE, GET_QUOTA, SET_QUOTA
+* domains that do not exist: in memory every one up to 32751 does
+* RELEASE of a domain that is another's target: it stays introduced in C
+* CONTROL of what a store in memory has not: log files, memory reports, live update
+"""
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import subprocess
+
+import pytest
+
+import daemons
+from command_lines import COMMAND_LINES, run_c_tool
+from conftest import skip_or_fail
+from wire import PATIENCE, Op, Wire
+
+PROGRAMS = int(os.environ.get("PYXS_PROGRAMS", "100"))
+SEED = int(os.environ.get("PYXS_SEED", str(random.randrange(1 << 32))))
+
+CLIENTS = 3
+STEPS = 40
+
+TEST_XENSTORE = daemons.TOOLS + "/test-xenstore"
+
+
+@pytest.fixture(autouse=True)
+def c_daemon():
+    reason = daemons.missing("c")
+    if reason is not None:
+        skip_or_fail(reason)
+
+
+# Programs for the wire
+
+
+class WirePrograms:
+    """Makes random programs: lists of steps (client, operation, payload, transaction id)."""
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+        self.started = [0] * CLIENTS
+        # A domain that is released while it is a target behaves unlike any other in C.
+        self.domain_ops = self.random.choice([(Op.RELEASE, self.domid), (Op.SET_TARGET, self.pair)])
+
+    def program(self):
+        return [self.step() for _ in range(STEPS)]
+
+    def step(self):
+        client = self.random.randrange(CLIENTS)
+        if self.random.random() < 0.01:
+            self.started[client] = 0
+            return (client, "reconnect", b"", 0)
+        op, make = self.random.choices(*zip(*self.choices()))[0]
+        tx_id = 0
+        if op == Op.TRANSACTION_START:
+            self.started[client] += 1
+        elif self.random.random() < 0.5:
+            tx_id = self.random.choice([self.started[client], self.started[client], 1, 77])
+        if op == Op.TRANSACTION_START and self.random.random() < 0.05:
+            tx_id = 1
+        return (client, op, make(), tx_id)
+
+    def choices(self):
+        domain_op, domain_payload = self.domain_ops
+        return [
+            ((Op.WRITE, lambda: self.path() + self.value()), 20),
+            ((Op.MKDIR, self.path), 6),
+            ((Op.RM, self.path), 8),
+            ((Op.READ, self.path), 6),
+            ((Op.DIRECTORY, self.path), 6),
+            ((Op.DIRECTORY_PART, lambda: self.path() + self.number()), 2),
+            ((Op.GET_PERMS, self.path), 4),
+            ((Op.SET_PERMS, lambda: self.path() + self.perms()), 6),
+            ((Op.WATCH, lambda: self.wpath() + self.token()), 10),
+            ((Op.UNWATCH, lambda: self.wpath() + self.token()), 4),
+            ((Op.RESET_WATCHES, lambda: b"\0"), 1),
+            ((Op.TRANSACTION_START, lambda: b"\0"), 8),
+            ((Op.TRANSACTION_END, lambda: self.random.choice([b"T\0", b"T\0", b"F\0"])), 8),
+            ((Op.INTRODUCE, lambda: self.domid() + b"1\0005\0"), 3),
+            ((Op.IS_DOMAIN_INTRODUCED, self.domid), 1),
+            ((Op.GET_DOMAIN_PATH, self.domid), 1),
+            ((Op.RESUME, self.domid), 1),
+            ((domain_op, domain_payload), 2),
+            ((Op.CONTROL, lambda: self.random.choice(CONTROLS)), 1),
+            ((self.random.choice(LENIENT), lambda: self.random.choice(MALFORMED)), 3),
+            ((self.random.choice(UNKNOWN), lambda: self.random.choice(MALFORMED)), 1),
+        ]
+
+    def path(self):
+        names = [self.random.choice("abc") for _ in range(self.random.choice([1, 1, 2, 2, 3, 4]))]
+        start = self.random.choice(["/", "/", "/", "", "/local/domain/0/", "/local/domain/1/"])
+        path = self.random.choice([start + "/".join(names)] * 20 + ODD_PATHS)
+        return path.encode("latin-1") + b"\0"
+
+    def wpath(self):
+        specials = [b"@introduceDomain\0", b"@releaseDomain\0", b"@other\0", b"/\0"]
+        return self.random.choice([self.path()] * 6 + specials)
+
+    def value(self):
+        return self.random.choice([b"", b"1", b"2", b"\0", b"x" * 2000])
+
+    def token(self):
+        return self.random.choice([b"t\0", b"t\0", b"u\0", b"\0", b"no end", b"t\0more", b""])
+
+    def perms(self):
+        entries = [self.perm(b"0127")]
+        entries += [self.perm(b"01279") for _ in range(self.random.choice([0, 0, 1, 2]))]
+        odd = [b"", b"x0\0", b"r\0", b"r0x\0", b"r0", b"n 0\0", b"b+1\0", b"r0\0w1", b"n0\0\0"]
+        return self.random.choice([b"".join(entries)] * 20 + odd)
+
+    def perm(self, domids):
+        return b"%c%c\0" % (self.random.choice(b"nrwb"), self.random.choice(domids))
+
+    def number(self):
+        return self.random.choice([b"0\0", b"1\0", b"4\0", b"100\0", b"-1\0", b"x\0", b"", b"0"])
+
+    def domid(self):
+        return self.random.choice([b"1\0", b"2\0", b"7\0"])
+
+    def pair(self):
+        return self.domid() + self.domid()
+
+
+ODD_PATHS = [
+    "/",
+    "",
+    "//",
+    "/a/",
+    "/a//b",
+    "/a b",
+    "/\xe9",
+    "@introduceDomain",
+    "@releaseDomain",
+    "/" + "p" * 2047,
+    "/" + "p" * 2048,
+    "r" * 2048,
+    "r" * 2049,
+    "/local/domain/1/" + "q" * 2048,
+    "/local/domain/12/" + "q" * 2049,
+]
+CONTROLS = [b"check\0", b"print\0x\0", b"print\0", b"log\0on\0", b"log\0", b"nonsense\0", b"x", b""]
+MALFORMED = [
+    b"",
+    b"\0",
+    b"x",
+    b"/a",
+    b"/a\0b",
+    b"\0\0\0",
+    b"T",
+    b"1\0x\0",
+    b"\xff\0\0",
+    b"/a\0x\0y\0z",
+]
+#: Operations that answer whatever their payload is.
+LENIENT = [
+    Op.WRITE,
+    Op.SET_PERMS,
+    Op.UNWATCH,
+    Op.TRANSACTION_END,
+    Op.INTRODUCE,
+    Op.IS_DOMAIN_INTRODUCED,
+    Op.GET_DOMAIN_PATH,
+    Op.SET_TARGET,
+    Op.DIRECTORY_PART,
+    Op.RESET_WATCHES,
+]
+UNKNOWN = [Op.WATCH_EVENT, Op.ERROR, Op.RESTRICT, 27, 4096, Op.INVALID, 0xFFFFFFFF]
+
+
+def run_on_the_wire(path, program):
+    """Return the reply of each step and the events that each client was sent by it."""
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(Wire(path)) for _ in range(CLIENTS)]
+        return list(results_of(clients, program))
+
+
+def results_of(clients, program):
+    for number, op, payload, tx_id in program:
+        if op == "reconnect":
+            clients[number].reconnect()
+            reply = None
+        else:
+            packet = clients[number].ask(op, payload, tx_id)
+            reply = (packet.op, packet.payload)
+            if packet.op == Op.DIRECTORY_PART:  # generations are counted from another start
+                reply = (packet.op, packet.payload.partition(b"\0")[2])
+        before = list(clients[number].events)
+        yield reply, before, [client.heard() for client in clients]
+    yield list(whole_tree(clients[0]))
+
+
+def whole_tree(client, path=b"/"):
+    """Yield each node, what it holds and who may use it, in order."""
+    names = client.get(Op.DIRECTORY, path + b"\0")
+    yield path, names, client.get(Op.READ, path + b"\0"), client.get(Op.GET_PERMS, path + b"\0")
+    for name in names.split(b"\0")[:-1]:
+        yield from whole_tree(client, path.rstrip(b"/") + b"/" + name)
+
+
+def test_random_programs_on_the_wire():
+    compare_programs(lambda seed: WirePrograms(seed).program(), run_on_the_wire)
+
+
+# Programs for the C extension
+
+
+class ExtensionPrograms:
+    """Makes random programs of calls for :mod:`c_extension`."""
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+
+    def program(self):
+        return [self.call() for _ in range(STEPS)]
+
+    def call(self):
+        method, arguments = self.random.choices(*zip(*self.choices()))[0]
+        return [self.random.randrange(2), method] + arguments()
+
+    def choices(self):
+        node, choice = self.node, self.random.choice
+        return [
+            (("write", lambda: node() + [choice(["", "1", "value"])]), 20),
+            (("mkdir", node), 5),
+            (("rm", node), 8),
+            (("read", node), 6),
+            (("ls", node), 6),
+            (("get_permissions", node), 4),
+            (("set_permissions", lambda: node() + [self.perms()]), 6),
+            (("watch", lambda: [self.path(), choice("tuv")]), 10),
+            (("unwatch", lambda: [self.path(), choice("tuv")]), 4),
+            (("transaction_start", lambda: [choice("xy")]), 6),
+            (("transaction_end", lambda: [self.transaction(), choice([0, 0, 1])]), 8),
+            (("introduce_domain", lambda: [choice([1, 2, 7]), 1, 5]), 2),
+            (("release_domain", lambda: [choice([1, 2, 7])]), 2),
+            (("resume_domain", lambda: [choice([1, 2, 7])]), 1),
+            (("get_domain_path", lambda: [choice([0, 1, 300])]), 1),
+        ]
+
+    def node(self):
+        return [self.transaction(), self.path()]
+
+    def transaction(self):
+        return {"transaction": self.random.choice(["", "", "x", "y"])}
+
+    def path(self):
+        names = [self.random.choice("abc") for _ in range(self.random.choice([1, 1, 2, 2, 3]))]
+        odd = ["/", "/a/", "/a//b", "@introduceDomain", "@releaseDomain", "/\xe9"]
+        start = self.random.choice(["/", "/", "/", "", "/local/domain/0/"])
+        return self.random.choice([start + "/".join(names)] * 20 + odd)
+
+    def perms(self):
+        return [
+            {
+                "dom": self.random.choice([0, 1, 2, 7]),
+                "read": bool(bits & 1),
+                "write": bool(bits & 2),
+            }
+            for bits in (self.random.randrange(4) for _ in range(self.random.choice([1, 1, 2, 3])))
+        ]
+
+
+@pytest.fixture
+def c_extension():
+    """Returns the results of a program run by the C extension."""
+    python = shutil.which("python3", path="/usr/bin")
+    worker = os.path.join(os.path.dirname(os.path.abspath(__file__)), "c_extension.py")
+    probe = "import sys; sys.path.insert(0, {!r}); import xen.lowlevel.xs".format(
+        "/usr/lib/xen-4.17/lib/python"
+    )
+    if python is None or subprocess.call([python, "-c", probe], stderr=subprocess.DEVNULL):
+        skip_or_fail("xen.lowlevel.xs is missing: apt-get install xen-utils-4.17 python3")
+    process = subprocess.Popen(
+        [python, worker], stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True
+    )
+
+    def run(path, program):
+        process.stdin.write(json.dumps({"path": path, "calls": program}) + "\n")
+        process.stdin.flush()
+        results = process.stdout.readline()
+        assert results, "the C extension's process has ended"
+        return json.loads(results)
+
+    with process:
+        yield run
+        process.stdin.close()
+        process.wait(PATIENCE)
+
+
+def test_random_programs_through_the_c_extension(c_extension):
+    compare_programs(lambda seed: ExtensionPrograms(seed).program(), c_extension)
+
+
+def compare_programs(make, run):
+    """Run half of the programs on a fresh daemon of either kind, and compare."""
+    print("PYXS_SEED={} PYXS_PROGRAMS={}".format(SEED, PROGRAMS))
+    for seed in range(SEED, SEED + (PROGRAMS + 1) // 2):
+        program = make(seed)
+        results = []
+        for kind in ("c", "memory"):
+            with daemons.start(kind) as daemon:
+                results.append(run(daemon.path, program))
+        of_c, of_memory = results
+        for number, (theirs, ours) in enumerate(zip(of_c, of_memory)):
+            assert ours == theirs, "PYXS_SEED={} PYXS_PROGRAMS=1, after {}".format(
+                seed, "\n".join(map(repr, program[: number + 1]))
+            )
+        assert len(of_c) == len(of_memory)
+
+
+# Xen's own programs
+
+
+def test_xen_s_own_test_passes(start_daemon):
+    if not os.access(TEST_XENSTORE, os.X_OK):
+        skip_or_fail("{} is missing: apt-get install xen-utils-4.17".format(TEST_XENSTORE))
+    memory = start_daemon("memory")
+    subprocess.run(
+        [TEST_XENSTORE], env=memory.environ, check=True, timeout=60, stdout=subprocess.DEVNULL
+    )
+
+
+def test_the_command_lines_of_xenstore_utils_print_the_same(start_daemon):
+    if shutil.which("xenstore-ls") is None:
+        skip_or_fail("xenstore-ls is missing: apt-get install xenstore-utils")
+    memory, c = start_daemon("memory"), start_daemon("c")
+    lines = [words for words in COMMAND_LINES if words != ["control", "help"]]
+    assert len(lines) >= 40
+    for words in lines:
+        ours = run_c_tool(words, memory.environ)
+        assert (words, *ours) == (words, *run_c_tool(words, c.environ))

@@ -1,0 +1,100 @@
+"""A client of the bare wire: it sends what it is told, and tells all that came back."""
+
+import socket
+import struct
+
+from pyxs._internal import Framer, Op, Packet
+
+#: Seconds after which something that should have happened has not.
+PATIENCE = 20
+
+
+class Wire:
+    """A connection to a daemon's socket."""
+
+    def __init__(self, path):
+        self.path = path
+        self.sock = None
+        self.reconnect()
+
+    def reconnect(self):
+        """Begin anew, as another client."""
+        self.close()
+        self.sock = socket.socket(socket.AF_UNIX)
+        # Not settimeout(): the C daemon listens with a backlog of 1, and when that
+        # is full a socket with a time-out gets EAGAIN at once.
+        for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
+            self.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", PATIENCE, 0))
+        self.sock.connect(self.path)
+        self._framer = Framer()
+        self._rq_id = 0
+        self.events = []  # payloads of those that came, in order
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self.close()
+
+    def close(self):
+        if self.sock is not None:
+            self.sock.close()
+
+    def send(self, op, payload, tx_id=0):
+        """Send a request of any type with any payload and return its id."""
+        self._rq_id += 1
+        header = struct.pack("=4I", op, self._rq_id, tx_id, len(payload))
+        self.sock.sendall(header + payload)
+        return self._rq_id
+
+    def receive(self):
+        """Return the next message, ``None`` at the end of the stream."""
+        while True:
+            packet = self._framer.take()
+            if packet is not None:
+                return packet
+            try:
+                data = self.sock.recv(1 << 16)
+            except ConnectionResetError:
+                return None
+            if not data:
+                return None
+            self._framer.feed(data)
+
+    def ask(self, op, payload, tx_id=0):
+        """Send a request; return its reply, after putting what came before in ``events``."""
+        rq_id = self.send(op, payload, tx_id)
+        while True:
+            packet = self.receive()
+            assert packet is not None, "the daemon has ended the connection"
+            if packet.op != Op.WATCH_EVENT:
+                assert (packet.rq_id, packet.tx_id) == (rq_id, tx_id)
+                return packet
+            assert (packet.rq_id, packet.tx_id) == (0, 0)
+            self.events.append(packet.payload)
+
+    def get(self, op, payload, tx_id=0):
+        """Return the payload of the reply, or the name of the errno as ``str``."""
+        reply = self.ask(op, payload, tx_id)
+        if reply.op == Op.ERROR:
+            return reply.payload[:-1].decode("ascii")
+        assert reply.op == op
+        return reply.payload
+
+    def heard(self):
+        """Return the events of all that has happened so far, each once."""
+        # Answers come in order: an event that waits is sent before this reply.
+        self.ask(Op.GET_DOMAIN_PATH, b"0\0")
+        events, self.events = self.events, []
+        return events
+
+    def ended(self):
+        """Whether the daemon has ended the connection, after what it had sent before."""
+        while True:
+            packet = self.receive()
+            if packet is None:
+                return True
+            self.events.append(packet.payload)
+
+
+__all__ = ["PATIENCE", "Op", "Packet", "Wire"]
