@@ -1,0 +1,217 @@
+"""Dom0, over each of its connections, and guests that come, answer and go."""
+
+import contextlib
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import pytest
+
+import pyxs
+
+from . import PATIENCE, refused, taken
+
+CONNECTIONS = [
+    {"unix_socket_path": "/run/xenstored/socket"},
+    {"xen_bus_path": "/dev/xen/xenbus"},
+    {"xen_bus_path": "/proc/xen/xenbus"},
+]
+#: Of a domain that is never run.
+PAUSED = """
+name = "paused"
+type = "pv"
+kernel = "/boot/vmlinux"
+memory = 64
+"""
+
+
+@pytest.fixture(params=CONNECTIONS, ids=lambda where: next(iter(where.values())))
+def where(request):
+    return request.param
+
+
+@contextlib.contextmanager
+def monitors_on_each_connection():
+    with contextlib.ExitStack() as stack:
+        yield [
+            stack.enter_context(pyxs.monitor(socket_timeout=PATIENCE, **where))
+            for where in CONNECTIONS
+        ]
+
+
+def domid_of(name):
+    return int(subprocess.check_output(["xl", "domid", name]))
+
+
+def wait_for(monitor, client, path, value):
+    """Wait until the monitor, which watches the node, has reported this value."""
+    deadline = time.monotonic() + PATIENCE
+    while client.read(path, default=None) != value:
+        assert monitor.wait(timeout=PATIENCE) is not None
+        assert time.monotonic() < deadline
+
+
+@pytest.fixture(scope="module")
+def guest():
+    """The domid of a guest that runs ``agent.py``."""
+    with monitors_on_each_connection() as monitors:
+        for monitor in monitors:
+            monitor.watch("@introduceDomain", "come")
+            taken(monitor, 1)
+        subprocess.check_call(["guest", "start", "agent", "python3 tests/xen/agent.py"])
+        for monitor in monitors:
+            assert taken(monitor, 1) == [("@introduceDomain", "come")]
+    domid = domid_of("agent")
+    ready = "/local/domain/{}/data/ready".format(domid)
+    with pyxs.monitor() as monitor, pyxs.Client() as client:
+        monitor.watch(ready)
+        wait_for(monitor, client, ready, "yes")
+    yield domid
+    subprocess.call(["xl", "destroy", "agent"], stderr=subprocess.DEVNULL)
+
+
+@pytest.fixture
+def home(guest):
+    return "/local/domain/{}".format(guest)
+
+
+@pytest.fixture
+def paused(tmp_path):
+    """Make a domain that is there and does not run; return its domid."""
+    config = tmp_path / "config"
+    config.write_text(PAUSED)
+
+    def create():
+        subprocess.check_call(["xl", "create", "-p", "-q", str(config)])
+        return domid_of("paused")
+
+    yield create
+    subprocess.call(["xl", "destroy", "paused"], stderr=subprocess.DEVNULL)
+
+
+# -- domains -----------------------------------------------------------------------
+
+
+def test_dom0_may_do_everything():
+    assert pyxs.Client.SU is True
+
+
+def test_a_domain_comes_and_goes(where, client, monitor, paused):
+    monitor.watch("@introduceDomain", "come")
+    monitor.watch("@releaseDomain", "gone")
+    assert taken(monitor, 2) == [("@introduceDomain", "come"), ("@releaseDomain", "gone")]
+
+    domid = paused()
+    assert taken(monitor, 1) == [("@introduceDomain", "come")]
+    assert client.is_domain_introduced(domid) is True
+    assert client.get_domain_path(domid) == "/local/domain/{}".format(domid)
+    assert client.read("/local/domain/{}/name".format(domid)) == "paused"
+
+    subprocess.check_call(["xl", "destroy", "paused"])
+    assert taken(monitor, 1) == [("@releaseDomain", "gone")]
+    assert client.is_domain_introduced(domid) is False
+
+
+def test_a_domain_is_released_and_introduced_again(client, monitor, paused):
+    # As a toolstack does when a guest has reset itself.
+    domid = paused()
+    store = "/local/domain/{}/store/".format(domid)
+    mfn, port = int(client.read(store + "ring-ref")), int(client.read(store + "port"))
+    monitor.watch("@introduceDomain", "come")
+    monitor.watch("@releaseDomain", "gone")
+    taken(monitor, 2)
+
+    client.release_domain(domid)
+    assert taken(monitor, 1) == [("@releaseDomain", "gone")]
+    assert client.is_domain_introduced(domid) is False
+
+    client.introduce_domain(domid, mfn, port)
+    assert taken(monitor, 1) == [("@introduceDomain", "come")]
+    assert client.is_domain_introduced(domid) is True
+
+
+def test_a_live_guest_is_introduced(client, guest, home):
+    assert client.is_domain_introduced(guest) is True
+    assert client.get_domain_path(guest) == home
+    assert client.read(home + "/name") == "agent"
+    assert client.read(home + "/domid") == str(guest)
+    assert client.is_domain_introduced(guest + 1000) is False
+
+
+def test_a_live_guest_is_resumed_and_gets_a_target(client, guest):
+    client.resume_domain(guest)
+    client.set_target(guest, 0)
+    assert client.is_domain_introduced(guest) is True
+
+
+# -- a conversation with a guest ---------------------------------------------------
+
+
+def test_dom0_and_a_guest_hear_each_other(client, monitor, home):
+    # The guest's monitor hears the question, ours the answer.
+    monitor.watch(home + "/data/answer", "answer")
+    taken(monitor, 1)
+    for word in ("one", "two", "three"):
+        client.write(home + "/data/question", word)
+        assert taken(monitor, 1) == [(home + "/data/answer", "answer")]
+        assert client.read(home + "/data/answer") == word.upper()
+
+
+def test_a_guests_node_belongs_to_the_guest(client, guest, home):
+    assert client.get_permissions(home + "/data/ready")[0] == "n{}".format(guest)
+
+
+def test_a_guest_answers_control_shutdown(client, monitor, home):
+    path = home + "/control/shutdown"
+    client.write(path, "s3")
+    monitor.watch(path)
+    wait_for(monitor, client, path, "")
+
+
+# -- the daemon --------------------------------------------------------------------
+
+
+@pytest.fixture
+def pause_daemon():
+    pid = int(pathlib.Path("/run/xenstored/xenstored.pid").read_text())
+
+    @contextlib.contextmanager
+    def pause():
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    return pause
+
+
+def test_a_daemon_that_does_not_answer_in_time_is_a_connection_error(make_client, pause_daemon):
+    client = make_client(socket_timeout=0.3)
+    client.read("/local/domain/0/name")
+    with pause_daemon(), pytest.raises(pyxs.ConnectionError):
+        client.read("/local/domain/0/name")
+    for _ in range(100):  # it first serves what has piled up
+        with contextlib.suppress(pyxs.ConnectionError):
+            assert client.read("/local/domain/0/name") == "Domain-0"
+            return
+    pytest.fail("no answer ever came")
+
+
+# -- the end -----------------------------------------------------------------------
+
+
+def test_a_guest_shuts_down_when_it_is_asked_to(guest, home):
+    # The last test: it takes the guest from the others.
+    with monitors_on_each_connection() as monitors, pyxs.Client() as client:
+        for monitor in monitors:
+            monitor.watch("@releaseDomain", "gone")
+            taken(monitor, 1)
+        client.write(home + "/control/shutdown", "poweroff")
+        for monitor in monitors:
+            while client.is_domain_introduced(guest):
+                assert monitor.wait(timeout=PATIENCE) == ("@releaseDomain", "gone")
+        with refused("ENOENT"):
+            client.read(home + "/name")
