@@ -1,0 +1,75 @@
+"""What ``mypy --strict`` sees in a user's code; tox -e lint checks it, nothing runs it."""
+
+from typing import Dict, List, Optional, Tuple, Union
+
+from typing_extensions import assert_type
+
+import pyxs
+from pyxs.client import Event
+from pyxs.connection import PacketConnection, UnixSocketConnection, XenBusConnection
+from pyxs.xenstored import XenStored
+
+
+def nodes(c: pyxs.Client) -> None:
+    assert_type(c.read("/a"), str)
+    assert_type(c.read(b"/a", default=None), Optional[str])
+    assert_type(c["/a"], str)
+    assert_type(c.ls("/a"), List[str])
+    assert_type(c.exists("/a"), bool)
+    assert_type(c.get_permissions("/a"), List[str])
+    assert_type(c.read_many(["/a", "/b"]), Dict[str, str])
+    assert_type(c.read_many(["/a"], default=0), Dict[str, Union[str, int]])
+    c.write("/a", 1)
+    c.write_many({"/a": 1})
+    c.write_many([("/a", b"1")])
+    for visit in c.walk("/"):
+        assert_type(visit, Tuple[str, str, List[str]])
+
+
+def domains(c: pyxs.Client) -> None:
+    assert_type(c.get_domain_path(1), str)
+    assert_type(c.is_domain_introduced(1), bool)
+    assert_type(c.control("help"), str)
+    assert_type(c.get_quota(), List[str])
+    assert_type(c.get_quota("nodes"), int)
+    assert_type(c.tx_id, int)
+    assert_type(c.connection, PacketConnection)
+
+
+def transactions(c: pyxs.Client) -> None:
+    assert_type(c.run_transaction(lambda t: int(t["/a"])), int)
+    with c.transaction() as t:
+        assert_type(t, pyxs.Client)
+    assert_type(c.transaction_start(), int)
+
+
+def events(c: pyxs.Client) -> None:
+    with c.monitor() as m:
+        assert_type(m, pyxs.Monitor)
+        assert_type(m.wait(timeout=1), Optional[Event])
+        assert_type(m.check(), Optional[Event])
+        assert_type(m.fileno(), int)
+        for event in m:
+            assert_type(event.path, str)
+            assert_type(event.token, str)
+
+
+def connections() -> None:
+    pyxs.Client(connection=UnixSocketConnection("/a", socket_timeout=1.5))
+    pyxs.Client(connection=XenBusConnection())
+    with XenStored() as daemon:
+        assert_type(daemon.path, str)
+        assert_type(daemon.socket_for(1), str)
+
+
+def errors(error: pyxs.PyXSError, lost: pyxs.ConnectionError) -> None:
+    assert_type(error.errno, Optional[int])
+    failure: OSError = lost
+    wrong: ValueError = pyxs.InvalidPath()
+    print(failure, wrong)
+
+
+def mistakes(c: pyxs.Client) -> None:
+    c.read(1)  # type: ignore[call-overload]
+    c.set_permissions("/a", [1])  # type: ignore[list-item]
+    pyxs.Client(connection="/a")  # type: ignore[arg-type]
