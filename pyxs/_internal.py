@@ -158,9 +158,11 @@ class Framer:
     :param limit: the longest payload taken, in bytes.
     """
 
-    __slots__ = ("_data", "_header", "_limit", "_missing", "_pieces", "_pos")
+    __slots__ = ("_data", "_header", "_limit", "_missing", "_pieces", "_pos", "begun")
 
     def __init__(self, limit: int = REPLY_MAX) -> None:
+        #: Whether more is here than was taken: a part of a message, or whole ones.
+        self.begun = False
         self._limit = limit
         self._data = b""
         self._pos = 0  # where in _data the rest begins
@@ -168,13 +170,9 @@ class Framer:
         self._pieces: List[bytes] = []  # what came behind an incomplete rest
         self._missing = 0  # bytes due before it is worth joining them
 
-    @property
-    def begun(self) -> bool:
-        """Whether a part of a message is here, and not yet the whole."""
-        return self._header is not None or bool(self._pieces) or self._pos < len(self._data)
-
     def feed(self, data: bytes) -> None:
         """Take in the next bytes of the stream."""
+        self.begun = True
         self._missing -= len(data)
         if self._pos == len(self._data):
             self._data = data
@@ -212,6 +210,7 @@ class Framer:
             return None
         self._header = None
         self._pos = end
+        self.begun = end < len(data) or bool(self._pieces)
         return Packet.from_wire(op, rq_id, tx_id, data[start:end])
 
     def _join(self) -> bool:

@@ -264,20 +264,10 @@ class Router:
                 if not self._await(ticket, self._deadline()):
                     self._time_out()
                 requests = requests[self._send_some(requests, ticket) :]
-        except BaseException:
-            self._leave_queue(ticket)
-            raise
-
-    def _leave_queue(self, ticket: _Ticket) -> None:
-        """Give up a place in the queue, with or without room granted to it."""
-        with self._lock:
-            if ticket not in self._queue:
-                return
-            self._queue.remove(ticket)
-            self._grant()
-            stuck = self._queue and self._queue[0] is self._leader and not self._pending
-        if stuck:  # it has the room now, but reads, and nothing is due
-            self.close("interrupted while waiting to send")
+        finally:
+            with self._lock:
+                self._queue.remove(ticket)
+                self._grant()
 
     def _admit(self, requests: Sequence[Request], ticket: Optional[_Ticket]) -> List[Request]:
         """Register as many requests as there is room for, and return them."""
@@ -294,11 +284,6 @@ class Router:
             self._pending[request.rq_id] = request
             self._unanswered += size
             admitted.append(request)
-        if ticket is not None and len(admitted) == len(requests):
-            # The next in the queue may be the one who reads: granted now, while
-            # replies are due, it will notice.
-            self._queue.popleft()
-            self._grant()
         return admitted
 
     def _has_room(self, count: int, size: int) -> bool:
@@ -379,7 +364,7 @@ class Router:
         # A ticket is often done by another thread's doing, which cannot call a leader
         # back from reading: so it leads only while a reply is sure to come. Where
         # send() may bring the answer itself that is not sure before its return.
-        return type(waiter) is not _Ticket or (
+        return waiter.__class__ is not _Ticket or (
             bool(self._pending) and (self._trusts_ids or not self._send_lock.locked())
         )
 
@@ -404,9 +389,11 @@ class Router:
 
     def _read_for_all(self, waiter: _Waiting, deadline: Optional[float]) -> bool:
         """Read and hand out until *waiter* is done or may lead no more; False: too late."""
-        while not waiter.done and self._failure is None and self._may_lead(waiter):
+        while not waiter.done and self._failure is None:
             timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
             if self._read(timeout):
+                if waiter.__class__ is _Ticket and not self._may_lead(waiter):
+                    break
                 continue
             if deadline is not None and time.monotonic() >= deadline:
                 return False

@@ -160,7 +160,7 @@ class _Stream:
 
     def recv(self, timeout: Optional[float]) -> Optional[Packet]:
         self.interruptible = False
-        packet = self._framer.take()
+        packet = self._framer.take() if self._framer.begun else None
         if packet is not None:
             return packet
         deadline = None if timeout is None else time.monotonic() + timeout
