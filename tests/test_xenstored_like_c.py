@@ -1,8 +1,8 @@
 """The in-memory daemon cannot be told from Xen's C daemon.
 
-Random programs run on both, on the bare wire and through the C extension, and every
-result and event must be the same. ``PYXS_PROGRAMS`` says how many of each kind, in
-all (100; the full run has 500); a failure shows the seed that repeats it, to be given as ``PYXS_SEED``.
+Random programs run on both, half of them on the bare wire and half through the C extension,
+and every result and event must be the same. ``PYXS_PROGRAMS`` says how many (100; 500 in the
+full run); a failure shows the seed that repeats it, to be given as ``PYXS_SEED``.
 
 Left out, because the two differ there on purpose:
 
