@@ -29,7 +29,7 @@ from ._monitor import Monitor, monitor
 from ._router import Request, Router
 from ._walk import Visit, Walker
 from .connection import AnyPath, PacketConnection, choose_connection
-from .exceptions import ConnectionError, InvalidPayload, PyXSError
+from .exceptions import ConnectionError, InvalidPath, InvalidPayload, PyXSError
 from .helpers import Text, validate_number, validate_path
 
 __all__ = ["Client", "Event", "Monitor", "monitor"]
@@ -345,10 +345,13 @@ class Client:
         :param paths: the nodes.
         :param default: the value of a node that does not exist.
         :returns: a dict in the order of *paths*.
-        :raises InvalidPath: a path breaks a rule of *xenstore.txt*; nothing was sent.
+        :raises InvalidPath: a path breaks a rule of *xenstore.txt*, or *paths* is one bare path;
+            nothing was sent.
         :raises PyXSError: as :meth:`read`: the first failure in the order of *paths*, when
             all replies have arrived.
         """
+        if isinstance(paths, (str, bytes)):
+            raise InvalidPath("{!r:.80}: paths are a list; read() takes one".format(paths))
         wanted = list(paths)
         _, requests = self._call_many(Op.READ, [(path,) for path in wanted])
         return {path: _value(request, default) for path, request in zip(wanted, requests)}

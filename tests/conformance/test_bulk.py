@@ -47,7 +47,7 @@ def test_the_keys_are_the_paths_as_given(client, root):
 
 def test_large_values_do_not_choke_the_connection(client, root):
     # Far more than the socket buffers of both sides hold.
-    values = {path: "v" * 1900 for path in paths_below(root, 900)}
+    values = dict.fromkeys(paths_below(root, 900), "v" * 1900)
     client.write_many(values)
     assert client.read_many(values) == values
 
@@ -85,6 +85,12 @@ def test_one_bad_item_keeps_all_from_being_sent(client, root, bad):
     with pytest.raises((pyxs.InvalidPath, pyxs.InvalidPayload)):
         client.write_many([(root + "/key", "value"), bad])
     assert client.ls(root) == []
+
+
+@pytest.mark.parametrize("path", ["/key", "key", b"/key", ""])
+def test_one_path_is_not_taken_for_a_list_of_letters(client, path):
+    with pytest.raises(pyxs.InvalidPath, match="list"):
+        client.read_many(path)
 
 
 def test_many_in_a_transaction_are_seen_together(client, other, root):
