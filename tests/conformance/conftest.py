@@ -16,11 +16,11 @@ import os
 import shutil
 from typing import NamedTuple, Optional
 
-import daemons
 import pytest
-from conftest import skip_or_fail
 
+import daemons
 import pyxs
+from conftest import skip_or_fail
 
 from . import PATIENCE
 from .differences import DIFFERENCES
@@ -46,7 +46,8 @@ class Setting(NamedTuple):
     def parse(cls, text):
         kind, _, place = text.strip().partition("@")
         backend, _, path = place.partition(":")
-        if kind not in daemons.KINDS or (place and (backend not in ("socket", "xenbus") or not path)):
+        reachable = not place or (backend in ("socket", "xenbus") and path)
+        if kind not in daemons.KINDS or not reachable:
             raise pytest.UsageError(
                 "PYXS_CONFORMANCE: {!r} is not KIND, KIND@socket:PATH or KIND@xenbus:PATH "
                 "with a KIND of {}".format(text, ", ".join(daemons.KINDS))

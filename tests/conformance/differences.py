@@ -57,18 +57,9 @@ DIFFERENCES = {
     "a watch with a depth": _differ(
         "only Xen's head knows it", c="EINVAL", ocaml="EINVAL", memory=None
     ),
-    "events of @releaseDomain/7": _differ(
-        "only Xen's head sends them", c=[], ocaml=[], memory=[("@releaseDomain/7", "t")]
-    ),
-    "releasing what was not introduced": _differ(
-        "different errnos", c="ENOENT", ocaml="EINVAL"
-    ),
-    "resuming what was not introduced": _differ(
-        "different errnos", c="ENOENT", ocaml="EINVAL"
-    ),
-    "a target for what was not introduced": _differ(
-        "oxenstored does not look", c="ENOENT", ocaml=None
-    ),
+    "releasing what was not introduced": _differ("different errnos", c="ENOENT", ocaml="EINVAL"),
+    "resuming what was not introduced": _differ("different errnos", c="ENOENT", ocaml="EINVAL"),
+    "a target that was not introduced": _differ("oxenstored does not look", c="ENOENT", ocaml=None),
     "words of control help": _differ(
         "oxenstored ignores commands that it does not know, and help is one",
         c=["help", "print"],

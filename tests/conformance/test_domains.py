@@ -77,9 +77,16 @@ def test_a_domain_is_made_another_ones_target(client):
 
 
 @pytest.mark.own_daemon
-def test_the_domain_that_gets_a_target_has_to_be_introduced(client, known):
-    expected = known("a target for what was not introduced")
-    assert outcome(client.set_target, 1, 7) == expected
+def test_the_domain_that_gets_a_target_has_to_be_introduced(client):
+    client.introduce_domain(7, 1, 1)
+    with refused("ENOENT"):
+        client.set_target(1, 7)
+
+
+@pytest.mark.own_daemon
+def test_a_target_that_was_not_introduced(client, known):
+    client.introduce_domain(7, 1, 1)
+    assert outcome(client.set_target, 7, 1) == known("a target that was not introduced")
 
 
 BAD = [-1, 65536, 2**40, "7", b"7", 7.0, True, None, [7]]

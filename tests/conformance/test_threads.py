@@ -81,7 +81,7 @@ def test_threads_with_transactions_of_their_own(client, root):
         def run():
             path = "{}/thread-{}/key".format(root, thread)
             for number in range(20):
-                client.run_transaction(lambda t: t.write(path, number))
+                client.run_transaction(lambda t, value=number: t.write(path, value))
                 assert client.read(path) == str(number)
 
         return run

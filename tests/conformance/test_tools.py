@@ -88,9 +88,7 @@ def test_permissions_set_by_xenstore_chmod(client, store, root, tool):
 def test_permissions_shown_by_xenstore_ls(client, store, root, tool):
     client.write(root + "/key", "")
     client.set_permissions(root + "/key", ["r{}".format(store.domid), "w5"])
-    assert tool("xenstore-ls", "-fp", root).rstrip().endswith(
-        "(r{},w5)".format(store.domid)
-    )
+    assert tool("xenstore-ls", "-fp", root).rstrip().endswith("(r{},w5)".format(store.domid))
 
 
 def test_a_write_by_a_tool_is_an_event(monitor, root, tool):

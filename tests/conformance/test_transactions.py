@@ -17,6 +17,11 @@ def conflict(t, other, path):
     other.write(path, before + " changed")
 
 
+def write_and_fail(t, path):
+    t.write(path, "value")
+    raise ZeroDivisionError
+
+
 # ---- transaction_start() and transaction_end() -----------------------------
 
 
@@ -240,10 +245,7 @@ def test_leaving_the_block_commits(store, other, root):
 
 def test_an_exception_in_the_block_aborts_and_passes_through(store, other, root):
     with pytest.raises(ZeroDivisionError), pyxs.Client(transaction=True, **store.where) as t:
-        t.write(root + "/key", 1 / 0)
-    with pytest.raises(ZeroDivisionError), pyxs.Client(transaction=True, **store.where) as t:
-        t.write(root + "/key", "value")
-        raise ZeroDivisionError
+        write_and_fail(t, root + "/key")
     assert not other.exists(root + "/key")
 
 
@@ -286,8 +288,7 @@ def test_a_transaction_of_its_own_leaves_the_client_outside(client, root):
 
 def test_an_exception_aborts_the_transaction_and_leaves_the_connection_open(client, root):
     with pytest.raises(ZeroDivisionError), client.transaction() as t:
-        t.write(root + "/key", "value")
-        raise ZeroDivisionError
+        write_and_fail(t, root + "/key")
     assert client.ls(root) == []
     with client.transaction() as t:
         t.write(root + "/key", "value")
@@ -382,12 +383,8 @@ def test_run_transaction_gives_up_after_so_many_attempts(client, other, root, at
 
 
 def test_run_transaction_aborts_on_any_other_exception(client, root):
-    def change(t):
-        t.write(root + "/key", "value")
-        raise ZeroDivisionError
-
     with pytest.raises(ZeroDivisionError):
-        client.run_transaction(change)
+        client.run_transaction(lambda t: write_and_fail(t, root + "/key"))
     assert client.ls(root) == []
     with refused("ENOENT"):
         client.run_transaction(lambda t: t.read(root + "/missing"))
@@ -469,16 +466,17 @@ def test_aborting_a_lost_transaction_is_silent(client, store):
         client.write("/key", "value")
     client.transaction_end(commit=False)
     assert client.tx_id == 0
-    with pytest.raises(ZeroDivisionError), client.transaction() as t:
-        store.daemon.restart()
-        with pytest.raises(pyxs.ConnectionError):
-            t.write("/key", "value")
+    t = client.transaction()
+    store.daemon.restart()
+    with pytest.raises(ZeroDivisionError), t:
         raise ZeroDivisionError
 
 
 @pytest.mark.own_daemon
 def test_a_commit_that_the_daemon_never_saw_is_an_error(client, store):
-    with pytest.raises(pyxs.ConnectionError), client.transaction() as t:
-        t.write("/key", "value")
-        store.daemon.restart()
+    t = client.transaction()
+    t.write("/key", "value")
+    store.daemon.restart()
+    with pytest.raises(pyxs.ConnectionError), t:
+        pass
     assert not client.exists("/key")

@@ -71,8 +71,7 @@ def test_a_subtree_is_walked_in_one_go_in_the_order_of_its_names(client, tree):
         children = next(names for place, _, names in steps if place == path)
         yield path
         for child in children:
-            for place in expected("{}/{}".format(path, child)):
-                yield place
+            yield from expected("{}/{}".format(path, child))
 
     assert order == list(expected(tree))
 

@@ -465,7 +465,7 @@ def test_what_a_transaction_did_twice_or_undid(watched, client, root, known):
 
 
 def test_special_paths_can_be_watched(monitor):
-    for path in ("@introduceDomain", "@releaseDomain"):
+    for path in ("@introduceDomain", "@releaseDomain", "@releaseDomain/7"):
         monitor.watch(path, "t")
         assert monitor.wait(timeout=PATIENCE) == (path, "t")
         monitor.unwatch(path, "t")
@@ -480,18 +480,6 @@ def test_the_coming_and_going_of_domains_is_reported(monitor, client):
     assert heard(monitor) == [("@introduceDomain", "come")]
     client.release_domain(7)
     assert heard(monitor) == [("@releaseDomain", "go")]
-
-
-@pytest.mark.own_daemon
-def test_the_going_of_one_domain(monitor, client, known):
-    client.introduce_domain(1, 1, 1)
-    client.introduce_domain(7, 1, 1)
-    monitor.watch("@releaseDomain/7", "t")
-    heard(monitor)
-    client.release_domain(1)
-    assert heard(monitor) == []
-    client.release_domain(7)
-    assert heard(monitor) == known("events of @releaseDomain/7")
 
 
 # ---- Threads, close(), loss ------------------------------------------------

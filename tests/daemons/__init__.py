@@ -15,7 +15,6 @@ daemon takes about 10 ms to start and never outlives the process that started it
 
 import atexit
 import functools
-import importlib.util
 import os
 import shutil
 import socket
@@ -23,6 +22,8 @@ import struct
 import subprocess
 import tempfile
 import time
+
+from pyxs.xenstored import XenStored
 
 __all__ = ["DOMIDS", "KINDS", "TOOLS", "missing", "start"]
 
@@ -44,7 +45,7 @@ _READ_ROOT = struct.pack("=4I", 2, 0, 0, 2) + b"/\0"
 def missing(kind):
     """Return why daemons of this *kind* cannot start here, or ``None`` if they can."""
     if kind == "memory":
-        return None if importlib.util.find_spec("pyxs.xenstored") else "pyxs.xenstored is missing"
+        return None
     program = _PROGRAMS[kind]
     if not os.access(program, os.X_OK):
         return "{} is missing: apt-get install --no-install-recommends xen-utils-4.17".format(
@@ -178,8 +179,6 @@ class _InMemory(_Daemon):
     kind = "memory"
 
     def __init__(self):
-        from pyxs.xenstored import XenStored
-
         self._root = tempfile.mkdtemp(prefix="pyxs-")
         self.path = os.path.join(self._root, "socket")
         self._make = functools.partial(XenStored, self.path)
