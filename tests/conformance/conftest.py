@@ -28,7 +28,6 @@ from .differences import DIFFERENCES
 MARKS = {
     "own_daemon": "it may end the daemon, or change what all its users see",
     "dom0": "it does what only a privileged domain may, or exceeds a guest's quota",
-    "guest": "it is about a domain without privileges",
     "tools": "it looks at the store with the C tools",
 }
 
@@ -61,8 +60,6 @@ class Setting(NamedTuple):
     def suits(self, item):
         """Whether a test makes sense here."""
         marks = {mark.name for mark in item.iter_markers()}
-        if "guest" in marks and not self.in_guest and self != Setting("memory"):
-            return False
         if self.path is None:
             return True
         return not ("own_daemon" in marks or (self.in_guest and "dom0" in marks))
@@ -198,6 +195,20 @@ def root(store):
     with pyxs.Client(**store.where) as client:
         client.mkdir(path)
     yield path
+    remove(store, path)
+
+
+@pytest.fixture
+def relative(store):
+    """The relative path of a node for this test alone, and the absolute one."""
+    path = "pyxs-test-{}-{}".format(os.getpid(), next(_counter))
+    if store.domid:
+        path = "data/" + path  # of its home a guest may write to this
+    yield path, "/local/domain/{}/{}".format(store.domid, path)
+    remove(store, path)
+
+
+def remove(store, path):
     if store.daemon is None:
         with pyxs.Client(**store.where) as client:
             client.rm(path)

@@ -73,29 +73,26 @@ DIFFERENCES = {
     ),
 }
 
-_COMPARES_GENERATIONS = (
-    "xenstored refuses a commit when any node used has another generation; oxenstored, when "
-    "what was used has changed, runs the requests again and compares their results"
-)
-# What a transaction did, what was done outside before its commit, and what
-# oxenstored answers to it; the C daemon answers EAGAIN to each.
-_CONFLICTS = {
-    "read and written, rewritten": "EAGAIN",
-    "read, rewritten": None,
-    "read, rewritten with the same value": None,
-    "written, rewritten": None,
-    "written, removed": None,
-    "written, removed and made again": None,
-    "found missing, created": "EAGAIN",
-    "found missing and written elsewhere, created": None,
-    "listed, child created": "EAGAIN",
-    "read, child created": None,
-    "created, sibling created": None,
-    "permissions set, permissions set": None,
-}
+# What a transaction did, and what was done outside it before its commit.
 DIFFERENCES.update(
     {
-        "commit: " + case: _differ(_COMPARES_GENERATIONS, c="EAGAIN", ocaml=answer)
-        for case, answer in _CONFLICTS.items()
+        "commit: " + case: _differ(
+            "xenstored refuses a commit when any node used has another generation; oxenstored, "
+            "when what was used in common has changed, runs the requests again and refuses it "
+            "when their results are others",
+            c="EAGAIN",
+            ocaml=None,
+        )
+        for case in (
+            "read, rewritten",
+            "read, rewritten with the same value",
+            "written, rewritten",
+            "written, removed",
+            "written, removed and made again",
+            "found missing and another written, created",
+            "read, child created",
+            "created, sibling created",
+            "permissions set, permissions set",
+        )
     }
 )

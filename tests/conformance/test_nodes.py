@@ -191,18 +191,14 @@ def test_exists_raises_when_it_cannot_tell(client):
         client.exists("/" + "a" * 2048)
 
 
-def test_a_relative_path_is_under_the_home_of_the_domain(client, store, root):
-    # What "." would be: GET_DOMAIN_PATH.
-    home = client.get_domain_path(store.domid)
-    assert home == "/local/domain/{}".format(store.domid)
-    name = "data/relative" + root.replace("/", "-")
-    client.write(name, "value")
-    try:
-        assert client.read("{}/{}".format(home, name)) == "value"
-        assert client.exists(name)
-    finally:
-        client.rm(name)
-    assert not client.exists("{}/{}".format(home, name))
+def test_a_relative_path_is_under_the_home_of_the_domain(client, relative):
+    short, full = relative
+    client.write(short, "value")
+    client.mkdir(full + "/child")
+    assert client.read(full) == client.read(short) == "value"
+    assert client.ls(short) == ["child"]
+    client.rm(short)
+    assert not client.exists(full)
 
 
 def test_paths_may_be_bytes(client, root):

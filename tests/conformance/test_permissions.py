@@ -109,3 +109,12 @@ def test_malformed_permissions_are_refused_and_change_nothing(client, root, perm
 def test_permissions_too_many_for_a_message_are_refused(client, store, root):
     with pytest.raises(pyxs.InvalidPayload):
         client.set_permissions(root, ["n{}".format(store.domid)] + ["r5"] * 2000)
+
+
+@pytest.mark.parametrize("path", ["@other", "@x/y", "@releaseDomain/1", "@introduceDomain/1"])
+def test_permissions_of_what_begins_with_an_at_sign_do_not_end_the_daemon(client, path):
+    client.write("/gone", "")
+    client.rm("/gone")
+    with raises_errno("EINVAL"):
+        client.set_permissions(path, ["n0"])
+    assert client.exists("/")

@@ -145,15 +145,13 @@ def test_watches_of_other_monitors_are_their_own(watched, make_monitor, client, 
     assert heard(watched) == []
 
 
-def test_a_relative_watch_reports_relative_paths(monitor, client, root):
-    path = "data/watched" + root.replace("/", "-")
-    monitor.watch(path, "t")
-    assert monitor.wait(timeout=PATIENCE) == (path, "t")
-    try:
-        client.write(path + "/key", "")
-        assert heard(monitor) == [(path + "/key", "t")]
-    finally:
-        client.rm(path)
+def test_a_relative_watch_reports_relative_paths(monitor, client, relative):
+    short, full = relative
+    monitor.watch(short, "t")
+    assert monitor.wait(timeout=PATIENCE) == (short, "t")
+    client.write(full + "/key", "")
+    client.write(short + "/key", "")
+    assert heard(monitor) == [(short + "/key", "t")] * 2
 
 
 def test_removing_a_node_above_reports_the_watched_path(monitor, client, root):
