@@ -28,6 +28,7 @@ from ._messages import (
     decode_text,
     decode_transaction,
     join_parts,
+    may_have_perms,
     strings,
 )
 from ._router import Request, Router
@@ -48,7 +49,7 @@ _UINT32_MASK = 2**32 - 1
 _UINT64_MASK = 2**64 - 1
 
 _HANDLE = re.compile(r"[ \t-\r]*([-+]?)(?:0[xX](?=[0-9a-fA-F]))?([0-9a-fA-F]*)")
-_PERMISSION = re.compile(rb"([nrwb])(-?[0-9]{1,10})")
+_PERMISSION = re.compile(rb"([nrwb])(-?[0-9]{1,20})")
 
 
 class Error(RuntimeError):
@@ -99,6 +100,8 @@ def _transaction(handle: Any) -> int:
 
     A handle is read as by ``strtoul(handle, NULL, 16)``: as far as it makes sense.
     """
+    if type(handle) is str and handle in ("", "0"):
+        return 0
     if handle is None or (isinstance(handle, int) and handle == 0):
         return 0  # as the tutorial of 2011 writes it
     sign, digits = cast("re.Match[str]", _HANDLE.match(_text(handle, 1).decode())).groups()
@@ -515,10 +518,13 @@ class xs:
         :param perms: dicts with ``dom``, and ``read`` and ``write`` if granted. The first
             names the owner; one that grants something to a domain other than 0 is taken
             for the second, after domain 0 as the owner. Domid 32757, which stands for no
-            domain, is ``EINVAL``.
+            domain, is ``EINVAL``, as is a *path* that begins with ``@``, but for
+            ``@introduceDomain`` and ``@releaseDomain``: either could end the daemon.
         """
-        tx_id, payload = _transaction(transaction), _path(path)
-        self._live().ask(decode_ack, Op.SET_PERMS, payload + _permissions(perms), tx_id)
+        tx_id, node, entries = _transaction(transaction), _text(path, 2), _permissions(perms)
+        if not may_have_perms(node):
+            raise _error(errno.EINVAL)
+        self._live().ask(decode_ack, Op.SET_PERMS, node + b"\0" + entries, tx_id)
 
     # -- watches -----------------------------------------------------------------------
 
