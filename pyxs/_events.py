@@ -6,8 +6,6 @@ import selectors
 import socket
 from typing import Deque, Dict, List, Optional, Tuple
 
-from .exceptions import UnexpectedPacket
-
 RawEvent = Tuple[bytes, bytes]  # path and token, as on the wire
 
 
@@ -51,11 +49,11 @@ class EventQueue:
     def push(self, payload: bytes) -> bool:
         """Take in a WATCH_EVENT; return whether it is one for a live watch.
 
-        :raises UnexpectedPacket: the payload is not a path and a token.
+        :raises ValueError: the payload is not a path and a token.
         """
         parts = payload.split(b"\0")
         if len(parts) != 3 or parts[2]:
-            raise UnexpectedPacket("an event that is not a path and a token: {!r}".format(payload))
+            raise ValueError("not a path and a token")
         path, token, _ = parts
         if not self._wanted(path, token):
             return False

@@ -261,13 +261,24 @@ class Router:
                     # Not for one place: messages sent together cost one system call.
                     ticket.wanted = min(len(requests), half)
                     self._grant()
-                if not self._await(ticket, self._deadline()):
-                    self._time_out()
+                self._await_room(ticket)
                 requests = requests[self._send_some(requests, ticket) :]
         finally:
             with self._lock:
                 self._queue.remove(ticket)
                 self._grant()
+
+    def _await_room(self, ticket: _Ticket) -> None:
+        """Wait for room, which comes while replies do.
+
+        It is too late when the request that was sent first is.
+        """
+        while not ticket.done:
+            with self._lock:
+                oldest = next(iter(self._pending.values()), None)
+            deadline = self._deadline() if oldest is None else oldest.deadline
+            if not self._await(ticket, deadline) and not (oldest and oldest.done):
+                self._time_out()
 
     def _admit(self, requests: Sequence[Request], ticket: Optional[_Ticket]) -> List[Request]:
         """Register as many requests as there is room for, and return them."""
@@ -284,6 +295,8 @@ class Router:
             self._pending[request.rq_id] = request
             self._unanswered += size
             admitted.append(request)
+        if ticket is not None:
+            self._queue.rotate(-1)  # the rest of a batch waits behind others
         return admitted
 
     def _has_room(self, count: int, size: int) -> bool:
@@ -389,14 +402,15 @@ class Router:
 
     def _read_for_all(self, waiter: _Waiting, deadline: Optional[float]) -> bool:
         """Read and hand out until *waiter* is done or may lead no more; False: too late."""
+        timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
         while not waiter.done and self._failure is None:
-            timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
-            if self._read(timeout):
-                if waiter.__class__ is _Ticket and not self._may_lead(waiter):
-                    break
-                continue
-            if deadline is not None and time.monotonic() >= deadline:
-                return False
+            if self._read(timeout) and waiter.__class__ is _Ticket and not self._may_lead(waiter):
+                break
+            if deadline is not None and not waiter.done:
+                timeout = deadline - time.monotonic()
+                # Whatever came: messages for others, however many, keep nobody waiting.
+                if timeout <= 0:
+                    return False
         return True
 
     def _read(self, timeout: Optional[float]) -> bool:
@@ -432,8 +446,7 @@ class Router:
     def _dispatch(self, packet: Packet) -> None:
         op = packet.op
         if op == _WATCH_EVENT:
-            if self._events.push(packet.payload) and self._event_waiters:
-                self._finish(self._event_waiters.popleft())
+            self._take_event(packet.payload)
             return
         trusted = self._trusts_ids
         request = self._pending.get(packet.rq_id if trusted else next(iter(self._pending), 0))
@@ -450,6 +463,17 @@ class Router:
         else:
             request.reply = packet.payload
             self._settle(request, None)
+
+    def _take_event(self, payload: bytes) -> None:
+        try:
+            wanted = self._events.push(payload)
+        except ValueError as exc:
+            message = "{}: an event that is none, {}: {:.80}".format(
+                self._connection.path, exc, repr(payload)
+            )
+            raise UnexpectedPacket(message) from exc
+        if wanted and self._event_waiters:
+            self._finish(self._event_waiters.popleft())
 
     def _settle(self, request: Request, error: Optional[PyXSError]) -> None:
         """Mark a request as answered, and give its room to the next."""

@@ -1,0 +1,247 @@
+"""Daemons that do what a test says, byte by byte.
+
+:class:`FakeServer` listens on a Unix socket; :class:`FakeConnection` has no descriptor
+at all, and shows what the router asks of a connection.
+"""
+
+import contextlib
+import os
+import queue
+import shutil
+import socket
+import tempfile
+import threading
+
+from pyxs import ConnectionError
+from pyxs.connection import Op, Packet, PacketConnection, UnixSocketConnection
+
+#: Seconds after which something that should have happened has not.
+PATIENCE = 20
+
+#: What a daemon with an empty store answers.
+REPLIES = {
+    Op.CONTROL: b"OK\0",
+    Op.DIRECTORY: b"a\0b\0",
+    Op.READ: b"value",
+    Op.GET_PERMS: b"n0\0r5\0",
+    Op.TRANSACTION_START: b"7\0",
+    Op.GET_DOMAIN_PATH: b"/local/domain/1\0",
+    Op.IS_DOMAIN_INTRODUCED: b"T\0",
+    Op.DIRECTORY_PART: b"1\0a\0b\0\0",
+    Op.GET_FEATURE: b"4\0",
+    Op.GET_QUOTA: b"8\0",
+}
+
+
+def reply_to(request, payload=None, **fields):
+    """The reply to a request; *fields* is what is wrong with it."""
+    if payload is None:
+        payload = REPLIES.get(request.op, b"OK\0")
+    return Packet.from_wire(
+        fields.get("op", request.op),
+        fields.get("rq_id", request.rq_id),
+        fields.get("tx_id", request.tx_id),
+        payload,
+    )
+
+
+def error_to(request, name, **fields):
+    """An ERROR, *name* as it stands on the wire."""
+    return reply_to(request, name, op=Op.ERROR, **fields)
+
+
+def event(path, token):
+    """A WATCH_EVENT."""
+    return Packet.from_wire(Op.WATCH_EVENT, 0, 0, path.encode() + b"\0" + token.encode() + b"\0")
+
+
+def honest(peer):
+    """A script: answer every request as it should be."""
+    for request in peer:
+        peer.send(reply_to(request))
+
+
+class Peer:
+    """The server's side of one connection; iterating yields the requests."""
+
+    def __init__(self, sock):
+        self._sock = sock
+        self._stream = sock.makefile("rb")
+        self.requests = []
+        self.gone = threading.Event()  #: the client has closed its descriptor
+
+    def __iter__(self):
+        return iter(self.receive, None)
+
+    def receive(self):
+        """The next request, or ``None`` when the client is gone."""
+        try:
+            header = self._stream.read(16)
+            if len(header) < 16:
+                self.gone.set()
+                return None
+            op, rq_id, tx_id, size = memoryview(header).cast("I")
+            request = Packet.from_wire(op, rq_id, tx_id, self._stream.read(size))
+        except OSError:
+            self.gone.set()
+            return None
+        self.requests.append(request)
+        return request
+
+    def send(self, *messages):
+        """Send packets, or bytes as they are."""
+        try:
+            self._sock.sendall(b"".join(map(bytes, messages)))
+        except OSError:
+            self.gone.set()
+
+    def send_byte_by_byte(self, *messages):
+        for byte in b"".join(map(bytes, messages)):
+            self.send(bytes([byte]))
+
+    def linger(self):
+        """Answer nothing more, and return when the client is gone."""
+        for _request in self:
+            pass
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+        self._stream.close()
+        self._sock.close()
+
+
+class FakeServer:
+    """A daemon whose connections are served by scripts, in turn; the last one by all others.
+
+    A script is a function that is given the :class:`Peer`; when it returns the
+    connection is closed.
+    """
+
+    def __init__(self, *scripts):
+        self._scripts = list(scripts)
+        self._directory = tempfile.mkdtemp(prefix="pyxs-fake-")
+        self.path = os.path.join(self._directory, "socket")
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(self.path)
+        self._listener.listen(128)
+        self.peers = []
+        self._failures = []
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def _accept(self):
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            script = self._scripts[min(len(self.peers), len(self._scripts) - 1)]
+            peer = Peer(sock)
+            self.peers.append(peer)
+            thread = threading.Thread(target=self._serve, args=(script, peer), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, script, peer):
+        try:
+            script(peer)
+        except Exception as failure:
+            self._failures.append(failure)
+        finally:
+            peer.close()
+
+    @property
+    def requests(self):
+        """What came, over all connections."""
+        return [request for peer in self.peers for request in peer.requests]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._threads[0].join(PATIENCE)
+        for thread in self._threads[1:]:
+            thread.join(PATIENCE)
+            assert not thread.is_alive(), "a script has not ended; is the client closed?"
+        shutil.rmtree(self._directory)
+        if self._failures:
+            raise self._failures[0]
+
+
+class FakeConnection(PacketConnection):
+    """A connection in memory: what is sent is kept, what is delivered is received.
+
+    :param answer: called with each packet sent; returns the packets that come back.
+    """
+
+    path = "fake"
+
+    def __init__(self, answer=lambda packet: ()):
+        self.answer = answer
+        self.sent = []
+        self.batches = []  # how many packets each call sent
+        self.receiving = 0  # threads in recv()
+        self.receives = 0  # calls of it
+        self.connected = 0  # times
+        self.disconnected = 0
+        self._inbox = queue.Queue()
+
+    def connect(self):
+        self._inbox = queue.Queue()
+        self.connected += 1
+
+    def disconnect(self, silent=True):
+        assert self.receiving == 0, "disconnected while a thread is in recv()"
+        self.disconnected += 1
+
+    def send(self, packet):
+        self.send_many([packet])
+
+    def send_many(self, packets):
+        self.batches.append(len(packets))
+        for packet in packets:
+            packet = Packet.from_wire(packet.op, packet.rq_id, packet.tx_id, packet.payload)
+            self.sent.append(packet)
+            self.deliver(*self.answer(packet))
+
+    def deliver(self, *items):
+        """Let packets be received, or an exception be raised."""
+        for item in items:
+            self._inbox.put(item)
+
+    def recv(self, timeout=None):
+        assert self.receiving == 0, "two threads in recv()"
+        self.receiving += 1
+        self.receives += 1
+        try:
+            item = self._inbox.get(timeout is None or timeout > 0, timeout)
+        except queue.Empty:
+            return None
+        finally:
+            self.receiving -= 1
+        if isinstance(item, BaseException):
+            raise item
+        return item
+
+    def fileno(self):
+        raise ConnectionError("fake: has no descriptor")
+
+    def wake(self):
+        self._inbox.put(None)
+
+    def clone(self):
+        return type(self)(self.answer)
+
+
+class FakeBus(UnixSocketConnection):
+    """A socket with the rules of XenBus: one request at a time, ids that mean nothing."""
+
+    max_payload = 4080
+    max_outstanding = 1
+    trusts_ids = False
+
+    def clone(self):
+        return FakeBus(self.path, self.socket_timeout)
