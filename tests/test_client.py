@@ -1,0 +1,422 @@
+"""What of a client needs a daemon that does as the test says."""
+
+import errno
+import threading
+
+import pytest
+
+from fakes import PATIENCE, FakeServer, error_to, honest, reply_to
+from pyxs import Client, ConnectionError, InvalidPayload, PyXSError
+from pyxs.connection import Op
+
+
+@pytest.fixture
+def serve():
+    """Make a client whose connections are served by scripts."""
+    made = []
+
+    def serve(*scripts):
+        server = FakeServer(*(scripts or (honest,)))
+        client = Client(server.path, socket_timeout=PATIENCE)
+        made.append((server, client))
+        return client, server
+
+    yield serve
+    for server, client in made:
+        client.close()
+        server.__exit__()
+
+
+def sent(server):
+    """Type and payload of what was asked."""
+    return [(request.op, request.payload) for request in server.requests]
+
+
+# -- what goes out -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("use", "op", "payload"),
+    [
+        (lambda c: c.read("/a"), Op.READ, b"/a\0"),
+        (lambda c: c["a/b"], Op.READ, b"a/b\0"),
+        (lambda c: c.exists(b"/a"), Op.READ, b"/a\0"),
+        (lambda c: c.write("/a", "v\u20ac\udcff"), Op.WRITE, b"/a\0v\xe2\x82\xac\xff"),
+        (lambda c: c.write("/a", ""), Op.WRITE, b"/a\0"),
+        (lambda c: c.__setitem__("/a", 5), Op.WRITE, b"/a\0005"),
+        (lambda c: c.mkdir("/a"), Op.MKDIR, b"/a\0"),
+        (lambda c: c.rm("/a"), Op.RM, b"/a\0"),
+        (lambda c: c.__delitem__("/a"), Op.RM, b"/a\0"),
+        (lambda c: c.ls("/"), Op.DIRECTORY, b"/\0"),
+        (lambda c: c.get_permissions("/a"), Op.GET_PERMS, b"/a\0"),
+        (lambda c: c.set_permissions("/a", ["n0", "r5"]), Op.SET_PERMS, b"/a\0n0\0r5\0"),
+        (lambda c: c.get_domain_path(5), Op.GET_DOMAIN_PATH, b"5\0"),
+        (lambda c: c.is_domain_introduced(0), Op.IS_DOMAIN_INTRODUCED, b"0\0"),
+        (lambda c: c.introduce_domain(5, -1, 3), Op.INTRODUCE, b"5\0-1\0003\0"),
+        (lambda c: c.release_domain(5), Op.RELEASE, b"5\0"),
+        (lambda c: c.resume_domain(5), Op.RESUME, b"5\0"),
+        (lambda c: c.set_target(5, 6), Op.SET_TARGET, b"5\0006\0"),
+        (lambda c: c.control("print", "a"), Op.CONTROL, b"print\0a\0"),
+        (lambda c: c.get_feature(), Op.GET_FEATURE, b"\0"),
+        (lambda c: c.get_feature(5), Op.GET_FEATURE, b"5\0"),
+        (lambda c: c.set_feature(5, 6), Op.SET_FEATURE, b"5\0006\0"),
+        (lambda c: c.get_quota("nodes"), Op.GET_QUOTA, b"nodes\0"),
+        (lambda c: c.get_quota("nodes", 5), Op.GET_QUOTA, b"5\0nodes\0"),
+        (lambda c: c.set_quota("nodes", 9), Op.SET_QUOTA, b"nodes\0009\0"),
+        (lambda c: c.set_quota("nodes", 9, 5), Op.SET_QUOTA, b"5\0nodes\0009\0"),
+        (lambda c: c.transaction_start(), Op.TRANSACTION_START, b"\0"),
+    ],
+)
+def test_a_request_has_the_payload_that_the_protocol_defines(serve, use, op, payload):
+    client, server = serve()
+    client.SU = True
+    use(client)
+    assert sent(server)[0] == (op, payload)
+
+
+@pytest.mark.parametrize(("commit", "flag"), [(True, b"T\0"), (False, b"F\0")])
+def test_the_end_of_a_transaction_says_whether_to_commit(serve, commit, flag):
+    client, server = serve()
+    client.transaction_start()
+    client.read("/a")
+    client.transaction_end(commit)
+    client.read("/a")
+    assert [(request.op, request.tx_id) for request in server.requests] == [
+        (Op.TRANSACTION_START, 0),
+        (Op.READ, 7),
+        (Op.TRANSACTION_END, 7),
+        (Op.READ, 0),
+    ]
+    assert server.requests[2].payload == flag
+
+
+@pytest.mark.parametrize("tx_id", [1, 256, 257, 2**31, 2**32 - 1])
+def test_transaction_ids_have_32_bits(serve, tx_id):
+    def script(peer):
+        for request in peer:
+            start = request.op == Op.TRANSACTION_START
+            peer.send(reply_to(request, b"%d\0" % tx_id if start else None))
+
+    client, server = serve(script)
+    with client.transaction() as transaction:
+        assert transaction.tx_id == tx_id
+        transaction.write("/a", 1)
+    assert [request.tx_id for request in server.requests] == [0, tx_id, tx_id]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda c: c.introduce_domain(5, 1, 2),
+        lambda c: c.release_domain(5),
+        lambda c: c.resume_domain(5),
+        lambda c: c.set_target(5, 6),
+        lambda c: c.execute_command(Op.RELEASE, 5),
+    ],
+)
+def test_what_only_dom0_may_do_is_eperm_elsewhere_and_not_sent(serve, monkeypatch, use):
+    client, server = serve()
+    monkeypatch.setattr(Client, "SU", False)
+    with pytest.raises(PyXSError) as caught:
+        use(client)
+    assert caught.value.errno == errno.EPERM
+    assert server.peers == []
+
+
+def test_bad_arguments_come_before_the_question_who_may(serve, monkeypatch):
+    client, _ = serve()
+    monkeypatch.setattr(Client, "SU", False)
+    with pytest.raises(InvalidPayload):
+        client.release_domain(0)
+
+
+def test_rm_of_the_root_is_einval_and_not_sent(serve):
+    client, server = serve()
+    with pytest.raises(PyXSError) as caught:
+        client.rm("/")
+    assert caught.value.errno == errno.EINVAL
+    assert server.peers == []
+
+
+def test_nothing_of_a_batch_is_sent_when_one_item_is_bad(serve):
+    client, server = serve()
+    for items in ([("/a", 1), ("/b", "\0")], {"/a": 1, "b//": 2}, [("/a", "x" * 4096)]):
+        with pytest.raises(ValueError, match="."):
+            client.write_many(items)
+    with pytest.raises(ValueError, match="."):
+        client.read_many(["/a", "/b/"])
+    assert server.requests == []
+
+
+# -- quotas --------------------------------------------------------------------------------
+
+
+def test_the_names_of_quotas_are_asked_for_after_the_features(serve):
+    def script(peer):
+        for request in peer:
+            peer.send(reply_to(request, b"nodes watches\0" if request.op == Op.GET_QUOTA else None))
+
+    client, server = serve(script)
+    assert client.get_quota() == ["nodes", "watches"]
+    assert sent(server) == [(Op.GET_FEATURE, b"\0"), (Op.GET_QUOTA, b"")]
+
+
+def test_a_daemon_without_features_is_never_sent_an_empty_payload(serve):
+    def script(peer):
+        for request in peer:
+            peer.send(error_to(request, b"ENOSYS\0"))
+
+    client, server = serve(script)
+    with pytest.raises(PyXSError) as caught:
+        client.get_quota()
+    assert caught.value.errno == errno.ENOSYS
+    assert sent(server) == [(Op.GET_FEATURE, b"\0")]
+
+
+# -- large directories ---------------------------------------------------------------------
+
+
+def parts(pages):
+    """A script: E2BIG to DIRECTORY, then these replies to DIRECTORY_PART."""
+
+    def script(peer):
+        replies = iter(pages)
+        for request in peer:
+            if request.op == Op.DIRECTORY:
+                peer.send(error_to(request, b"E2BIG\0"))
+            else:
+                peer.send(reply_to(request, next(replies)))
+
+    return script
+
+
+def offsets(server):
+    return [
+        int(request.payload.split(b"\0")[1])
+        for request in server.requests
+        if request.op == Op.DIRECTORY_PART
+    ]
+
+
+def test_a_large_directory_is_listed_in_parts(serve):
+    client, server = serve(parts([b"9\0a\0bb\0", b"9\0c\0", b"9\0d\0\0"]))
+    assert client.ls("/") == ["a", "bb", "c", "d"]
+    assert offsets(server) == [0, 5, 7]
+
+
+def test_the_end_of_a_large_directory_may_come_alone(serve):
+    client, server = serve(parts([b"9\0a\0", b"9\0\0"]))
+    assert client.ls("/") == ["a"]
+    assert offsets(server) == [0, 2]
+
+
+def test_listing_begins_again_when_the_children_change(serve):
+    pages = [b"1\0a\0b\0", b"2\0x\0", b"2\0a\0c\0", b"3\0x\0\0", b"3\0a\0", b"3\0d\0\0"]
+    client, server = serve(parts(pages))
+    assert client.ls("/") == ["a", "d"]
+    assert offsets(server) == [0, 4, 0, 4, 0, 2]
+
+
+def test_a_directory_that_has_become_empty_meanwhile(serve):
+    client, _ = serve(parts([b"1\0a\0", b"2\0\0", b"2\0\0"]))
+    assert client.ls("/") == []
+
+
+def test_a_daemon_without_parts_is_believed(serve):
+    def script(peer):
+        for request in peer:
+            peer.send(error_to(request, b"E2BIG\0" if request.op == Op.DIRECTORY else b"ENOSYS\0"))
+
+    client, _ = serve(script)
+    with pytest.raises(PyXSError) as caught:
+        client.ls("/")
+    assert caught.value.errno == errno.ENOSYS
+
+
+def test_a_directory_longer_than_the_protocol_allows_is_taken(serve):
+    names = ["child-{}".format(number) for number in range(50000)]
+
+    def script(peer):
+        for request in peer:
+            peer.send(reply_to(request, "\0".join(names).encode() + b"\0"))
+
+    client, _ = serve(script)
+    assert client.ls("/") == names
+
+
+# -- walk ----------------------------------------------------------------------------------
+
+
+def tree(fanout, depth):
+    """A script: every node up to a depth has so many children."""
+
+    def script(peer):
+        for request in peer:
+            level = request.payload.count(b"/") if request.payload != b"/\0" else 0
+            if request.op == Op.READ:
+                peer.send(reply_to(request, request.payload[:-1]))
+            elif level < depth:
+                names = b"".join(b"%d\0" % number for number in range(fanout))
+                peer.send(reply_to(request, names))
+            else:
+                peer.send(reply_to(request, b""))
+
+    return script
+
+
+def test_walk_asks_nothing_before_it_is_iterated(serve):
+    client, server = serve(tree(10, 4))
+    client.walk("/")
+    assert server.requests == []
+
+
+def test_walk_asks_only_for_so_many_nodes_ahead(serve):
+    client, server = serve(tree(10, 4))
+    walk = client.walk("/")
+    for visited in range(1, 500):
+        next(walk)
+        asked = sum(request.op == Op.READ for request in server.requests)
+        assert asked <= visited + 64
+
+
+def test_walk_asks_for_each_node_once(serve):
+    client, server = serve(tree(5, 4))
+    visits = list(client.walk("/"))
+    assert len(visits) == len({path for path, _, _ in visits}) == sum(5**n for n in range(5))
+    assert all(value == path for path, value, _ in visits)
+    asked = sent(server)
+    assert len(asked) == len(set(asked)) == 2 * len(visits)
+
+
+def test_walk_stops_at_any_other_failure(serve):
+    def script(peer):
+        for request in peer:
+            peer.send(error_to(request, b"EIO\0"))
+
+    client, _ = serve(script)
+    with pytest.raises(PyXSError, match="Input/output error"):
+        list(client.walk("/"))
+
+
+def test_a_walk_whose_connection_dies_raises(serve):
+    def script(peer):
+        for _ in range(40):
+            request = peer.receive()
+            peer.send(reply_to(request, b"" if request.op == Op.READ else b"a\0b\0"))
+
+    client, _ = serve(script)
+    with pytest.raises(ConnectionError):
+        list(client.walk("/"))
+
+
+def test_a_walk_left_in_the_middle_harms_no_later_command(serve):
+    client, _ = serve(tree(10, 3))
+    walk = client.walk("/")
+    for _ in range(5):
+        next(walk)
+    walk.close()
+    for number in range(200):
+        assert client.read("/{}".format(number)) == "/{}".format(number)
+
+
+# -- transactions that lose their connection -----------------------------------------------
+
+
+def dies_in_a_transaction(peer):
+    peer.send(reply_to(peer.receive()))
+    peer.receive()
+
+
+def test_a_transaction_whose_connection_died_fails_until_it_is_ended(serve):
+    client, server = serve(dies_in_a_transaction, honest)
+    client.transaction_start()
+    for _ in range(3):
+        with pytest.raises(ConnectionError):
+            client.write("/a", "meant for the transaction")
+    assert client.tx_id == 7
+    with pytest.raises(ConnectionError, match="transaction 7 began"):
+        client.transaction_end()
+    assert client.tx_id == 0
+    assert len(server.peers) == 1
+    client.write("/a", "plain")
+    assert [request.op for request in server.peers[1].requests] == [Op.WRITE]
+
+
+def test_aborting_a_transaction_whose_connection_died_is_silent(serve):
+    client, _ = serve(dies_in_a_transaction, honest)
+    client.transaction_start()
+    with pytest.raises(ConnectionError):
+        client.read("/a")
+    client.transaction_end(commit=False)
+    assert client.tx_id == 0
+    assert client.read("/a") == "value"
+
+
+def test_a_transaction_stays_lost_when_others_have_reconnected(serve):
+    client, server = serve(dies_in_a_transaction, honest)
+    transaction = client.transaction()
+    with pytest.raises(ConnectionError):
+        transaction.read("/a")
+    assert client.read("/a") == "value"
+    with pytest.raises(ConnectionError, match="gone"):
+        transaction.write("/a", 1)
+    with pytest.raises(ConnectionError, match="gone"):
+        transaction.transaction_end()
+    assert [request.op for request in server.peers[1].requests] == [Op.READ]
+
+
+def test_a_commit_whose_reply_never_came_is_an_error(serve):
+    client, _ = serve(dies_in_a_transaction, honest)
+    client.transaction_start()
+    with pytest.raises(ConnectionError):
+        client.transaction_end()
+    assert client.tx_id == 0
+
+
+def test_leaving_the_block_after_a_loss_raises_what_happened_first(serve):
+    client, _ = serve(dies_in_a_transaction, honest)
+
+    def read_in_a_transaction():
+        with client:
+            client.transaction_start()
+            client.read("/a")
+
+    with pytest.raises(ConnectionError, match="closed the connection"):
+        read_in_a_transaction()
+
+
+# -- connections come and go ---------------------------------------------------------------
+
+
+def test_a_client_connects_at_the_first_command_and_once(serve):
+    client, server = serve()
+    assert server.peers == []
+    client.read("/a")
+    client.read("/a")
+    assert len(server.peers) == 1
+
+
+def test_a_closed_client_connects_anew(serve):
+    client, server = serve()
+    client.read("/a")
+    client.close()
+    assert server.peers[0].gone.wait(PATIENCE)
+    client.read("/a")
+    assert len(server.peers) == 2
+
+
+def test_threads_that_connect_at_once_share_the_connection(serve):
+    client, server = serve()
+    threads = [threading.Thread(target=client.read, args=["/a"]) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert len(server.peers) == 1
+
+
+def test_an_empty_batch_asks_nothing(serve):
+    client, server = serve()
+    assert client.read_many([]) == {}
+    client.write_many({})
+    assert server.requests == []
