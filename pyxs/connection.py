@@ -144,7 +144,8 @@ class _Stream:
         self._fd = fd
         self._reads: Iterator[bytes] = map(read, itertools.repeat(_RECV_SIZE))
         self._patience = patience
-        self._woken = woken
+        #: Whether a read may wait by itself: nothing but bytes is to end the wait.
+        self._blocks = patience is None and woken is None
         self._poll = select.poll()
         self._poll.register(fd, select.POLLIN)
         if woken is not None:
@@ -160,27 +161,26 @@ class _Stream:
 
     def recv(self, timeout: Optional[float]) -> Optional[Packet]:
         self.interruptible = False
-        packet = self._framer.take() if self._framer.begun else None
+        framer, pieces = self._framer, self._pieces
+        packet = framer.take() if framer.begun else None
         if packet is not None:
             return packet
         deadline = None if timeout is None else time.monotonic() + timeout
         while packet is None:
-            if not self._pieces and not self._fill(deadline):
+            if not pieces and not self._fill(deadline):
                 return None
-            piece = self._pieces.pop()
+            piece = pieces.pop()
             if not piece:
                 raise EOFError
-            self._framer.feed(piece)
-            packet = self._framer.take()
-            if self._patience is not None:
-                self._watch_the_rest(packet)
+            framer.feed(piece)
+            packet = framer.take()
+        self._rest_due = None
         return packet
 
     def _fill(self, deadline: Optional[float]) -> bool:
         """Wait for bytes and keep them in _pieces; False when there are none to be had."""
         self.interruptible = True
-        may_block = deadline is None and self._rest_due is None and self._woken is None
-        readable = may_block or self._wait(deadline)
+        readable = (self._blocks and deadline is None) or self._wait(deadline)
         if readable:
             # One call in C reads and keeps: a signal handler that raises cannot
             # come between the two and lose bytes.
@@ -189,6 +189,8 @@ class _Stream:
         return readable
 
     def _wait(self, deadline: Optional[float]) -> bool:
+        if self._rest_due is None and self._patience is not None and self._framer.begun:
+            self._rest_due = time.monotonic() + self._patience
         due = self._rest_due
         if deadline is not None and (due is None or deadline < due):
             due = deadline
@@ -200,12 +202,6 @@ class _Stream:
         if not ready and due is self._rest_due and due is not None:
             raise TimeoutError(errno.ETIMEDOUT, "the rest of a message did not come in time")
         return False
-
-    def _watch_the_rest(self, packet: Optional[Packet]) -> None:
-        if packet is not None:
-            self._rest_due = None
-        elif self._rest_due is None and self._patience is not None:
-            self._rest_due = time.monotonic() + self._patience
 
 
 class _StreamConnection(PacketConnection):
