@@ -137,7 +137,8 @@ class _Process(_Daemon):
                 stdout=output,
                 stderr=output,
                 env=dict(
-                    os.environ,
+                    # The way to another daemon would lead this one there too.
+                    {name: os.environ[name] for name in os.environ if name != "XENSTORED_PATH"},
                     LD_PRELOAD=_stubs(),
                     XEN_STUBS_DOMIDS=self._domids,
                     XEN_STUBS_ROOT=self._root,

@@ -28,6 +28,14 @@ def test_daemons_side_by_side_have_stores_of_their_own(kind, start_daemon):
 
 
 @pytest.mark.parametrize("daemon", REAL, indirect=True)
+def test_a_daemon_does_not_start_where_the_environment_leads(daemon, start_daemon, monkeypatch):
+    monkeypatch.setenv("XENSTORED_PATH", daemon.path)
+    other = start_daemon(daemon.kind)
+    assert other.alive()
+    assert daemon.alive()
+
+
+@pytest.mark.parametrize("daemon", REAL, indirect=True)
 def test_a_restarted_daemon_is_empty_and_at_the_same_path(daemon):
     path = daemon.path
     outside(daemon, "xenstore-write", "/key", "value")
