@@ -11,7 +11,7 @@ class Parser(argparse.ArgumentParser):
     """Tells of an error in one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, "{}: {}; {} -h helps\n".format(self.prog, message, self.prog))
+        self.exit(2, "{}: {}; see '{} -h'\n".format(self.prog, message, self.prog))
 
 
 class SubcommandParser(Parser):

@@ -9,58 +9,26 @@ import contextlib
 import errno
 import itertools
 import os
-import sys
 from typing import Callable, Iterable, Iterator, List, Optional, Tuple
 
+from ._console import CommandError, flush, show, warn
 from ._format import TreeFormat, escape, unescape
+from ._live_update import live_update
 from .client import Client
 from .exceptions import PyXSError
 
 __all__ = [
-    "CommandError",
     "chmod",
     "control",
     "exists",
-    "flush",
     "list_",
     "ls",
     "mkdir",
     "read",
     "rm",
-    "show",
-    "warn",
     "watch",
     "write",
 ]
-
-
-class CommandError(Exception):
-    """A command cannot be done; the message says in one line what and why.
-
-    :param status: the exit status.
-    """
-
-    def __init__(self, message: str, status: int = 1) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-def show(data: bytes) -> None:
-    """Write to the standard output, if there is one."""
-    if sys.stdout is not None:
-        sys.stdout.buffer.write(data)
-
-
-def flush() -> None:
-    """See to it that everything shown is out."""
-    if sys.stdout is not None:
-        sys.stdout.flush()
-
-
-def warn(message: str) -> None:
-    """Write a line to the standard error, if there is one."""
-    if sys.stderr is not None:
-        print(message, file=sys.stderr)
 
 
 # -- several nodes at once: in one transaction ---------------------------------------------
@@ -282,17 +250,21 @@ def watch(client: Client, args: argparse.Namespace) -> None:
 
 
 def control(client: Client, args: argparse.Namespace) -> None:
+    if args.words[0] == "live-update":
+        live_update(client, args.words[1:])
+        return
     try:
         reply = client.control(*args.words)
     except PyXSError as exc:
-        if exc.errno is None:
+        if exc.errno != errno.EINVAL:
             raise
         raise CommandError(
-            "{}: {}; 'pyxs control help' lists what there is".format(
-                " ".join(args.words), exc.strerror
+            "the daemon does not know: {}; 'pyxs control help' lists what it does".format(
+                " ".join(args.words)
             )
         ) from exc
-    show(_encoded(reply) + b"\n")
+    if reply:
+        show(_encoded(reply) + b"\n")
 
 
 # -- text ----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import subprocess
 from types import FrameType, TracebackType
 from typing import Any, Dict, List, Optional, Type
 
-from ._commands import CommandError, flush, show
+from ._console import CommandError, flush, show
 
 # The daemon is imported where it is started: it would double the time that every other
 # subcommand takes to start.
@@ -22,10 +22,12 @@ _FORWARDED = _FROM_KEYBOARD.union(
 
 
 def serve(args: argparse.Namespace) -> int:
-    """Serve until SIGINT or SIGTERM."""
+    """Serve until SIGINT or SIGTERM, or until the terminal is closed."""
     from .xenstored import XenStored
 
-    ends = (signal.SIGINT, signal.SIGTERM)
+    ends = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
+        ends.append(signal.SIGHUP)
     # Blocked for sigwait(), and before there is a thread that could get them instead.
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     try:
@@ -51,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
             child = subprocess.Popen(args.command, env=dict(os.environ, XENSTORED_PATH=daemon.path))
         except OSError as exc:
             raise CommandError(
-                "{}: {}".format(args.command[0], exc.strerror),
+                # Not exc.strerror, to which 3.7 and before add the name.
+                "{}: {}".format(args.command[0], os.strerror(exc.errno or 0)),
                 status=127 if isinstance(exc, FileNotFoundError) else 126,
             ) from exc
         forwarder.attach(child)

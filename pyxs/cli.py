@@ -9,7 +9,7 @@ from typing import Any, Callable, List, Optional, Sequence
 
 from . import __version__, _commands, _serve
 from ._arguments import Pairs, Parser, SubcommandParser, count
-from ._commands import CommandError, flush, warn
+from ._console import CommandError, flush, warn
 from .client import Client
 from .connection import PacketConnection, UnixSocketConnection, XenBusConnection
 from .exceptions import ConnectionError, PyXSError
@@ -24,29 +24,25 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """
     args = get_parser().parse_args(argv)
     try:
-        status: int = args.run(args)
-        flush()
+        try:
+            status: int = args.run(args)
+        finally:
+            flush()
         return status
     except KeyboardInterrupt:
         return _end_by(signal.SIGINT)
     except BrokenPipeError:
         return _end_by(signal.SIGPIPE)
     except (CommandError, PyXSError, OSError) as exc:
-        return _failed(args.subcommand, exc)
-
-
-def _failed(subcommand: str, exc: Exception) -> int:
-    with contextlib.suppress(OSError):
-        flush()
-    warn("pyxs {}: {}".format(subcommand, _reason(exc)))
-    return exc.status if isinstance(exc, CommandError) else 1
+        warn("pyxs {}: {}".format(args.subcommand, _reason(exc)))
+        return exc.status if isinstance(exc, CommandError) else 1
 
 
 def _reason(exc: Exception) -> str:
     if isinstance(exc, PyXSError):
         return exc.strerror or ""
     if isinstance(exc, OSError):
-        return "{}: {}".format(exc.filename or "standard output", exc.strerror)
+        return "{}: {}".format(exc.filename, exc.strerror)
     return str(exc)
 
 

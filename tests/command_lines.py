@@ -1,15 +1,18 @@
-"""Command lines for a fresh store, one after the other.
-
-Each begins with the name that ``pyxs`` and the C tools share: ``xenstore-read`` is
-``pyxs read``. All of them end, and none depends on a terminal or on chance.
-"""
+"""Command lines, and how they are run by ``pyxs`` and by the C tools."""
 
 import os
 import shlex
+import signal
 import subprocess
+import sys
 
 import daemons
 
+PYXS = [sys.executable, "-m", "pyxs"]
+
+#: For a fresh store, one after the other. Each begins with the name that ``pyxs`` and the C
+#: tools share: ``xenstore-read`` is ``pyxs read``. All of them end, and none depends on a
+#: terminal or on chance.
 COMMAND_LINES = [
     shlex.split(line)
     for line in (
@@ -95,3 +98,18 @@ def run_c_tool(words, environ, **options):
         **options,
     )
     return done.stdout, done.returncode == 0
+
+
+def start_pyxs(*words, env=os.environ, stdout=subprocess.PIPE, **options):
+    """Start ``pyxs`` as a process of its own, with buffers and signals as from a shell."""
+    env = {name: value for name, value in env.items() if name != "PYTHONUNBUFFERED"}
+    ours = {
+        number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGHUP)
+    }
+    try:
+        return subprocess.Popen(
+            PYXS + list(words), env=env, stdout=stdout, stderr=subprocess.PIPE, **options
+        )
+    finally:
+        for number, handler in ours.items():
+            signal.signal(number, handler)

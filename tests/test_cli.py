@@ -7,16 +7,14 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import tty
 
 import pytest
 
+from command_lines import PYXS, start_pyxs
 from pyxs import Client, cli, connection
 from pyxs.connection import Op, UnixSocketConnection
-
-PYXS = [sys.executable, "-m", "pyxs"]
 
 SUBCOMMANDS = ["read", "write", "ls", "list", "rm", "mkdir", "exists", "chmod", "watch", "control"]
 SUBCOMMANDS += ["serve", "run"]
@@ -38,12 +36,6 @@ def pyxs(xenstored, capfdbinary):
         return (status, *capfdbinary.readouterr())
 
     return run
-
-
-def start(*words, **options):
-    """Start the command as a process of its own."""
-    options.setdefault("stdout", subprocess.PIPE)
-    return subprocess.Popen(PYXS + list(words), stderr=subprocess.PIPE, **options)
 
 
 # -- on a store ----------------------------------------------------------------------------
@@ -215,7 +207,7 @@ def test_the_device_serves_where_no_socket_answers(pyxs, xenstore, device, monke
         (["chmod", "-r", "/", "n0"], "/: -r is not for the whole store"),
         (["chmod", "-u", "a/b", "n0"], "a/b: -u needs a path that begins with '/'"),
         (["watch", "/", "/"], "/: File exists"),
-        (["control", "nope"], "nope: Invalid argument; 'pyxs control help' lists"),
+        (["control", "nope", "x"], "the daemon does not know: nope x; 'pyxs control help' lists"),
         (["--socket", "/nope", "ls"], "cannot connect to /nope: No such file or directory"),
         (["--device", "/nope", "ls"], "cannot connect to /nope: No such file or directory"),
         (["--device", "/dev/null", "ls"], "/dev/null: the daemon closed the connection"),
@@ -266,9 +258,11 @@ def test_what_was_read_before_an_error_is_printed(pyxs, xenstore):
     assert err == b"pyxs read: /nope: No such file or directory\n"
 
 
-def test_a_full_disk(xenstored):
-    with open("/dev/full", "wb") as full, start("ls", stdout=full) as process:
-        assert process.stderr.read() == b"pyxs ls: standard output: No space left on device\n"
+@pytest.mark.parametrize("words", [["ls"], ["read", "/", "/nope"]], ids=" ".join)
+def test_a_full_disk(xenstored, words):
+    with open("/dev/full", "wb") as full, start_pyxs(*words, stdout=full) as process:
+        err = process.stderr.read().decode()
+    assert err == "pyxs {}: standard output: No space left on device\n".format(words[0])
     assert process.returncode == 1
 
 
@@ -282,14 +276,15 @@ def test_no_standard_output_at_all(xenstored, xenstore):
 
 def test_a_reader_that_leaves_ends_it_silently(xenstore):
     xenstore.write_many({"/many/nodes/{}".format(n): "x" * 100 for n in range(2000)})
-    with start("ls") as process:
-        process.stdout.close()
-        assert process.stderr.read() == b""
-    assert process.returncode == -signal.SIGPIPE
+    for words in (["ls"], ["read", "/many", "/nope"]):
+        with start_pyxs(*words) as process:
+            process.stdout.close()
+            assert process.stderr.read() == b""
+        assert process.returncode == -signal.SIGPIPE
 
 
 def test_an_interrupt_ends_it_silently(xenstored):
-    with start("watch", "/") as process:
+    with start_pyxs("watch", "/") as process:
         assert process.stdout.readline() == b"/\n"
         process.send_signal(signal.SIGINT)
         assert process.stderr.read() == b""
@@ -297,7 +292,7 @@ def test_an_interrupt_ends_it_silently(xenstored):
 
 
 def test_a_daemon_that_dies_ends_a_watch(daemon):
-    with start("watch", "/", env=daemon.environ) as process:
+    with start_pyxs("watch", "/", env=daemon.environ) as process:
         assert process.stdout.readline() == b"/\n"
         daemon.kill()
         err = process.stderr.read()
@@ -307,7 +302,7 @@ def test_a_daemon_that_dies_ends_a_watch(daemon):
 
 
 def test_events_are_printed_at_once(xenstore):
-    with start("watch", "/a", "/b") as process:
+    with start_pyxs("watch", "/a", "/b") as process:
         assert process.stdout.readline() == b"/a\n"
         assert process.stdout.readline() == b"/b\n"
         xenstore.write("/a/below", "1")

@@ -12,6 +12,7 @@ import termios
 
 import pytest
 
+import daemons
 from command_lines import COMMAND_LINES, run_c_tool
 from conftest import skip_or_fail
 from pyxs import Client, cli
@@ -20,7 +21,6 @@ from pyxs import Client, cli
 REFUSED = {"ocaml": [["rm", "/"]]}
 
 only_c = pytest.mark.parametrize("daemon", ["c"], indirect=True)
-only_memory = pytest.mark.parametrize("daemon", ["memory"], indirect=True)
 
 
 @pytest.fixture(autouse=True)
@@ -51,19 +51,26 @@ def test_every_command_line(daemon, start_daemon, pyxs, monkeypatch):
             assert (words, *pyxs(words)) == (words, *run_c_tool(words, theirs.environ))
 
 
-@only_memory
-def test_what_a_guest_may_not_read(daemon, pyxs, monkeypatch):
-    monkeypatch.setenv("XENSTORED_PATH", daemon.server.socket_for(1))
+def _guest_of(daemon):
+    """Make nodes that domain 1 may and may not use, and return its socket."""
     with Client(daemon.path) as dom0:
         for path in ("/a/open", "/a/shut/below", "/a/shut/open", "/a/writable"):
             dom0.write(path, "value")
+        dom0.mkdir("/a/room")
         for path, perms in {
             "/a": ["n0", "r1"],
             "/a/open": ["n0", "r1"],
             "/a/shut/open": ["n0", "r1"],
             "/a/writable": ["n0", "w1"],
+            "/a/room": ["n0", "b1"],
         }.items():
             dom0.set_permissions(path, perms)
+    return daemon.server.socket_for(1)
+
+
+def test_what_a_guest_may_do(start_daemon, pyxs, monkeypatch):
+    theirs = dict(os.environ, XENSTORED_PATH=_guest_of(start_daemon("memory")))
+    monkeypatch.setenv("XENSTORED_PATH", _guest_of(start_daemon("memory")))
     for line in (
         "ls",
         "ls /a/open",
@@ -77,10 +84,13 @@ def test_what_a_guest_may_not_read(daemon, pyxs, monkeypatch):
         "write /a/writable/mine 1 /a/open 2",
         "write /a/writable/mine 1",
         "rm -t /a/writable/mine",
+        "write /a/room/of/mine 1",
+        "rm -t /a/room/of/mine",
+        "exists /a/room",
         "chmod /a/open n1",
     ):
         words = line.split()
-        assert (line, *pyxs(words)) == (line, *run_c_tool(words, dict(os.environ)))
+        assert (line, *pyxs(words)) == (line, *run_c_tool(words, theirs))
 
 
 def _on_a_terminal(columns, argv, environ):
@@ -144,3 +154,24 @@ def test_writing_takes_escapes(daemon, pyxs, monkeypatch):
         for n, text in enumerate(texts):
             ours, theirs = client.read("/ours/{}".format(n)), client.read("/theirs/{}".format(n))
             assert (text, ours) == (text, theirs)
+
+
+@only_c
+def test_live_update(daemon, pyxs, monkeypatch):
+    monkeypatch.setenv("XENSTORED_PATH", daemon.path)
+    words = ["control", "live-update", "-t", "1", os.path.join(daemons.TOOLS, "xenstored")]
+    with Client(daemon.path) as client, client.monitor() as monitor:
+        client.write("/a", "kept")
+        monitor.watch("/a")
+        with client.transaction() as transaction:
+            transaction.write("/b", "1")
+            assert pyxs(words) == run_c_tool(words, daemon.environ) == (b"", False)
+        assert pyxs(words) == run_c_tool(words, daemon.environ) == (b"", True)
+        assert client.read("/a") == "kept"
+        while monitor.check() is not None:
+            pass
+        client.write("/a", "changed")
+        assert monitor.wait(timeout=10) == ("/a", "/a")
+    for bad in (["-t", "soon", "file"], ["-c"], [], ["/nonexistent"]):
+        words = ["control", "live-update"] + bad
+        assert (words, *pyxs(words)) == (words, *run_c_tool(words, daemon.environ))

@@ -11,37 +11,30 @@ import time
 
 import pytest
 
+from command_lines import PYXS, start_pyxs
 from pyxs import Client, cli
-
-PYXS = [sys.executable, "-m", "pyxs"]
 
 #: A program that tells which signals it gets, until SIGTERM.
 LISTENER = """
-import signal, sys
+import os, signal, sys, time
 def told(number, frame):
-    print(signal.Signals(number).name, flush=True)
+    os.write(1, signal.Signals(number).name.encode() + b"\\n")
     if number == signal.SIGTERM:
         sys.exit(5)
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
     signal.signal(number, told)
-print("ready", flush=True)
+os.write(1, b"ready\\n")
 while True:
-    signal.pause()
+    time.sleep(0.05)
 """
-
-
-def start(*words, **options):
-    """Start the command as a process of its own; end it if it is still there."""
-    options.setdefault("stdout", subprocess.PIPE)
-    return subprocess.Popen(PYXS + list(words), stderr=subprocess.PIPE, **options)
 
 
 # -- serve ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_serve_until_a_signal(number):
-    with start("serve") as process:
+    with start_pyxs("serve") as process:
         name, _, path = process.stdout.readline().decode().rstrip("\n").partition("=")
         assert name == "XENSTORED_PATH"
         with Client(path) as client:
@@ -59,9 +52,9 @@ def test_serve_at_a_path(words, tmp_path):
     path = str(tmp_path / "socket")
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(path)
-    with start(*words, path, *["serve"][: words == ["--socket"]]) as process:
+    with start_pyxs(*words, path, *["serve"][: words == ["--socket"]]) as process:
         assert process.stdout.readline() == b"XENSTORED_PATH=" + path.encode() + b"\n"
-        with start("serve", "--socket", path) as second:
+        with start_pyxs("serve", "--socket", path) as second:
             assert b"another daemon serves this socket" in second.stderr.read()
         assert second.returncode == 1
         with Client(path) as client:
@@ -130,7 +123,7 @@ def test_run_a_command_that_does_not_start(run, words, status, err):
 def test_run_without_a_place_for_the_socket(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path / ("x" * 120)))
     os.mkdir(os.environ["TMPDIR"])
-    with start("run", "true") as process:
+    with start_pyxs("run", "true") as process:
         err = process.stderr.read()
     assert process.returncode == 1
     assert err.startswith(b"pyxs run: ")
@@ -148,7 +141,7 @@ def test_run_restores_what_it_did_with_signals(run):
 )
 def test_run_passes_signals_on(number):
     # In a session of its own: there is no terminal that would have sent it to both.
-    with start("run", sys.executable, "-c", LISTENER, start_new_session=True) as process:
+    with start_pyxs("run", sys.executable, "-c", LISTENER, start_new_session=True) as process:
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(number)
         assert process.stdout.readline().decode() == number.name + "\n"
