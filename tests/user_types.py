@@ -62,6 +62,14 @@ def connections() -> None:
         assert_type(daemon.socket_for(1), str)
 
 
+def drop_in(x: pyxs.xs) -> None:
+    assert_type(x.read("", "/a"), Optional[bytes])
+    assert_type(x.ls("", "/a"), Optional[List[str]])
+    assert_type(x.transaction_start(), str)
+    assert_type(x.transaction_end("1"), bool)
+    assert_type(x.get_permissions("", "/a"), List[Dict[str, int]])
+
+
 def errors(error: pyxs.PyXSError, lost: pyxs.ConnectionError) -> None:
     assert_type(error.errno, Optional[int])
     failure: OSError = lost

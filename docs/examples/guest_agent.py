@@ -57,18 +57,16 @@ def take_request(client):
 
 
 def serve(client, act, interval):
-    """Publish every *interval* seconds, and yield each request once *act* has handled it."""
+    """Publish every *interval* seconds until a request comes; hand that to *act*."""
     with client.monitor() as monitor:
         monitor.watch("control/shutdown")
         client.write_many([("control/feature-" + name, "1") for name in COMMANDS])
-        while True:
+        request = None
+        while request is None:
             publish(client)
-            if monitor.wait(timeout=interval) is None:
-                continue
+            monitor.wait(timeout=interval)
             request = take_request(client)
-            if request is not None:
-                act(request)
-                return
+    act(request)
 
 
 def main():
