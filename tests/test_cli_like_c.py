@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import random
+import shlex
 import shutil
 import struct
 import subprocess
@@ -108,6 +109,39 @@ def _on_a_terminal(columns, argv, environ):
             shown += data
     os.close(terminal)
     return shown
+
+
+@only_c
+@pytest.mark.parametrize(
+    ("line", "theirs", "ours"),
+    [
+        # An option that does not exist is passed over in C, with a message.
+        ("read -q /a", (b"1\n", True), (b"", False)),
+        # A permission is read as far as it makes sense.
+        ("chmod /a r", (b"", True), (b"", False)),
+        ("chmod /a r1x", (b"", True), (b"", False)),
+        ("chmod /a n0 r70000", (b"", True), (b"", False)),
+        # So is a number.
+        ("watch -n few /a", (b"", True), (b"", False)),
+        # A value may end with NUL, and the last backslash makes it do so.
+        (r"write /a 1\\000", (b"", True), (b"", False)),
+        (r"write /a C:\\", (b"", True), (b"", False)),
+        # "@" begins any special path.
+        ("watch -n 1 @elsewhere", (b"@elsewhere\n", True), (b"", False)),
+        # Help is a failure.
+        ("ls -h", (b"", False), None),
+    ],
+)
+def test_known_differences(daemon, pyxs, monkeypatch, line, theirs, ours):
+    monkeypatch.setenv("XENSTORED_PATH", daemon.path)
+    with Client(daemon.path) as client:
+        client.write("/a", "1")
+    words = shlex.split(line)
+    assert run_c_tool(words, daemon.environ) == theirs
+    if ours is None:
+        assert pyxs(words)[1]
+    else:
+        assert pyxs(words) == ours
 
 
 @only_c
