@@ -8,13 +8,11 @@ import os
 import pathlib
 import pickle
 import random
-import shutil
 import subprocess
 
 import pytest
 
 import pyxs
-from conftest import skip_or_fail
 
 from . import programs
 
@@ -50,17 +48,6 @@ class Extension:
         self._process.stdin.close()
         self._process.stdout.close()
         self._process.wait(10)
-
-
-@pytest.fixture(scope="module")
-def python():
-    """The Python that the C extension was built for."""
-    found = shutil.which("python3", path="/usr/bin")
-    if found is None or subprocess.call(
-        [found, str(WORKER)], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ):
-        skip_or_fail("xen.lowlevel.xs is missing: apt-get install xen-utils-4.17 python3")
-    return found
 
 
 @pytest.mark.parametrize("kind", ["c", "ocaml"])

@@ -1,0 +1,22 @@
+"""Where the C extension is to be had."""
+
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+from conftest import skip_or_fail
+
+WORKER = pathlib.Path(__file__).with_name("worker.py")
+
+
+@pytest.fixture(scope="session")
+def python():
+    """The Python that the C extension was built for."""
+    found = shutil.which("python3", path="/usr/bin")
+    if found is None or subprocess.call(
+        [found, str(WORKER)], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ):
+        skip_or_fail("xen.lowlevel.xs is missing: apt-get install xen-utils-4.17 python3")
+    return found
