@@ -99,16 +99,15 @@ def test_a_write_by_a_tool_is_an_event(monitor, root, tool):
 
 
 def test_xenstore_watch_sees_what_is_written(client, store, root):
-    watch = subprocess.Popen(
+    with subprocess.Popen(
         ["xenstore-watch", "-n", "2", root],
         env=store.environ,
         stdout=subprocess.PIPE,
         universal_newlines=True,
-    )
-    try:
-        assert watch.stdout.readline() == root + "\n"
-        client.write(root + "/key", "value")
-        assert watch.communicate(timeout=PATIENCE)[0] == root + "/key\n"
-    finally:
-        watch.kill()
-        watch.communicate()
+    ) as watch:
+        try:
+            assert watch.stdout.readline() == root + "\n"
+            client.write(root + "/key", "value")
+            assert watch.stdout.readline() == root + "/key\n"
+        finally:
+            watch.kill()
