@@ -33,7 +33,7 @@ PROGRAMS = int(os.environ.get("PYXS_PROGRAMS", "100"))
 SEED = int(os.environ.get("PYXS_SEED", str(random.randrange(1 << 32))))
 
 CLIENTS = 3
-STEPS = 40
+STEPS = 60
 
 TEST_XENSTORE = daemons.TOOLS + "/test-xenstore"
 
@@ -102,7 +102,7 @@ class WirePrograms:
         ]
 
     def path(self):
-        names = [self.random.choice("abc") for _ in range(self.random.choice([1, 1, 2, 2, 3, 4]))]
+        names = [self.random.choice("aabc") for _ in range(self.random.choice([1, 1, 2, 2, 3, 4]))]
         start = self.random.choice(["/", "/", "/", "", "/local/domain/0/", "/local/domain/1/"])
         path = self.random.choice([start + "/".join(names)] * 20 + ODD_PATHS)
         return path.encode("latin-1") + b"\0"
@@ -259,7 +259,7 @@ class ExtensionPrograms:
         return {"transaction": self.random.choice(["", "", "x", "y"])}
 
     def path(self):
-        names = [self.random.choice("abc") for _ in range(self.random.choice([1, 1, 2, 2, 3]))]
+        names = [self.random.choice("aabc") for _ in range(self.random.choice([1, 1, 2, 2, 3]))]
         odd = ["/", "/a/", "/a//b", "@introduceDomain", "@releaseDomain", "/\xe9"]
         start = self.random.choice(["/", "/", "/", "", "/local/domain/0/"])
         return self.random.choice([start + "/".join(names)] * 20 + odd)
@@ -321,6 +321,35 @@ def compare_programs(make, run):
                 seed, "\n".join(map(repr, program[: number + 1]))
             )
         assert len(of_c) == len(of_memory)
+
+
+# Directories about as long as a reply can be
+
+
+def parts_of(path):
+    """Return what DIRECTORY and DIRECTORY_PART give for listings of 4080 to 4100 bytes."""
+    answers = []
+    with Wire(path) as client:
+        for _ in range(1100):  # generations have four digits from here on
+            client.get(Op.WRITE, b"/counted\0")
+        for number in range(4):
+            client.get(Op.MKDIR, b"/dir/%s\0" % (b"%d" % number * 1000))
+        for length in range(75, 97):
+            last = b"/dir/%s" % (b"x" * length)
+            client.get(Op.MKDIR, last + b"\0")
+            answers.append(client.get(Op.DIRECTORY, b"/dir\0"))
+            for offset in (b"0", b"1", b"4004", b"4074"):
+                part = client.get(Op.DIRECTORY_PART, b"/dir\0" + offset + b"\0")
+                generation, _, names = part.partition(b"\0")
+                answers.append((len(generation), names))
+            client.get(Op.RM, last + b"\0")
+    return answers
+
+
+def test_directories_about_as_long_as_a_reply(start_daemon):
+    answers = parts_of(start_daemon("memory").path)
+    assert answers == parts_of(start_daemon("c").path)
+    assert "E2BIG" in answers
 
 
 # Xen's own programs

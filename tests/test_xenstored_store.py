@@ -348,6 +348,9 @@ def test_a_transaction_that_creates_too_much_is_refused_at_its_end(guest, dom0):
     for name in (b"a", b"b", b"c", b"d", b"e"):
         assert guest.write(name, tx_id=tx_id) == OK
     assert guest.commit(tx_id) == "ENOSPC"
+    tx_id = guest.begin()
+    assert guest.write(b"a/b/c/d/e/f", tx_id=tx_id) == OK
+    assert guest.commit(tx_id) == "ENOSPC"
     assert guest.ask(Op.DIRECTORY, HOME) == b""
 
 
@@ -436,6 +439,23 @@ def test_quotas_are_shown_and_set_by_control(guest, dom0):
     assert guest.write(b"key") == "ENOSPC"
     assert dom0.ask(Op.CONTROL, b"quota", b"77") == "ENOENT"
     assert dom0.ask(Op.CONTROL, b"quota", b"set", b"nonsense", b"1") == "EINVAL"
+
+
+# Transactions that cannot be committed any more
+
+
+def test_what_a_transaction_sees_of_a_node_that_was_created_elsewhere(dom0):
+    tx_id = dom0.begin()
+    assert dom0.read(b"/a/b", tx_id) == "ENOENT"  # and looks at / and /a
+    dom0.write(b"/a/b/c")
+    assert dom0.read(b"/a/b/c", tx_id) == b""
+    assert dom0.ask(Op.RM, b"/a/b/c", tx_id=tx_id) == "EINVAL"
+    tx_id = dom0.begin()
+    assert dom0.ask(Op.DIRECTORY, b"/a", tx_id=tx_id) == b"b\0"
+    dom0.write(b"/a/new")
+    assert dom0.read(b"/a/new", tx_id) == b""
+    assert dom0.ask(Op.RM, b"/a/new", tx_id=tx_id) == "EIO"
+    assert dom0.commit(tx_id) == "EAGAIN"
 
 
 # What only Xen's head knows

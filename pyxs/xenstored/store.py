@@ -199,20 +199,20 @@ class Store:
     def remove(self, session: Session, view: View, path: bytes) -> None:
         """Remove a node and all below it; it may be missing if its parent exists.
 
-        :raises Refused: ``EACCES``, ``ENOENT``; ``EINVAL``: it is ``/``; ``EIO``: its
-            parent, as the transaction has seen it, does not have it.
+        :raises Refused: ``EACCES``, ``ENOENT``; ``EINVAL``: it is ``/``; ``EINVAL``,
+            ``EIO``: its parent, as the transaction has seen it, does not have it.
         """
         node = self._writable(session, view, path)
         parent = view.get(parent_of(path))
-        if parent is None:
-            raise Refused("ENOENT")
         if node is None:
+            if parent is None:
+                raise Refused("ENOENT")
             return
-        if path == b"/":
+        # A transaction that looked at the parent before the node was created
+        # elsewhere, and at the node after, cannot be committed any more.
+        if path == b"/" or parent is None:
             raise Refused("EINVAL")
         if not parent.has_child(name_of(path)):
-            # A transaction that looked at the parent before the node was created
-            # elsewhere, and at the node after: it cannot be committed any more.
             raise Refused("EIO")
         self._remove_all(view, path)
 
