@@ -103,6 +103,16 @@ SCRIPTS = {
         ["None"],
         ["('Error', (22, 'Invalid argument'))"],
     ),
+    "``set_permissions`` with a domid under -999999999": (
+        "ocaml",
+        """
+        h.write("", "/key", "")
+        h.set_permissions("", "/key", [{"dom": 0}, {"dom": -1234567890}])
+        call(lambda: h.get_permissions("", "/key")[1]["dom"])
+        """,
+        ["-123456789"],
+        ["-1234567890"],
+    ),
     "``set_permissions`` with an entry that is no dict": (
         "c",
         """call(h.set_permissions, "", "/", ["n0"])""",
