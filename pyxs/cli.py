@@ -22,7 +22,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
     :param argv: its arguments, by default those of the process.
     """
-    args = get_parser().parse_args(argv)
+    parser = get_parser()
+    args = parser.parse_args(argv)
+    _check_connection(parser, args)
     try:
         try:
             status: int = args.run(args)
@@ -54,6 +56,15 @@ def _end_by(number: signal.Signals) -> int:
 
 
 # -- the connection ------------------------------------------------------------------------
+
+
+def _check_connection(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    given = [name for name in ("socket", "device", "xenbus") if getattr(args, name)]
+    if len(given) > 1:
+        parser.error("--{} and --{}: only one can be chosen".format(*given))
+    taken = {"serve": ["socket"], "run": []}.get(args.subcommand, given)
+    if not set(given) <= set(taken):
+        parser.error("--{}: {} makes a store of its own".format(given[0], args.subcommand))
 
 
 _Command = Callable[[Client, argparse.Namespace], None]

@@ -241,6 +241,9 @@ def test_an_error_is_one_line(pyxs, words, message):
         (["watch", "-n", "-1", "/a"], "-1: must be 0 or more"),
         (["watch", "/a", "-n"], "expected one argument"),
         (["run"], "COMMAND"),
+        (["--xenbus", "read", "--socket", "/a", "/"], "--socket and --xenbus: only one"),
+        (["--xenbus", "serve"], "--xenbus: serve makes a store of its own"),
+        (["--socket", "/a", "run", "true"], "--socket: run makes a store of its own"),
     ],
     ids=_shown,
 )
