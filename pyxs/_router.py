@@ -285,7 +285,7 @@ class Router:
         admitted: List[Request] = []
         if self._queue and self._queue[0] is not ticket:
             return admitted
-        deadline = self._deadline()
+        deadline = None if self._timeout is None else self._deadline()
         for request in requests:
             size = HEADER_SIZE + len(request.payload)
             if self._pending and not self._has_room(1, size):
@@ -362,8 +362,6 @@ class Router:
 
     def _lead_or_sleep(self, waiter: _Waiting) -> Optional[threading.Lock]:
         """Make *waiter* the leader and return ``None``, or return a lock to sleep on."""
-        if self._leader is waiter:  # it led, and may not go on
-            self._leader = None
         if self._leader is None:
             if self._may_lead(waiter):
                 self._leader = waiter
@@ -389,11 +387,11 @@ class Router:
                 return
 
     def _get_up(self, waiter: _Waiting) -> None:
-        with self._lock:
-            if self._leader is waiter:
-                self._leader = None
-            if self._sleepers:
+        if self._leader is waiter or self._sleepers:
+            with self._lock:
                 self._sleepers.pop(waiter, None)
+                if self._leader is waiter:
+                    self._leader = None
                 # Also when it did not lead: it may have been woken to lead, too late.
                 if self._leader is None:
                     self._rouse()
@@ -401,35 +399,45 @@ class Router:
             self._retire()
 
     def _read_for_all(self, waiter: _Waiting, deadline: Optional[float]) -> bool:
-        """Read and hand out until *waiter* is done or may lead no more; False: too late."""
-        timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
-        while not waiter.done and self._failure is None:
-            if self._read(timeout) and waiter.__class__ is _Ticket and not self._may_lead(waiter):
-                break
-            if deadline is not None and not waiter.done:
-                timeout = deadline - time.monotonic()
-                # Whatever came: messages for others, however many, keep nobody waiting.
-                if timeout <= 0:
+        """Read and hand out while *waiter* leads; False: it is too late."""
+        while self._leader is waiter and self._failure is None:
+            if deadline is None:
+                self._read(waiter, None)
+            else:
+                self._read(waiter, _remaining(deadline))
+                # Packets may come without end, and none for this one.
+                if time.monotonic() >= deadline:
                     return False
         return True
 
-    def _read(self, timeout: Optional[float]) -> bool:
-        """Take packets off the wire and hand them out; False: none came, or a failure."""
+    def _read(self, waiter: _Waiting, timeout: Optional[float]) -> bool:
+        """Take packets off the wire and hand them out; False: none came, or a failure.
+
+        The leader steps down when it is done, or may lead no more.
+        """
+        connection = self._connection
         try:
-            packet = self._connection.recv(timeout)
+            packet = connection.recv(timeout)
             if packet is None:
                 return False
-            while packet is not None:
-                with self._lock:
-                    self._dispatch(packet)
+            with self._lock:
+                self._dispatch(packet)
                 # All that came with it too: a select loop learns of nothing that
                 # stays behind in the connection.
-                packet = self._connection.recv(0.0) if self._connection.begun else None
+                while connection.begun:
+                    packet = connection.recv(0.0)
+                    if packet is None:
+                        break
+                    self._dispatch(packet)
+                if waiter.done or not self._may_lead(waiter):
+                    self._leader = None
+                    if self._sleepers:
+                        self._rouse()
         except ConnectionError as exc:
             self._fail(exc)
             return False
         except BaseException:
-            if not self._connection.interruptible:
+            if not connection.interruptible:
                 self._fail(self._interrupted("while reading"))
             raise
         return True
@@ -546,7 +554,9 @@ class Router:
                     return None
                 self._leader = waiter
             try:
-                if not (self._read(0.0) or (self._connection.begun and self._read(None))):
+                if not (
+                    self._read(waiter, 0.0) or (self._connection.begun and self._read(waiter, None))
+                ):
                     self.check()
                     return None
             finally:
