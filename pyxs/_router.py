@@ -280,11 +280,11 @@ class Router:
             if not self._await(ticket, deadline) and not (oldest and oldest.done):
                 self._time_out()
 
-    def _admit(self, requests: Sequence[Request], ticket: Optional[_Ticket]) -> List[Request]:
+    def _admit(self, requests: Sequence[Request], ticket: Optional[_Ticket]) -> Sequence[Request]:
         """Register as many requests as there is room for, and return them."""
-        admitted: List[Request] = []
         if self._queue and self._queue[0] is not ticket:
-            return admitted
+            return requests[:0]
+        admitted = 0
         deadline = None if self._timeout is None else self._deadline()
         for request in requests:
             size = HEADER_SIZE + len(request.payload)
@@ -294,10 +294,10 @@ class Router:
             request.deadline = deadline
             self._pending[request.rq_id] = request
             self._unanswered += size
-            admitted.append(request)
+            admitted += 1
         if ticket is not None:
             self._queue.rotate(-1)  # the rest of a batch waits behind others
-        return admitted
+        return requests[:admitted]
 
     def _has_room(self, count: int, size: int) -> bool:
         return not self._pending or (
@@ -312,12 +312,9 @@ class Router:
             if self._has_room(ticket.wanted, WINDOW_BYTES // 2):
                 self._finish(ticket)
 
-    def _transmit(self, requests: List[Request]) -> None:
+    def _transmit(self, requests: Sequence[Request]) -> None:
         try:
-            if len(requests) == 1:
-                self._connection.send(requests[0])
-            else:
-                self._connection.send_many(requests)
+            self._connection.send_many(requests)
         except ConnectionError as exc:
             self._fail(exc)
             raise
@@ -350,7 +347,11 @@ class Router:
                         break
                     if self._failure is not None:
                         raise self._failed(self._failure)
-                    bed = self._lead_or_sleep(waiter)
+                    if self._leader is None and self._may_lead(waiter):
+                        self._leader = waiter
+                        bed = None
+                    else:
+                        bed = self._lie_down(waiter)
                 if bed is None:
                     if not self._read_for_all(waiter, deadline):
                         break
@@ -360,12 +361,9 @@ class Router:
             self._get_up(waiter)
         return waiter.done
 
-    def _lead_or_sleep(self, waiter: _Waiting) -> Optional[threading.Lock]:
-        """Make *waiter* the leader and return ``None``, or return a lock to sleep on."""
+    def _lie_down(self, waiter: _Waiting) -> threading.Lock:
+        """Return a lock to sleep on, which is released when it is time to get up."""
         if self._leader is None:
-            if self._may_lead(waiter):
-                self._leader = waiter
-                return None
             self._rouse()
         bed = self._sleepers[waiter] = threading.Lock()
         bed.acquire()

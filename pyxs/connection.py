@@ -150,18 +150,14 @@ class _Stream:
         self._poll.register(fd, select.POLLIN)
         if woken is not None:
             self._poll.register(woken, select.POLLIN)
-        self._framer = Framer()
+        self.framer = Framer()
         self._pieces: List[bytes] = []
         self._rest_due: Optional[float] = None  # when the message begun must be whole
         self.interruptible = False
 
-    @property
-    def begun(self) -> bool:
-        return bool(self._pieces) or self._framer.begun
-
     def recv(self, timeout: Optional[float]) -> Optional[Packet]:
         self.interruptible = False
-        framer, pieces = self._framer, self._pieces
+        framer, pieces = self.framer, self._pieces
         packet = framer.take() if framer.begun else None
         if packet is not None:
             return packet
@@ -189,7 +185,7 @@ class _Stream:
         return readable
 
     def _wait(self, deadline: Optional[float]) -> bool:
-        if self._rest_due is None and self._patience is not None and self._framer.begun:
+        if self._rest_due is None and self._patience is not None and self.framer.begun:
             self._rest_due = time.monotonic() + self._patience
         due = self._rest_due
         if deadline is not None and (due is None or deadline < due):
@@ -211,7 +207,7 @@ class _StreamConnection(PacketConnection):
 
     @property
     def begun(self) -> bool:
-        return self._stream is not None and self._stream.begun
+        return self._stream is not None and self._stream.framer.begun
 
     @property
     def interruptible(self) -> bool:
@@ -285,16 +281,14 @@ class SocketConnection(_StreamConnection):
                 raise self._failure(exc) from exc
 
     def send(self, packet: Packet) -> None:
-        self._send(bytes(packet))
+        self.send_many((packet,))
 
     def send_many(self, packets: Sequence[Packet]) -> None:
-        self._send(b"".join(map(bytes, packets)))
-
-    def _send(self, data: bytes) -> None:
-        if self._sock is None:
+        sock = self._sock
+        if sock is None:
             raise self._failure(None)
         try:
-            self._sock.sendall(data)
+            sock.sendall(b"".join([packet.__bytes__() for packet in packets]))
         except OSError as exc:
             raise self._failure(exc) from exc
 

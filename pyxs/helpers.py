@@ -31,6 +31,7 @@ DOMID_MAX = 65535  # domid_t is 16 bits wide, xen.h
 DOMID_ANY = 32757  # DOMID_FIRST_RESERVED + 5 (0x7ff5), xen.h
 
 _PATH_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-/_@"
+_BAD_ENDS = (b"", b"/")
 _SPECIAL = re.compile(rb"@introduceDomain|@releaseDomain(?:/([0-9]{1,5}))?")
 _PERMISSION = re.compile(r"[wrbn]([0-9]{1,5})")
 
@@ -59,8 +60,9 @@ def validate_path(path: Text) -> bytes:
         ends with a slash, or is longer than 3072 bytes (2048 if relative).
     """
     data = _ascii_path(path)
-    odd = data.translate(None, _PATH_BYTES) or b"//" in data or data[-1:] in (b"", b"/")
-    if odd and data != b"/":
+    if data.translate(None, _PATH_BYTES) or b"//" in data or data[-1:] in _BAD_ENDS:
+        if data == b"/":
+            return data
         raise InvalidPath("{}: {}".format(_shown(path), _broken_rule(data)))
     if len(data) > RELATIVE_PATH_MAX and (data[:1] != b"/" or len(data) > ABSOLUTE_PATH_MAX):
         raise InvalidPath(
