@@ -100,15 +100,19 @@ def meddle(xenstored, monkeypatch):
 
     class MeddledWith(UnixSocketConnection):
         def send(self, packet):
-            if packet.op == Op.TRANSACTION_END and not meddling:
-                with Client(xenstored.path) as other:
-                    other.write("/a", "meddled with")
-                meddling.append(packet)
+            meddle_before(packet)
             super().send(packet)
 
         def send_many(self, packets):
             for packet in packets:
-                self.send(packet)
+                meddle_before(packet)
+            super().send_many(packets)
+
+    def meddle_before(packet):
+        if packet.op == Op.TRANSACTION_END and not meddling:
+            with Client(xenstored.path) as other:
+                other.write("/a", "meddled with")
+            meddling.append(packet)
 
     monkeypatch.setattr(cli, "UnixSocketConnection", MeddledWith)
     return meddling
