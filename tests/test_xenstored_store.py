@@ -555,6 +555,12 @@ def test_the_release_of_dom0_and_the_removal_of_everything(dom0):
     assert dom0.ask(Op.DIRECTORY, b"/") == b"tool\0"
 
 
+def test_the_release_of_the_domain_that_owns_the_root(guest, dom0):
+    dom0.set_perms(b"/", b"n1")
+    assert dom0.ask(Op.RELEASE, b"1") == "EINVAL"
+    assert guest.ask(Op.DIRECTORY, b"/") == b"tool\0local\0"
+
+
 def test_permissions_for_the_domid_that_is_any_domain(dom0):
     dom0.write(b"/a")
     assert dom0.set_perms(b"/a", b"n32757") == "ENOENT"

@@ -109,9 +109,11 @@ class Store:
     def release(self, domid: int) -> None:
         """Forget a domain: its sessions end, and its nodes go with all below them.
 
-        :raises Refused: ``ENOENT``: it is not introduced.
+        :raises Refused: ``ENOENT``: it is not introduced; ``EINVAL``: it owns ``/``.
         """
         domain = self.domain(domid)
+        if self.tree.tops_owned_by(domid) == [b"/"]:
+            raise Refused("EINVAL")  # the C daemon's store would be gone for good
         del self._domains[domid]
         for session in self._sessions_of(domain):
             self.disconnect(session)
