@@ -21,6 +21,9 @@ def _differ(why, c, ocaml, memory=_AS_C):
     return _Difference(why, c, ocaml, c if memory is _AS_C else memory)
 
 
+_EQUOTA = "oxenstored answers EQUOTA, which is no errno"
+_NO_ERRNO = "EQUOTA: an error that errno does not know"
+
 DIFFERENCES = {
     "a value of 2,049 bytes": _differ(
         "oxenstored holds dom0 to the guests' quota-maxsize of 2048 too",
@@ -67,6 +70,25 @@ DIFFERENCES = {
     ),
     "an unknown control command": _differ(
         "oxenstored ignores commands that it does not know", c="EINVAL", ocaml="OK"
+    ),
+    "a missing node below one that may not be read": _differ(
+        "oxenstored tells that it is missing", c="EACCES", ocaml="ENOENT"
+    ),
+    "giving a node away": _differ("different errnos", c="EPERM", ocaml="EACCES"),
+    "control by a guest": _differ("oxenstored ignores it from everyone", c="EACCES", ocaml="OK"),
+    "a guest's value of 2,049 bytes": _differ("different errnos", c="ENOSPC", ocaml="E2BIG"),
+    "a guest's nodes": _differ(
+        _EQUOTA, c=(1000, "No space left on device"), ocaml=(1000, _NO_ERRNO)
+    ),
+    "a guest's transactions": _differ(
+        _EQUOTA + "; both allow one more than their quota of 10",
+        c=(11, "No space left on device"),
+        ocaml=(11, _NO_ERRNO),
+    ),
+    "a guest's watches": _differ(
+        _EQUOTA + "; xenstored allows one more than its quota of 128, and oxenstored than 100",
+        c=(129, "Argument list too long"),
+        ocaml=(101, _NO_ERRNO),
     ),
     "features and quotas": _differ(
         "only Xen's head knows these requests", c="ENOSYS", ocaml="ENOSYS", memory="served"

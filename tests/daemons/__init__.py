@@ -6,11 +6,13 @@
 
     with daemons.start("c") as daemon:
         client = Client(daemon.path)
+        guest = Client(daemon.socket_for(7))
 
 ``"c"`` is xenstored and ``"ocaml"`` oxenstored of Debian's ``xen-utils-4.17``,
 ``"memory"`` is :class:`pyxs.xenstored.XenStored`. Each start has a socket of its
-own and an empty store; any number run side by side, and no root is needed. A
-daemon takes about 10 ms to start and never outlives the process that started it.
+own and a fresh store, empty but for what the daemon itself puts there; any number
+run side by side, and no root is needed. A daemon takes about 10 ms to start and
+never outlives the process that started it.
 """
 
 import atexit
@@ -23,7 +25,10 @@ import subprocess
 import tempfile
 import time
 
+from pyxs import Client
 from pyxs.xenstored import XenStored
+
+from .ring import RingSocket
 
 __all__ = ["DOMIDS", "KINDS", "TOOLS", "missing", "start"]
 
@@ -96,6 +101,14 @@ class _Daemon:
             except OSError:
                 return False
 
+    def socket_for(self, domid):
+        """Introduce a domain, and return a socket that speaks as that domain.
+
+        Those of the real daemons lead through the domain's one ring, so they serve
+        one connection at a time, and a second finds the first one's watches.
+        """
+        raise NotImplementedError
+
     def kill(self):
         """End it as a crash would, leaving its socket file behind."""
         raise NotImplementedError
@@ -127,6 +140,7 @@ class _Process(_Daemon):
             os.makedirs(os.path.join(self._root, directory))
         self.path = os.path.join(self._root, "var/run/xenstored/socket")
         self._process = None
+        self._guests = []
         self._launch()
 
     def _launch(self):
@@ -162,7 +176,18 @@ class _Process(_Daemon):
     def alive(self):
         return self._process.poll() is None and super().alive()
 
+    def socket_for(self, domid):
+        with Client(self.path) as client:
+            client.introduce_domain(domid, 1, 1)
+        self._guests.append(RingSocket(self._root, domid))
+        return self._guests[-1].path
+
     def kill(self):
+        while self._guests:
+            guest = self._guests.pop()
+            guest.close()
+            os.unlink(guest.path)
+            os.unlink(guest.ring)
         self._process.kill()
         self._process.wait()
         self._process.stdin.close()
@@ -185,6 +210,9 @@ class _InMemory(_Daemon):
         self._make = functools.partial(XenStored, self.path)
         self.server = self._make()
         self.server.start()
+
+    def socket_for(self, domid):
+        return self.server.socket_for(domid)
 
     def kill(self):
         self.server.stop()

@@ -10,6 +10,7 @@ import time
 import pytest
 
 import daemons
+import pyxs
 
 REAL = ["c", "ocaml"]
 
@@ -42,6 +43,16 @@ def test_a_restarted_daemon_is_empty_and_at_the_same_path(daemon):
     daemon.restart()
     assert daemon.path == path
     assert "key" not in outside(daemon, "xenstore-ls")
+
+
+def test_a_socket_for_a_guest_speaks_as_that_guest(daemon):
+    with pyxs.Client(daemon.path) as client, pyxs.Client(daemon.socket_for(7)) as guest:
+        client.write("/local/domain/7/key", "value")
+        client.set_permissions("/local/domain/7/key", ["r0"])
+        assert client.is_domain_introduced(7)
+        assert guest.read("key") == "value"
+        with pytest.raises(pyxs.PyXSError, match="Permission denied"):
+            guest.write("key", "new")
 
 
 def test_a_killed_daemon_is_dead_until_restarted(daemon):

@@ -6,7 +6,8 @@
  *
  * - The Xen libraries' functions answer as if Xen were there. Domain 0 exists
  *   and those that $XEN_STUBS_DOMIDS lists, separated by blanks. A domain's ring
- *   is a page that nobody else sees, so it may be introduced but never speaks.
+ *   is the file ring-DOMID in $XEN_STUBS_ROOT; writing 1000 + DOMID as an int to
+ *   the FIFO events there sends its event channel an event.
  * - Every file under /var is one under $XEN_STUBS_ROOT, where the directories
  *   var/run/xen, var/run/xenstored and var/log/xen must exist.
  * - The process is killed when the pipe that is its standard input closes,
@@ -23,7 +24,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -92,14 +92,29 @@ int xc_domain_getinfolist(void *xch, uint32_t first, unsigned max, void *info)
     return describe_first(first, info);
 }
 
-static void *a_page(void)
+static const char *in_root(char *buffer, const char *format, unsigned number)
 {
-    return mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int length = snprintf(buffer, 4096, "%s/", getenv("XEN_STUBS_ROOT"));
+
+    snprintf(buffer + length, 4096 - length, format, number);
+    return buffer;
+}
+
+static void *ring_of(uint32_t domid)
+{
+    char path[4096];
+    int fd = open(in_root(path, "ring-%u", domid), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    void *page = MAP_FAILED;
+
+    if (fd >= 0 && ftruncate(fd, 4096) == 0)
+        page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    return page == MAP_FAILED ? NULL : page;
 }
 
 void *xc_map_foreign_range(void *xch, uint32_t domid, int size, int prot, unsigned long gfn)
 {
-    return a_page();
+    return ring_of(domid);
 }
 
 void *xc_interface_open(void *logger, void *dombuild_logger, unsigned flags)
@@ -117,20 +132,26 @@ int xengnttab_set_max_grants(void *xgt, uint32_t count) { return 0; }
 
 void *xengnttab_map_grant_ref(void *xgt, uint32_t domid, uint32_t ref, int prot)
 {
-    return a_page();
+    return ring_of(domid);
 }
 
 int xengnttab_unmap(void *xgt, void *start, uint32_t count) { return munmap(start, count * 4096); }
 
-/* ---- Event channels, on which nothing ever happens: libxenevtchn ---------- */
+/* ---- Event channels: libxenevtchn ----------------------------------------- */
 
-static int never_readable = -1;
+#define FIRST_INTERDOMAIN_PORT 1000
+
+static int events = -1;
 static int last_port;
 
 void *xenevtchn_open(void *logger, unsigned flags)
 {
-    if (never_readable < 0)
-        never_readable = eventfd(0, EFD_NONBLOCK);
+    char path[4096];
+
+    if (events < 0) {
+        mkfifo(in_root(path, "events", 0), 0600);
+        events = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    }
     return &a_handle;
 }
 
@@ -140,17 +161,22 @@ void *xenevtchn_fdopen(void *logger, int fd, unsigned flags)
 }
 
 int xenevtchn_close(void *xce) { return 0; }
-int xenevtchn_fd(void *xce) { return never_readable; }
+int xenevtchn_fd(void *xce) { return events; }
 int xenevtchn_bind_virq(void *xce, unsigned virq) { return ++last_port; }
-int xenevtchn_bind_interdomain(void *xce, uint32_t domid, uint32_t port) { return ++last_port; }
 int xenevtchn_unbind(void *xce, uint32_t port) { return 0; }
 int xenevtchn_unmask(void *xce, uint32_t port) { return 0; }
 int xenevtchn_notify(void *xce, uint32_t port) { return 0; }
 
+int xenevtchn_bind_interdomain(void *xce, uint32_t domid, uint32_t port)
+{
+    return FIRST_INTERDOMAIN_PORT + domid;
+}
+
 int xenevtchn_pending(void *xce)
 {
-    errno = EAGAIN;
-    return -1;
+    int port;
+
+    return read(events, &port, sizeof(port)) == sizeof(port) ? port : -1;
 }
 
 /* ---- Files: libc ---------------------------------------------------------- */

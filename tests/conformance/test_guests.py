@@ -1,0 +1,256 @@
+"""What a domain without privileges may do, seen through a client of its own."""
+
+import pytest
+
+import pyxs
+
+from . import PATIENCE, heard, outcome, refused
+
+pytestmark = pytest.mark.own_daemon
+
+DOMID = 7
+HOME = "/local/domain/7"
+
+
+@pytest.fixture
+def home(client):
+    """The home of the guest as a toolstack makes it, and something that is none of its business."""
+    client.write(HOME + "/name", "guest")
+    client.set_permissions(HOME, ["n7"])
+    client.set_permissions(HOME + "/name", ["n0", "r7"])
+    client.write("/secret/child", "hidden")
+
+
+@pytest.fixture
+def socket(store, home):
+    return store.daemon.socket_for(DOMID)
+
+
+@pytest.fixture
+def guest(socket, cleanup):
+    """A client that speaks as the guest."""
+    return cleanup.enter_context(pyxs.Client(socket, socket_timeout=PATIENCE))
+
+
+@pytest.fixture
+def guest_monitor(socket, cleanup):
+    """A monitor that speaks as the guest; over a ring there is no client beside it."""
+    monitor = pyxs.monitor(socket, socket_timeout=PATIENCE)
+    cleanup.callback(monitor.close)
+    return monitor
+
+
+# ---- Its home --------------------------------------------------------------
+
+
+def test_relative_paths_begin_at_its_home(guest, client):
+    guest.write("data/key", "value")
+    assert guest.read("data/key") == guest.read(HOME + "/data/key") == "value"
+    assert client.read(HOME + "/data/key") == "value"
+    assert guest.ls("data") == ["key"]
+    guest.rm("data")
+    assert client.ls(HOME) == ["name"]
+
+
+def test_its_nodes_are_its_own(guest, client):
+    guest.write("data/key", "value")
+    for path in ("/data", "/data/key"):
+        assert client.get_permissions(HOME + path) == ["n7"]
+
+
+def test_it_is_introduced(guest, client):
+    assert client.is_domain_introduced(DOMID)
+    assert guest.get_domain_path(DOMID) == HOME
+
+
+def test_a_value_longer_than_the_ring_goes_through(guest, client):
+    guest.write("data", "v" * 2000)
+    assert guest.read("data") == client.read(HOME + "/data") == "v" * 2000
+
+
+def test_a_transaction_of_a_guest(guest, client):
+    with guest.transaction() as t:
+        t.write("data", "value")
+        assert not client.exists(HOME + "/data")
+    assert client.read(HOME + "/data") == "value"
+
+
+# ---- Permissions -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("perms", "reads", "writes"),
+    [
+        (["n0"], False, False),
+        (["r0"], True, False),
+        (["w0"], False, True),
+        (["b0"], True, True),
+        (["n0", "r7"], True, False),
+        (["n0", "w7"], False, True),
+        (["n0", "b7"], True, True),
+        (["b0", "n7"], False, False),
+        (["b0", "r7"], True, False),
+        (["n0", "b1"], False, False),
+        (["n7"], True, True),
+        (["n7", "n0"], True, True),
+        (["n1", "r7"], True, False),
+    ],
+    ids=lambda value: ",".join(value) if isinstance(value, list) else "",
+)
+def test_permissions_tell_who_reads_and_who_writes(guest, client, perms, reads, writes):
+    client.write("/node/child", "value")
+    client.set_permissions("/node", perms)
+    allowed = {"reads": reads, "writes": writes}
+    for right, call in (
+        ("reads", lambda: guest.read("/node")),
+        ("reads", lambda: guest.ls("/node")),
+        ("reads", lambda: guest.get_permissions("/node")),
+        ("writes", lambda: guest.write("/node", "new")),
+        ("writes", lambda: guest.mkdir("/node/new")),
+    ):
+        if allowed[right]:
+            call()
+        else:
+            with refused("EACCES"):
+                call()
+
+
+def test_what_it_may_not_read_it_cannot_tell_to_exist(guest):
+    with refused("EACCES"):
+        guest.exists("/secret")
+
+
+def test_what_is_not_there_in_a_node_that_it_may_not_read(guest, known):
+    expected = known("a missing node below one that may not be read")
+    assert outcome(guest.read, "/secret/missing") == expected
+
+
+def test_it_changes_permissions_of_its_own_nodes_only(guest, client, known):
+    guest.write("data", "")
+    guest.set_permissions("data", ["n7", "r1"])
+    assert client.get_permissions(HOME + "/data") == ["n7", "r1"]
+    with refused("EACCES"):
+        guest.set_permissions("name", ["b0"])
+    assert outcome(guest.set_permissions, "data", ["n1"]) == known("giving a node away")
+    assert client.get_permissions(HOME + "/data") == ["n7", "r1"]
+
+
+def test_it_removes_its_own_nodes_only(guest, client):
+    guest.write("data/child", "")
+    guest.rm("data")
+    for path in ("/secret", "/secret/child", "name"):
+        with refused("EACCES"):
+            guest.rm(path)
+    assert client.read(HOME + "/name") == "guest"
+
+
+def test_a_walk_lists_what_may_not_be_read_with_an_empty_value(guest, client):
+    client.write(HOME + "/a", "1")
+    client.write(HOME + "/hidden/child", "2")
+    client.set_permissions(HOME + "/a", ["n7"])
+    client.set_permissions(HOME + "/hidden", ["n0"])
+    assert sorted(guest.walk(HOME)) == [
+        (HOME, "", guest.ls(HOME)),
+        (HOME + "/a", "1", []),
+        (HOME + "/hidden", "", []),
+        (HOME + "/name", "guest", []),
+    ]
+
+
+def test_it_does_nothing_that_dom0_does(guest, client):
+    for call in (
+        lambda: guest.introduce_domain(2, 1, 1),
+        lambda: guest.release_domain(DOMID),
+        lambda: guest.resume_domain(DOMID),
+        lambda: guest.set_target(DOMID, 2),
+    ):
+        with refused("EACCES"):
+            call()
+    assert not client.is_domain_introduced(2)
+    assert client.is_domain_introduced(DOMID)
+
+
+def test_control_is_not_for_a_guest(guest, known):
+    assert outcome(guest.control, "print", "text") == known("control by a guest")
+
+
+def test_a_guest_has_the_rights_of_its_target(guest, client):
+    client.introduce_domain(1, 1, 1)
+    client.write("/of/1", "value")
+    client.set_permissions("/of/1", ["n1"])
+    with refused("EACCES"):
+        guest.read("/of/1")
+    client.set_target(DOMID, 1)
+    assert guest.read("/of/1") == "value"
+
+
+# ---- Watches ---------------------------------------------------------------
+
+
+def test_a_relative_watch_of_a_guest_reports_relative_paths(guest_monitor, client):
+    guest_monitor.watch("data", "t")
+    assert heard(guest_monitor) == [("data", "t")]
+    client.write(HOME + "/data/key", "")
+    assert heard(guest_monitor) == [("data/key", "t")]
+
+
+def test_changes_that_it_may_not_read_are_not_reported(guest_monitor, client):
+    guest_monitor.watch("/", "t")
+    heard(guest_monitor)
+    client.write("/secret/child", "")
+    client.write(HOME + "/data", "")
+    assert heard(guest_monitor) == [(HOME + "/data", "t")]
+
+
+def test_the_domains_of_others_come_and_go_unseen(guest_monitor, client, known):
+    for path in ("@introduceDomain", "@releaseDomain"):
+        outcome(guest_monitor.watch, path, "t")
+    heard(guest_monitor)
+    client.introduce_domain(1, 1, 1)
+    client.release_domain(1)
+    assert heard(guest_monitor) == []
+
+
+# ---- Quotas ----------------------------------------------------------------
+
+
+def count_until_refused(call):
+    """How many calls succeed before the daemon refuses one, and what it says then."""
+    for number in range(3000):
+        try:
+            call(number)
+        except pyxs.PyXSError as answer:
+            return number, answer.strerror
+    raise AssertionError("no limit")
+
+
+def test_a_value_over_the_quota(guest, known):
+    assert outcome(guest.write, "data", "v" * 2049) == known("a guest's value of 2,049 bytes")
+
+
+def test_the_quota_of_nodes(guest, client, known):
+    limit, answer = known("a guest's nodes")
+    # Not all in one: a node's list of children counts towards its size.
+    made = count_until_refused(
+        lambda number: guest.mkdir("data/{}/{}".format(number // 50, number % 50))
+    )
+    above = 2 + (made[0] - 1) // 50 + 1  # the home, which is the guest's, data, and those below
+    assert (made[0] + above, made[1]) == (limit, answer)
+    guest.rm("data/0/0")
+    guest.mkdir("data/0/again")
+    client.mkdir(HOME + "/by-dom0")
+
+
+def test_the_quota_of_transactions(guest, known):
+    running = []
+    started = count_until_refused(lambda _: running.append(guest.transaction()))
+    assert started == known("a guest's transactions")
+    running[0].transaction_end(commit=False)
+    guest.transaction().transaction_end(commit=False)
+
+
+def test_the_quota_of_watches(guest_monitor, known):
+    set_ = count_until_refused(lambda number: guest_monitor.watch("data", str(number)))
+    assert set_ == known("a guest's watches")
+    guest_monitor.unwatch("data", "0")
+    guest_monitor.watch("data", "again")
