@@ -1,0 +1,553 @@
+"""``pyxs.xs`` beyond its results, which ``differential/`` compares with the C extension's."""
+
+import contextlib
+import errno
+import gc
+import inspect
+import os
+import select
+import signal
+import sys
+import threading
+import traceback
+import tty
+import warnings
+
+import pytest
+
+from fakes import PATIENCE, FakeServer, event, honest, reply_to
+from pyxs import Error, xs
+from pyxs.connection import Op
+
+REAL = pytest.mark.parametrize("daemon", ["c", "ocaml"], indirect=True)
+
+
+@pytest.fixture
+def connect(monkeypatch):
+    """Open a connection to a daemon; it is closed after the test."""
+    handles = []
+
+    def connect(daemon):
+        monkeypatch.setenv("XENSTORED_PATH", daemon.path)
+        handles.append(xs())
+        return handles[-1]
+
+    yield connect
+    for handle in handles:
+        call(handle.close)
+
+
+@pytest.fixture
+def handle(connect, daemon):
+    return connect(daemon)
+
+
+@pytest.fixture
+def serve(connect):
+    """Serve a connection by a script, and open it."""
+    served = []
+
+    def serve(script):
+        server = FakeServer(script)
+        served.append((connect(server), server))
+        return served[-1]
+
+    yield serve
+    for handle, server in served:
+        call(handle.close)
+        server.__exit__()
+
+
+def call(method, *args):
+    """Call it, whatever comes of it."""
+    with contextlib.suppress(Error):
+        method(*args)
+
+
+def errno_of(method, *args):
+    """Return the errno that a call raises."""
+    with pytest.raises(Error) as caught:
+        method(*args)
+    code, message = caught.value.args
+    assert message == os.strerror(code)
+    return code
+
+
+def settle(handle):
+    """Return when all events that were sent before are there."""
+    handle.get_domain_path(0)
+
+
+def readable(handle):
+    return bool(select.select([handle.fileno()], [], [], 0)[0])
+
+
+def in_child(function):
+    """Return whether *function* is true in a forked child."""
+    sys.stdout.flush()
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            signal.alarm(PATIENCE)
+            status = 0 if function() else 2
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    return os.waitpid(child, 0)[1] == 0
+
+
+# -- connecting ----------------------------------------------------------------------------
+
+
+def test_an_error_is_a_runtime_error():
+    assert issubclass(Error, RuntimeError)
+    assert str(Error(2, "No such file or directory")) == "(2, 'No such file or directory')"
+
+
+def test_it_connects_at_once(daemon, connect):
+    daemon.kill()
+    assert errno_of(connect, daemon) in (errno.ECONNREFUSED, errno.ENOENT)
+
+
+@pytest.mark.parametrize("path", ["", "/nowhere/socket"])
+def test_a_path_that_leads_nowhere(monkeypatch, path):
+    monkeypatch.setenv("XENSTORED_PATH", path)
+    assert errno_of(xs) == errno.ENOENT
+
+
+def test_the_run_directory_leads_to_the_socket(monkeypatch, daemon):
+    monkeypatch.delenv("XENSTORED_PATH", raising=False)
+    monkeypatch.setenv("XENSTORED_RUNDIR", os.path.dirname(daemon.path))
+    handle = xs(readonly=1)
+    assert handle.read("", "/") is not None
+    handle.close()
+
+
+def serve_device(master):
+    """Answer each READ with ``value``."""
+    while True:
+        try:
+            request = os.read(master, 4096)
+        except OSError:
+            return
+        rq_id = request[4:8]
+        reply = bytes([2, 0, 0, 0]) + rq_id + bytes(4) + bytes([5, 0, 0, 0]) + b"value"
+        os.write(master, reply if sys.byteorder == "little" else b"")
+
+
+@pytest.fixture
+def device():
+    """A character device behind which a daemon answers."""
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    server = threading.Thread(target=serve_device, args=(master,), daemon=True)
+    server.start()
+    yield os.ttyname(slave)
+    os.close(slave)
+    os.close(master)
+    server.join(PATIENCE)
+
+
+def test_the_path_may_name_a_device(monkeypatch, device):
+    monkeypatch.setenv("XENSTORED_PATH", device)
+    handle = xs()
+    assert handle.read("", "/key") == b"value"
+    assert errno_of(handle.write, "", "/key", b"x" * 4080) == errno.E2BIG
+    assert errno_of(handle.transaction_end, "") == errno.ENOENT  # XenBus would never answer
+    assert handle.read("", "/key") == b"value"
+    handle.close()
+
+
+def test_without_a_socket_it_takes_the_device(monkeypatch, device, tmp_path):
+    monkeypatch.delenv("XENSTORED_PATH", raising=False)
+    monkeypatch.setenv("XENSTORED_RUNDIR", str(tmp_path))
+    monkeypatch.setattr("pyxs.connection._default_device", lambda: device)
+    handle = xs()
+    assert handle.read("", "/key") == b"value"
+    handle.close()
+
+
+def test_a_handle_that_is_dropped_closes_its_connection(serve):
+    handle, server = serve(honest)
+    handle.read("", "/")
+    (peer,) = server.peers
+    another = xs()
+    another.read("", "/")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del another
+        gc.collect()
+    assert server.peers[1].gone.wait(PATIENCE)
+    assert not peer.gone.is_set()
+
+
+# -- what is sent --------------------------------------------------------------------------
+
+PATHS = ["", "/", "//", "/a/", "a b", "/é", "@", "/a\n", "n" * 4000]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_malformed_path_reaches_the_daemon_in_a_well_formed_request(serve, path):
+    handle, server = serve(honest)
+    handle.read("", path)
+    handle.ls("", path)
+    handle.mkdir("", path)
+    handle.get_permissions("", path)
+    handle.write("", path, b"\0\0")
+    payload = path.encode() + b"\0"
+    assert [request.payload for request in server.requests] == [payload] * 4 + [payload + b"\0\0"]
+
+
+@pytest.mark.parametrize("path", PATHS + ["/missing"])
+def test_no_path_harms_a_daemon(daemon, handle, path):
+    handle.watch("/", "token")
+    for method in handle.read, handle.ls, handle.mkdir, handle.get_permissions, handle.rm:
+        call(method, "", path)
+    call(handle.write, "", path, b"")
+    call(handle.set_permissions, "", path, [{"dom": 0}])
+    call(handle.set_permissions, "", path, [])
+    call(handle.watch, path, "other")
+    call(handle.unwatch, path, "other")
+    assert daemon.alive()
+    assert handle.read("", "/") is not None
+
+
+@pytest.mark.parametrize("nothing", ["", "0", 0, None])
+def test_no_transaction(handle, nothing):
+    handle.write(nothing, "/key", "value")
+    assert handle.read(nothing, "/key") == b"value"
+    assert errno_of(handle.transaction_end, nothing) == errno.ENOENT
+
+
+def test_a_transaction_is_in_upper_case_hex(serve):
+    def start_250(peer):
+        for request in peer:
+            peer.send(reply_to(request, b"250\0" if request.op == Op.TRANSACTION_START else None))
+
+    handle, server = serve(start_250)
+    transaction = handle.transaction_start()
+    assert transaction == "FA"
+    handle.read(transaction, "/key")
+    handle.read("0xfa", "/key")
+    assert handle.transaction_end(transaction=transaction, abort=True) is True
+    assert [request.tx_id for request in server.requests] == [0, 250, 250, 250]
+    assert server.requests[-1].payload == b"F\0"
+
+
+def test_a_directory_of_any_length(handle):
+    names = {"a-long-name-{:0100}".format(number) for number in range(60)}
+    for name in names:
+        handle.mkdir("", "/d/" + name)
+    assert set(handle.ls("", "/d")) == names
+
+
+def test_arguments_have_names_for_those_who_look():
+    assert str(inspect.signature(xs.write)).startswith("(self, transaction")
+    assert list(inspect.signature(xs.set_target).parameters) == ["self", "dom", "target"]
+    assert "bytes" in xs.read.__doc__
+
+
+def test_arguments_are_taken_by_position(handle):
+    with pytest.raises(TypeError):
+        handle.read(transaction="", path="/")
+
+
+def test_an_objects_own_conversions_are_not_trusted(serve):
+    class Path(str):
+        def encode(self, *args):
+            return b"/\0/\0"
+
+    class Domid(int):
+        def __index__(self):
+            return 0
+
+        __int__ = __index__
+
+    handle, server = serve(honest)
+    handle.read("", Path("/key"))
+    handle.release_domain(Domid(7))
+    assert [request.payload for request in server.requests] == [b"/key\0", b"7\0"]
+
+
+# -- lost connections ----------------------------------------------------------------------
+
+
+@REAL
+def test_a_lost_connection(handle, daemon):
+    daemon.kill()
+    assert errno_of(handle.write, "", "/key", b"x" * 5000) == errno.E2BIG
+    assert errno_of(handle.read, "", "/key") == errno.EPIPE
+    assert errno_of(handle.read, "", "/key") == errno.EBADF
+    assert errno_of(handle.transaction_start) == errno.EBADF
+    assert errno_of(handle.check_watch) == errno.EINVAL
+
+
+@REAL
+def test_a_lost_connection_with_watches(handle, daemon):
+    handle.watch("/key", "token")
+    settle(handle)
+    daemon.kill()
+    assert handle.check_watch() == ("/key", "token")
+    assert readable(handle)
+    assert errno_of(handle.check_watch) == errno.EINVAL
+    assert errno_of(handle.read_watch) == errno.EINVAL
+    assert errno_of(handle.read, "", "/key") == errno.EBADF
+
+
+def test_it_never_connects_anew(handle, daemon):
+    daemon.restart()
+    call(handle.read, "", "/key")
+    assert errno_of(handle.read, "", "/key") == errno.EBADF
+    handle.close()
+
+
+@pytest.mark.parametrize("part", [0, 7, 16, 18])
+def test_a_connection_that_ends_in_a_reply(serve, part):
+    handle, _ = serve(lambda peer: peer.send(bytes(reply_to(peer.receive()))[:part]))
+    assert errno_of(handle.read, "", "/key") == errno.EBADF
+    assert errno_of(handle.read, "", "/key") == errno.EBADF
+
+
+def test_a_reply_that_is_none(serve):
+    def lie(peer):
+        for request in peer:
+            peer.send(reply_to(request, b"nonsense"))
+
+    handle, server = serve(lie)
+    assert errno_of(handle.transaction_start) == errno.EBADF
+    assert server.peers[0].gone.wait(PATIENCE)
+
+
+def test_after_close_everything_is_einval(handle):
+    assert handle.close() is None
+    methods = [name for name in dir(xs) if not name.startswith("_")]
+    assert len(methods) == 20
+    for name in methods:
+        assert errno_of(getattr(handle, name)) == errno.EINVAL
+
+
+def test_close_wakes_who_waits(handle):
+    failures = []
+
+    def wait():
+        failures.append(errno_of(handle.read_watch))
+
+    handle.watch("/key", "token")
+    handle.read_watch()
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    settle(handle)
+    handle.close()
+    waiter.join(PATIENCE)
+    assert failures == [errno.EINVAL]
+
+
+# -- watches -------------------------------------------------------------------------------
+
+
+class Unhashable:
+    __hash__ = None
+
+    def __eq__(self, other):
+        return True
+
+
+def test_a_token_comes_back_itself(handle):
+    tokens = [Unhashable(), Unhashable(), "token", "".join(["to", "ken"]), None, (), {}, 5]
+    for token in tokens:
+        handle.watch("/key", token)
+    seen = [handle.read_watch() for _ in tokens]
+    assert all(type(event) is tuple for event in seen)
+    assert {id(token) for _, token in seen} == {id(token) for token in tokens}
+    handle.unwatch("/key", tokens[1])
+    assert errno_of(handle.unwatch, "/key", tokens[1]) == errno.ENOENT
+    handle.write("", "/key", "")
+    settle(handle)
+    rest = {id(handle.check_watch()[1]) for _ in tokens[1:]}
+    assert rest == {id(token) for token in tokens} - {id(tokens[1])}
+    assert handle.check_watch() is None
+
+
+def test_events_of_a_watch_that_ended_do_not_come(handle):
+    handle.watch("/old", "old")
+    handle.watch("/new", "new")
+    settle(handle)
+    handle.unwatch("/old", "old")
+    assert handle.read_watch() == ("/new", "new")
+    assert handle.check_watch() is None
+
+
+def test_a_token_in_several_watches(handle):
+    for path in "/a", "/b":
+        handle.watch(path, "token")
+    handle.unwatch("/a", "token")
+    handle.write("", "/b/c", "")
+    settle(handle)
+    events = set()
+    while readable(handle):
+        events.add(handle.check_watch())
+    assert {("/b", "token"), ("/b/c", "token")} <= events
+
+
+def test_fileno_is_readable_while_there_is_an_event(handle):
+    descriptor = handle.fileno()
+    assert not readable(handle)
+    handle.watch("/key", "token")
+    settle(handle)  # its reply came behind the event, which is off the wire now
+    assert readable(handle)
+    assert handle.check_watch() == ("/key", "token")
+    assert not readable(handle)
+    assert handle.check_watch() is None
+    assert handle.fileno() == descriptor
+
+
+def test_fileno_wakes_a_select_loop(handle, connect, daemon):
+    other = connect(daemon)
+    handle.watch("/key", "token")
+    handle.read_watch()
+    poll = select.poll()
+    poll.register(handle.fileno(), select.POLLIN)
+    assert not poll.poll(0)
+    other.write("", "/key", "")
+    assert poll.poll(PATIENCE * 1000)
+    assert handle.check_watch() == ("/key", "token")
+
+
+def test_check_watch_finishes_an_event_that_has_begun(serve):
+    finish, begun = threading.Event(), threading.Event()
+
+    def send_in_two(peer):
+        watch = peer.receive()
+        token = watch.payload.split(b"\0")[1].decode()
+        peer.send(reply_to(watch))
+        data = bytes(event("/key", token))
+        peer.send(data[:20])
+        begun.set()
+        assert finish.wait(PATIENCE)
+        peer.send(data[20:])
+        peer.linger()
+
+    handle, _ = serve(send_in_two)
+    assert handle.check_watch() is None
+    handle.watch("/key", "token")
+    assert begun.wait(PATIENCE)
+    timer = threading.Timer(0.1, finish.set)
+    timer.start()
+    assert handle.check_watch() == ("/key", "token")
+    assert finish.is_set()
+    assert handle.check_watch() is None
+
+
+def test_a_signal_handler_that_raises_interrupts_read_watch(handle):
+    class Alarm(Exception):  # noqa: N818
+        pass
+
+    def interrupt(number, frame):
+        raise Alarm
+
+    handle.watch("/key", "token")
+    handle.read_watch()
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(Alarm):
+            handle.read_watch()
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+    handle.write("", "/key", "value")
+    assert handle.read_watch() == ("/key", "token")
+    assert handle.read("", "/key") == b"value"
+
+
+# -- threads and processes -----------------------------------------------------------------
+
+
+def test_threads_share_a_handle_while_one_waits(handle):
+    seen, failures = set(), []
+
+    def wait():
+        while "/stop" not in seen:
+            path, token = handle.read_watch()
+            assert token == "token"
+            seen.add(path)
+
+    def work(number):
+        try:
+            for count in range(100):
+                path = "/work/{}/{}".format(number, count)
+                value = "{} {}".format(number, count).encode()
+                handle.write("", path, value)
+                assert handle.read("", path) == value
+        except BaseException as exc:
+            failures.append(exc)
+
+    handle.watch("/work", "token")
+    handle.watch("/stop", "token")
+    handle.unwatch("/stop", "token")
+    while handle.check_watch() is not None:
+        pass
+    settle(handle)
+    while handle.check_watch() is not None:
+        pass
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(PATIENCE)
+    handle.watch("/stop", "token")
+    waiter.join(PATIENCE)
+    assert not waiter.is_alive()
+    assert not failures
+    expected = {"/work/{}/{}".format(number, count) for number in range(8) for count in range(100)}
+    assert expected <= seen
+
+
+def test_a_forked_child_has_a_connection_of_its_own(handle):
+    handle.write("", "/key", "value")
+    handle.watch("/key", "token")
+    handle.read_watch()
+    descriptor = handle.fileno()
+
+    def child():
+        assert errno_of(handle.check_watch) == errno.EINVAL
+        assert handle.read("", "/key") == b"value"
+        assert errno_of(handle.read_watch) == errno.EINVAL
+        handle.watch("/other", "mine")
+        assert handle.read_watch() == ("/other", "mine")
+        handle.write("", "/other", "")
+        handle.close()
+        assert errno_of(handle.read, "", "/key") == errno.EINVAL
+        return True
+
+    assert in_child(child)
+    assert handle.fileno() == descriptor
+    assert handle.read("", "/key") == b"value"
+    handle.write("", "/key", "")
+    assert handle.read_watch() == ("/key", "token")
+
+
+def test_a_child_that_closes_leaves_its_parent_alone(handle):
+    handle.watch("/key", "token")
+    handle.read_watch()
+    handle.fileno()
+    assert in_child(lambda: handle.close() is None)
+    assert handle.read("", "/") is not None
+    handle.write("", "/key", "")
+    settle(handle)
+    assert readable(handle)
+    assert handle.check_watch() == ("/key", "token")
+
+
+def test_a_child_whose_parent_waits_in_another_thread(handle):
+    waiter = threading.Thread(target=handle.read_watch)
+    handle.watch("/key", "token")
+    handle.read_watch()
+    waiter.start()
+    assert in_child(lambda: handle.read("", "/nothing") is None)
+    handle.write("", "/key", "")
+    waiter.join(PATIENCE)
+    assert not waiter.is_alive()

@@ -1,0 +1,73 @@
+"""``import xen.lowlevel.xs`` after ``install_as_xen_lowlevel_xs()``."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+
+def run(script, *path):
+    """Run a script in a process of its own, with directories to import from."""
+    environ = dict(os.environ, PYTHONPATH=os.pathsep.join(path), PYTHONDONTWRITEBYTECODE="1")
+    text = "import sys; import pyxs\npyxs.install_as_xen_lowlevel_xs()\n" + textwrap.dedent(script)
+    subprocess.run([sys.executable, "-W", "error", "-c", text], env=environ, check=True)
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A directory with a package like Xen's."""
+    lowlevel = tmp_path / "xen" / "lowlevel"
+    lowlevel.mkdir(parents=True)
+    for directory in lowlevel, lowlevel.parent:
+        (directory / "__init__.py").write_text("")
+    (lowlevel / "xc.py").write_text("Error = KeyError\n")
+    (lowlevel / "xs.py").write_text("real = True\n")
+    (lowlevel.parent / "util.py").write_text("")
+    return str(tmp_path)
+
+
+IMPORTS = """
+import xen.lowlevel.xs
+from xen.lowlevel.xs import xs, Error
+from xen.lowlevel import xs as module
+assert xs is pyxs.xs and Error is pyxs.Error
+assert module is xen.lowlevel.xs is sys.modules["xen.lowlevel.xs"]
+"""
+
+
+AGAIN = "pyxs.install_as_xen_lowlevel_xs()\n"
+
+
+def test_it_stands_in_where_there_is_no_xen_package():
+    run(IMPORTS)
+
+
+def test_the_real_package_stays(package):
+    run(
+        IMPORTS + "import xen.util, xen.lowlevel.xc; assert xen.lowlevel.xc.Error is KeyError",
+        package,
+    )
+    run("import xen.lowlevel.xc\n" + IMPORTS, package)
+    with open(os.path.join(package, "xen", "lowlevel", "xs.py")) as file:
+        assert file.read() == "real = True\n"
+
+
+def test_what_was_imported_before_is_replaced(package):
+    forget = (
+        "for name in [each for each in sys.modules if each[:3] == 'xen']: del sys.modules[name]"
+    )
+    before = "\nimport xen.lowlevel.xs\nassert xen.lowlevel.xs.real\n"
+    run(forget + before + AGAIN + IMPORTS, package)
+
+
+def test_to_install_it_twice_is_to_install_it_once():
+    run(IMPORTS + AGAIN + "assert sys.modules['xen.lowlevel.xs'] is module\n" + IMPORTS)
+
+
+def test_a_package_that_is_broken_says_so(package):
+    with open(os.path.join(package, "xen", "lowlevel", "__init__.py"), "w") as file:
+        file.write("import what_is_not_there")
+    with pytest.raises(subprocess.CalledProcessError):
+        run("", package)
