@@ -26,7 +26,7 @@ class Link:
         router = self.last
         if router is not None and router.usable():
             return router
-        with self._locks.setdefault(os.getpid(), threading.Lock()):
+        with self._lock():
             router = self.last
             if router is None or not router.usable():
                 router = self._begin(router)
@@ -41,6 +41,19 @@ class Link:
         return router
 
     def close(self) -> None:
-        """End the conversation, if one goes on; every thread in it gets a ``ConnectionError``."""
-        if self.last is not None:
-            self.last.close()
+        """End the conversation, if one goes on; every thread in it gets a ``ConnectionError``.
+
+        One inherited from a parent process goes on there; only its descriptor is closed.
+        """
+        router = self.last
+        if router is None:
+            return
+        if router.is_own():
+            router.close()
+            return
+        with self._lock():
+            if self.last is router:
+                self.connection.disconnect()
+
+    def _lock(self) -> threading.Lock:
+        return self._locks.setdefault(os.getpid(), threading.Lock())

@@ -1,8 +1,9 @@
 """Watches: :class:`Monitor`."""
 
+import contextlib
 import time
 from types import TracebackType
-from typing import Iterator, Optional, Type
+from typing import Iterator, List, Optional, Type
 
 from . import helpers
 from ._events import RawEvent, Readiness
@@ -11,7 +12,7 @@ from ._link import Link
 from ._messages import decode_ack, decode_text, strings
 from ._router import Request, Router
 from .connection import TIMEOUT_MAX, AnyPath, PacketConnection, choose_connection
-from .exceptions import InvalidPayload
+from .exceptions import InvalidPayload, PyXSError
 from .helpers import Text, validate_number, validate_token, validate_watch_path
 
 
@@ -79,7 +80,7 @@ class Monitor:
             if not self.connection.trusts_ids:
                 raise helpers.error("ENOSYS")  # the kernel would drop it without a word
         router = self._link.router()
-        if self._readiness is not None:
+        if self._readiness is not None and self._readiness.is_own():
             router.attach(self._readiness)
         with router.watch_lock:
             if watch in router.watches():
@@ -87,8 +88,11 @@ class Monitor:
             router.add_watch(*watch)
             try:
                 _acknowledged(router, Op.WATCH, payload)
-            except BaseException:
+            except BaseException as exc:
                 router.discard_watch(*watch)
+                if not isinstance(exc, PyXSError):
+                    # A signal handler raised: the daemon may have the watch.
+                    _send_only(router, Op.UNWATCH, strings(*watch))
                 raise
 
     def unwatch(self, wpath: Text, token: Optional[Text] = None) -> None:
@@ -104,7 +108,7 @@ class Monitor:
         with router.watch_lock:
             if watch not in router.watches():
                 raise helpers.error("ENOENT")
-            self._drop(router, watch)
+            self._end(router, Op.UNWATCH, strings(*watch), [watch])
 
     def reset_watches(self) -> None:
         """Stop watching anything; events which were not taken yet are dropped.
@@ -118,20 +122,25 @@ class Monitor:
         with router.watch_lock:
             watches = router.watches()
             if self.connection.trusts_ids:
-                _acknowledged(router, Op.RESET_WATCHES, b"\0")
-                for watch in watches:
-                    router.discard_watch(*watch)
+                self._end(router, Op.RESET_WATCHES, b"\0", watches)
             else:
                 # The kernel shares one connection among the processes of a domain:
                 # RESET_WATCHES would end the watches of all.
                 for watch in watches:
-                    self._drop(router, watch)
+                    self._end(router, Op.UNWATCH, strings(*watch), [watch])
 
-    def _drop(self, router: Router, watch: RawEvent) -> None:
+    def _end(self, router: Router, op: Op, payload: bytes, watches: List[RawEvent]) -> None:
         try:
-            _acknowledged(router, Op.UNWATCH, strings(*watch))
+            _acknowledged(router, op, payload)
+        except PyXSError:
+            raise
+        except BaseException:
+            # A signal handler raised, perhaps before anything was sent.
+            _send_only(router, op, payload)
+            raise
         finally:
-            router.discard_watch(*watch)
+            for watch in watches:
+                router.discard_watch(*watch)
 
     # -- events ------------------------------------------------------------------------
 
@@ -209,6 +218,12 @@ def _acknowledged(router: Router, op: Op, payload: bytes) -> None:
     request = Request(op, payload)
     router.call(request)
     router.decoded(request, decode_ack)
+
+
+def _send_only(router: Router, op: Op, payload: bytes) -> None:
+    """Send a request whose reply concerns nobody."""
+    with contextlib.suppress(PyXSError):
+        router.submit((Request(op, payload),))
 
 
 def _event(raw: Optional[RawEvent]) -> Optional[Event]:

@@ -112,6 +112,10 @@ class Router:
         # The process first: in a forked child no lock here may ever be taken.
         return self._pid == os.getpid() and self._failure is None
 
+    def is_own(self) -> bool:
+        """Whether it is of this process, not inherited from a parent."""
+        return self._pid == os.getpid()
+
     def check(self) -> None:
         """Raise why the conversation is not usable, if so.
 
@@ -128,20 +132,20 @@ class Router:
         return exc
 
     def _check_process(self) -> None:
-        if self._pid != os.getpid():
+        if not self.is_own():
             raise ConnectionError(
                 "{}: the connection belongs to the parent process".format(self._connection.path)
             )
 
     def close(self, reason: str = "closed") -> None:
         """End the conversation: every thread in it gets a ``ConnectionError``."""
-        if self._pid == os.getpid():
+        if self.is_own():
             self._fail(ConnectionError("{}: {}".format(self._connection.path, reason)))
             self._retire()
 
     def join(self) -> None:
         """Wait until an ended conversation has left its connection."""
-        if self._pid == os.getpid() and not self._gone.wait(self._timeout):
+        if self.is_own() and not self._gone.wait(self._timeout):
             self.check()
 
     def _distrust(self, message: str) -> UnexpectedPacket:

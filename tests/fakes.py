@@ -104,6 +104,11 @@ class Peer:
         for _request in self:
             pass
 
+    def finish(self):
+        """End the stream, as the client sees it."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
+
     def close(self):
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
@@ -115,7 +120,7 @@ class FakeServer:
     """A daemon whose connections are served by scripts, in turn; the last one by all others.
 
     A script is a function that is given the :class:`Peer`; when it returns the
-    connection is closed.
+    stream ends.
     """
 
     def __init__(self, *scripts):
@@ -146,6 +151,8 @@ class FakeServer:
     def _serve(self, script, peer):
         try:
             script(peer)
+            peer.finish()
+            peer.linger()
         except Exception as failure:
             self._failures.append(failure)
         finally:

@@ -1,0 +1,161 @@
+"""A signal handler that raises interrupts every wait, and no later reply is misread."""
+
+import contextlib
+import random
+import signal
+import threading
+
+import pytest
+
+import pyxs
+from fakes import PATIENCE, FakeBus, FakeServer, event, honest, reply_to
+from pyxs import Client, ConnectionError, PyXSError
+
+from . import scaled
+
+# A socket that a signal keeps from being kept is closed by its finaliser, which says so.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+
+class HandlerError(Exception):
+    """What the handler raises."""
+
+
+@contextlib.contextmanager
+def alarm(seconds):
+    """Raise HandlerError in the body after so long."""
+
+    def handler(signum, frame):
+        raise HandlerError
+
+    old = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+
+
+@pytest.mark.parametrize("timeout", [None, PATIENCE])
+@pytest.mark.parametrize("make", [pyxs.connection.UnixSocketConnection, FakeBus])
+def test_a_wait_for_a_reply_is_interrupted_and_the_late_reply_dropped(make, timeout):
+    release = threading.Event()
+
+    def script(peer):
+        late = peer.receive()
+        assert release.wait(PATIENCE)
+        peer.send(reply_to(late, b"late"))
+        honest(peer)
+
+    with FakeServer(script, honest) as server:
+        client = Client(connection=make(server.path, timeout))
+        with pytest.raises(HandlerError), alarm(0.1):
+            client.read("/a")
+        release.set()
+        for _ in range(100):
+            assert client.read("/a") == "value"
+        # A socket goes on; where ids mean nothing another connection is needed.
+        assert len(server.peers) == (1 if make is not FakeBus else 2)
+        client.close()
+
+
+@pytest.mark.parametrize("timeout", [None, PATIENCE])
+def test_a_wait_for_an_event_is_interrupted_and_the_event_not_lost(timeout):
+    release = threading.Event()
+
+    def script(peer):
+        peer.send(reply_to(peer.receive()))
+        assert release.wait(PATIENCE)
+        peer.send(event("/a", "t"))
+        peer.linger()
+
+    with FakeServer(script) as server:
+        monitor = pyxs.monitor(server.path)
+        monitor.watch("/a", "t")
+        with pytest.raises(HandlerError), alarm(0.1):
+            monitor.wait(timeout=timeout)
+        release.set()
+        assert monitor.wait(timeout=PATIENCE) == ("/a", "t")
+        monitor.close()
+
+
+def test_read_watch_is_interrupted():
+    def script(peer):
+        peer.send(reply_to(peer.receive()))
+        peer.linger()
+
+    with FakeServer(script) as server:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("XENSTORED_PATH", server.path)
+            handle = pyxs.xs()
+        handle.watch("/a", "t")
+        with pytest.raises(HandlerError), alarm(0.1):
+            handle.read_watch()
+        handle.close()
+
+
+@pytest.mark.parametrize("daemon", ["memory", "c"], indirect=True)
+def test_a_watch_that_was_interrupted_can_be_set_again(daemon):
+    # Wherever the signal struck, the daemon and the monitor agree in the end.
+    rng = random.Random(1)
+    monitor = pyxs.monitor(daemon.path, socket_timeout=PATIENCE)
+    interrupted = 0
+    for _ in range(scaled(300, 20000)):
+        try:
+            with alarm(rng.uniform(1e-5, 4e-4)):
+                monitor.watch("/a", "t")
+                monitor.unwatch("/a", "t")
+        except HandlerError:
+            interrupted += 1
+        with contextlib.suppress(PyXSError):  # it may be set still, or lost
+            monitor.unwatch("/a", "t")
+        monitor.watch("/a", "t")
+        assert monitor.wait(timeout=PATIENCE) == ("/a", "t")
+        monitor.unwatch("/a", "t")
+        assert monitor.check() is None
+    assert interrupted
+    monitor.close()
+
+
+@pytest.mark.parametrize("daemon", ["memory", "c"], indirect=True)
+@pytest.mark.parametrize("others", [0, 3])
+def test_signals_at_any_moment_neither_hang_nor_mislead(daemon, others):
+    rng = random.Random(2)
+    client = Client(daemon.path, socket_timeout=PATIENCE)
+    client.write_many({"/{}".format(number): number for number in range(50)})
+    stop = threading.Event()
+    failures = []
+
+    def read_beside():
+        while not stop.is_set():
+            number = rng.randrange(50)
+            try:
+                assert client.read("/{}".format(number)) == str(number)
+            except ConnectionError as exc:
+                if "interrupted" not in str(exc):
+                    failures.append(exc)
+            except BaseException as exc:
+                failures.append(exc)
+
+    threads = [threading.Thread(target=read_beside) for _ in range(others)]
+    for thread in threads:
+        thread.start()
+    interrupted = 0
+    try:
+        for round_ in range(scaled(300, 50000)):
+            try:
+                with alarm(rng.uniform(1e-5, 1e-3)):
+                    for number in range(round_ % 50, 50):
+                        assert client.read("/{}".format(number)) == str(number)
+            except HandlerError:
+                interrupted += 1
+            except ConnectionError as exc:
+                failures += [exc] * ("interrupted" not in str(exc))
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(PATIENCE)
+    assert interrupted
+    assert failures == []
+    client.close()
