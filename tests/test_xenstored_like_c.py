@@ -1,8 +1,9 @@
 """The in-memory daemon cannot be told from Xen's C daemon.
 
-Random programs run on both, half of them on the bare wire and half through the C extension,
-and every result and event must be the same. ``PYXS_PROGRAMS`` says how many (100; 500 in the
-full run); a failure shows the seed that repeats it, to be given as ``PYXS_SEED``.
+Random programs run on both, a third of them on the bare wire, a third as domain 0 and two guests,
+and a third through the C extension, and every result and event must be the same.
+``PYXS_PROGRAMS`` says how many (150; 500 in the full run); a failure shows the seed that repeats
+it, to be given as ``PYXS_SEED``.
 
 Left out, because the two differ there on purpose:
 
@@ -13,7 +14,7 @@ Left out, because the two differ there on purpose:
   SET_FEATURE, GET_QUOTA, SET_QUOTA
 * domains that do not exist: in memory every one up to 32751 does
 * RELEASE of a domain that is another's target: it stays introduced in C
-* RELEASE within a transaction: in C the events of nodes that go with the domain follow the reply
+* whether events of RELEASE come before or after its reply: in C, that depends on who connected when
 * CONTROL of what a store in memory has not: log files, memory reports, live update
 """
 
@@ -31,7 +32,7 @@ from command_lines import COMMAND_LINES, run_c_tool
 from conftest import skip_or_fail
 from wire import PATIENCE, Op, Wire
 
-PROGRAMS = int(os.environ.get("PYXS_PROGRAMS", "100"))
+PROGRAMS = int(os.environ.get("PYXS_PROGRAMS", "150"))
 SEED = int(os.environ.get("PYXS_SEED", str(random.randrange(1 << 32))))
 
 CLIENTS = 3
@@ -53,6 +54,9 @@ def c_daemon():
 class WirePrograms:
     """Makes random programs: lists of steps (client, operation, payload, transaction id)."""
 
+    starts = ["/", "/", "/", "", "/local/domain/0/", "/local/domain/1/"]
+    reconnects = 0.01  # how many of the steps
+
     def __init__(self, seed):
         self.random = random.Random(seed)
         self.started = [0] * CLIENTS
@@ -64,14 +68,14 @@ class WirePrograms:
 
     def step(self):
         client = self.random.randrange(CLIENTS)
-        if self.random.random() < 0.01:
+        if self.random.random() < self.reconnects:
             self.started[client] = 0
             return (client, "reconnect", b"", 0)
         op, make = self.random.choices(*zip(*self.choices()))[0]
         tx_id = 0
         if op == Op.TRANSACTION_START:
             self.started[client] += 1
-        elif op != Op.RELEASE and self.random.random() < 0.5:
+        elif self.random.random() < 0.5:
             tx_id = self.random.choice([self.started[client], self.started[client], 1, 77])
         if op == Op.TRANSACTION_START and self.random.random() < 0.05:
             tx_id = 1
@@ -105,8 +109,8 @@ class WirePrograms:
 
     def path(self):
         names = [self.random.choice("aabc") for _ in range(self.random.choice([1, 1, 2, 2, 3, 4]))]
-        start = self.random.choice(["/", "/", "/", "", "/local/domain/0/", "/local/domain/1/"])
-        path = self.random.choice([start + "/".join(names)] * 20 + ODD_PATHS)
+        path = self.random.choice(self.starts) + "/".join(names)
+        path = self.random.choice([path] * 20 + ODD_PATHS)
         return path.encode("latin-1") + b"\0"
 
     def wpath(self):
@@ -140,6 +144,29 @@ class WirePrograms:
 
     def pair(self):
         return self.domid() + self.domid()
+
+
+class GuestPrograms(WirePrograms):
+    """The same with clients of domains 0, 1 and 2."""
+
+    starts = ["/", "", "", "", "/local/domain/1/", "/local/domain/2/"]
+    reconnects = 0  # a domain has one ring for all its life
+
+    def __init__(self, seed):
+        super().__init__(seed)
+        self.domain_ops = (Op.SET_TARGET, self.pair)
+
+    def program(self):
+        homes = []
+        for domid in (1, 2):
+            home = b"/local/domain/%d\0" % domid
+            homes += [(0, Op.MKDIR, home, 0), (0, Op.SET_PERMS, home + b"n%d\0" % domid, 0)]
+        return homes + super().program()
+
+    def step(self):
+        step = super().step()
+        meddles = step[0] and step[1] == Op.SET_PERMS and step[2].startswith(b"@")
+        return self.step() if meddles else step
 
 
 ODD_PATHS = [
@@ -188,10 +215,18 @@ LENIENT = [
 UNKNOWN = [Op.WATCH_EVENT, Op.ERROR, Op.RESTRICT, 27, 4096, Op.INVALID, 0xFFFFFFFF]
 
 
-def run_on_the_wire(path, program):
+def run_on_the_wire(daemon, program):
     """Return the reply of each step and the events that each client was sent by it."""
+    return run_by_clients([daemon.path] * CLIENTS, program)
+
+
+def run_by_guests(daemon, program):
+    return run_by_clients([daemon.path, daemon.socket_for(1), daemon.socket_for(2)], program)
+
+
+def run_by_clients(paths, program):
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(Wire(path)) for _ in range(CLIENTS)]
+        clients = [stack.enter_context(Wire(path)) for path in paths]
         return list(results_of(clients, program))
 
 
@@ -206,6 +241,8 @@ def results_of(clients, program):
             if packet.op == Op.DIRECTORY_PART:  # generations are counted from another start
                 reply = (packet.op, packet.payload.partition(b"\0")[2])
         before = list(clients[number].events)
+        if op == Op.RELEASE:
+            before = []
         yield reply, before, [client.heard() for client in clients]
     yield list(whole_tree(clients[0]))
 
@@ -222,6 +259,10 @@ def whole_tree(client, path=b"/"):
 
 def test_random_programs_on_the_wire():
     compare_programs(lambda seed: WirePrograms(seed).program(), run_on_the_wire)
+
+
+def test_random_programs_of_guests():
+    compare_programs(lambda seed: GuestPrograms(seed).program(), run_by_guests)
 
 
 # Programs for the C extension
@@ -304,8 +345,8 @@ def c_extension():
         [python, worker], stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True
     )
 
-    def run(path, program):
-        process.stdin.write(json.dumps({"path": path, "calls": program}) + "\n")
+    def run(daemon, program):
+        process.stdin.write(json.dumps({"path": daemon.path, "calls": program}) + "\n")
         process.stdin.flush()
         results = process.stdout.readline()
         assert results, "the C extension's process has ended"
@@ -322,14 +363,14 @@ def test_random_programs_through_the_c_extension(c_extension):
 
 
 def compare_programs(make, run):
-    """Run half of the programs on a fresh daemon of either kind, and compare."""
+    """Run a third of the programs on a fresh daemon of either kind, and compare."""
     print("PYXS_SEED={} PYXS_PROGRAMS={}".format(SEED, PROGRAMS))
-    for seed in range(SEED, SEED + (PROGRAMS + 1) // 2):
+    for seed in range(SEED, SEED + (PROGRAMS + 2) // 3):
         program = make(seed)
         results = []
         for kind in ("c", "memory"):
             with daemons.start(kind) as daemon:
-                results.append(run(daemon.path, program))
+                results.append(run(daemon, program))
         of_c, of_memory = results
         for number, (theirs, ours) in enumerate(zip(of_c, of_memory)):
             assert ours == theirs, "PYXS_SEED={} PYXS_PROGRAMS=1, after {}".format(

@@ -186,7 +186,10 @@ def test_the_socket_for_a_domain_introduces_it(daemon, client):
     client.heard()
     path = daemon.socket_for(5)
     assert client.get(Op.IS_DOMAIN_INTRODUCED, b"5\0") == b"T\0"
-    assert daemon.socket_for(5) == path
+    with Wire(path) as guest:
+        tx_id = int(guest.get(Op.TRANSACTION_START, b"\0")[:-1])
+        assert daemon.socket_for(5) == path
+        assert guest.get(Op.TRANSACTION_END, b"T\0", tx_id) == OK
     assert client.heard() == [b"@introduceDomain\0t\0"]
 
 

@@ -217,7 +217,8 @@ class Transaction:
     def __init__(self, tree: Tree, limit: int = 0) -> None:
         self._tree = tree
         self._limit = limit
-        self._failed = False
+        #: Whether a quota was exceeded: it cannot be committed any more.
+        self.failed = False
         self._seen: Dict[bytes, Optional[Node]] = {}
         self._drafts: Dict[bytes, Optional[Draft]] = {}
         self._changes: Dict[bytes, Change] = {}
@@ -230,7 +231,7 @@ class Transaction:
         if path in self._seen:
             return self._seen[path]
         if self._limit and len(self._seen) >= self._limit:
-            self._failed = True
+            self.failed = True
             raise Refused("ENOSPC")
         node = self._seen[path] = self._tree.get(path)
         if node is not None:
@@ -283,10 +284,10 @@ class Transaction:
         :returns: what the watches are told, in the order in which the
             transaction first looked at the nodes.
         :raises Refused: ``EAGAIN``: a node that it looked at has changed since;
-            ``ENOMEM``: it wanted to look at more nodes than it may.
+            ``ENOMEM``: it has exceeded a quota.
         """
         self.abort()
-        if self._failed:
+        if self.failed:
             raise Refused("ENOMEM")
         for path, node in self._seen.items():
             if self._tree.get(path) is not node:

@@ -208,8 +208,9 @@ class _Server:
         self._flush_all()
 
     def socket_for(self, domid: int) -> str:
-        """Introduce a domain and return its socket's path."""
-        self._store.introduce(domid)
+        """Introduce a domain, if it is not yet, and return its socket's path."""
+        if not self._store.is_introduced(domid):
+            self._store.introduce(domid)
         path = self._private("domain-{}".format(domid))
         if path not in self._listeners:
             self._listen(path, domid)

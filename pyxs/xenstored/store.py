@@ -97,7 +97,7 @@ class Store:
         return domid in self._domains and self._domains[domid].introduced
 
     def introduce(self, domid: int) -> None:
-        """Introduce a domain; nothing happens if it is already.
+        """Introduce a domain, or end what its sessions have begun if it is already.
 
         :raises Refused: ``ENOENT``: no such domain.
         """
@@ -105,6 +105,9 @@ class Store:
         if not domain.introduced:
             domain.introduced = True
             self._fire(Change(INTRODUCE_DOMAIN))
+        elif domid != DOM0:
+            for session in self._sessions_of(domain):
+                self.reset(session)
 
     def release(self, domid: int) -> None:
         """Forget a domain: its sessions end, and its nodes go with all below them.
@@ -185,7 +188,8 @@ class Store:
         if node is None:
             self._create(session, view, path, value)
         else:
-            self._check_size(session, _quota.node_size(node) - len(node.value) + len(value))
+            size = _quota.node_size(node) - len(node.value) + len(value)
+            self._check_size(session, view, size)
             view.set_value(path, value)
         self._changed(view, Change(path))
 
@@ -214,9 +218,10 @@ class Store:
         # elsewhere, and at the node after, cannot be committed any more.
         if path == b"/" or parent is None:
             raise Refused("EINVAL")
-        if not parent.has_child(name_of(path)):
-            raise Refused("EIO")
+        listed = parent.has_child(name_of(path))
         self._remove_all(view, path)
+        if not listed:
+            raise Refused("EIO")
 
     def set_perms(self, session: Session, view: View, path: bytes, perms: Permissions) -> None:
         """Set the permissions of a node, or of ``@introduceDomain`` or ``@releaseDomain``.
@@ -232,9 +237,12 @@ class Store:
         if path in self._special:
             self._set_special_perms(session, path, perms)
             return
-        before = self.node(session, view, path, OWN).perms
+        node = self.node(session, view, path, OWN)
+        before = node.perms
         if session.unprivileged and perms[0].domid != before[0].domid:
             raise Refused("EPERM")
+        size = _quota.node_size(node) + 8 * (len(perms) - len(before))
+        self._check_size(session, view, size)
         view.set_perms(path, perms)
         self._changed(view, Change(path, before=before))
 
@@ -283,8 +291,8 @@ class Store:
         if session.unprivileged:
             perms = owned_by(perms, session.domain.domid)
             self._check_count(session, view, len(missing))
-            self._check_size(session, _quota.node_size(parent) + len(name_of(missing[-1])) + 1)
-            self._check_size(session, _quota.leaf_size(perms, value))
+            size = _quota.node_size(parent) + len(name_of(missing[-1])) + 1
+            self._check_size(session, view, max(size, _quota.leaf_size(perms, value)))
         for each in reversed(missing):
             view.create(each, value if each is path else b"", perms)
 
@@ -295,8 +303,11 @@ class Store:
         if _quota.exceeded(domain.limits, b"nodes", self.tree.owned(domain.domid) + more):
             raise Refused("ENOSPC")
 
-    def _check_size(self, session: Session, size: int) -> None:
-        if session.unprivileged and _quota.exceeded(session.domain.limits, b"node-size", size + 1):
+    def _check_size(self, session: Session, view: View, size: int) -> None:
+        limits = session.domain.limits
+        if session.unprivileged and _quota.exceeded(limits, b"node-size", size + 1):
+            if isinstance(view, Transaction):
+                view.failed = True
             raise Refused("ENOSPC")
 
     # Transactions
