@@ -74,7 +74,8 @@ class Packet:
     :param rq_id: the request's number, 0 by default.
     :param tx_id: the transaction's number, 0 for none.
     :raises InvalidOperation: *op* is not in :class:`Op`.
-    :raises InvalidPayload: *payload* is too long, or a number is not 32 bits wide.
+    :raises InvalidPayload: *payload* is too long or cannot be encoded, or a number is not
+        32 bits wide.
     """
 
     __slots__ = ("op", "payload", "rq_id", "tx_id")
@@ -92,7 +93,12 @@ class Packet:
         tx_id: Optional[int] = None,
     ) -> None:
         if isinstance(payload, str):
-            payload = payload.encode("utf-8", "surrogateescape")
+            try:
+                payload = payload.encode("utf-8", "surrogateescape")
+            except UnicodeEncodeError:
+                raise InvalidPayload(
+                    "payload {:.60}: has a surrogate that stands for no byte".format(repr(payload))
+                ) from None
         if len(payload) > PAYLOAD_MAX:
             raise InvalidPayload(
                 "payload of {} bytes: a message carries at most {}".format(
@@ -103,8 +109,8 @@ class Packet:
             self.op = OPS[op]
         except (KeyError, TypeError):
             raise InvalidOperation("{!r}: not an operation of Op".format(op)) from None
-        self.rq_id = rq_id or 0
-        self.tx_id = tx_id or 0
+        self.rq_id = 0 if rq_id is None else rq_id
+        self.tx_id = 0 if tx_id is None else tx_id
         self.payload = payload
 
     @classmethod

@@ -113,6 +113,11 @@ def test_a_longer_payload_is_refused(payload):
         Packet(Op.WRITE, payload)
 
 
+def test_text_that_stands_for_no_bytes_is_refused():
+    with pytest.raises(InvalidPayload, match="surrogate"):
+        Packet(Op.WRITE, "/a\0\ud800")
+
+
 @pytest.mark.parametrize("ids", [(2**32, 0), (0, 2**32), (-1, 0), ("1", 0), (1.5, 0)])
 def test_ids_are_numbers_of_32_bits(ids):
     with pytest.raises(InvalidPayload, match="2\\*\\*32 - 1"):
