@@ -419,17 +419,11 @@ class Router:
         """
         connection = self._connection
         try:
-            packet = connection.recv(timeout)
-            if packet is None:
+            packets = connection.recv_many(timeout)
+            if not packets:
                 return False
             with self._lock:
-                self._dispatch(packet)
-                # All that came with it too: a select loop learns of nothing that
-                # stays behind in the connection.
-                while connection.begun:
-                    packet = connection.recv(0.0)
-                    if packet is None:
-                        break
+                for packet in packets:
                     self._dispatch(packet)
                 if waiter.done or not self._may_lead(waiter):
                     self._leader = None

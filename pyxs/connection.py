@@ -112,6 +112,15 @@ class PacketConnection(abc.ABC):
         :raises ConnectionError: the connection is lost.
         """
 
+    def recv_many(self, timeout: Optional[float] = None) -> List[Packet]:
+        """Return the next packet and all that came with it; none when :meth:`recv` has none.
+
+        A connection that reads ahead has to override it: a select loop learns of
+        nothing that stays behind.
+        """
+        packet = self.recv(timeout)
+        return [] if packet is None else [packet]
+
     @abc.abstractmethod
     def fileno(self) -> int:
         """Return the descriptor. :meth:`recv` may hold packets though it is not readable."""
@@ -173,6 +182,16 @@ class _Stream:
         self._rest_due = None
         return packet
 
+    def recv_many(self, timeout: Optional[float]) -> List[Packet]:
+        packets = []
+        packet = self.recv(timeout)
+        # What came before bad bytes is good; the next call will meet those again.
+        with contextlib.suppress(UnexpectedPacket):
+            while packet is not None:
+                packets.append(packet)
+                packet = self.framer.take() if self.framer.begun else None
+        return packets
+
     def _fill(self, deadline: Optional[float]) -> bool:
         """Wait for bytes and keep them in _pieces; False when there are none to be had."""
         self.interruptible = True
@@ -214,11 +233,18 @@ class _StreamConnection(PacketConnection):
         return self._stream is not None and self._stream.interruptible
 
     def recv(self, timeout: Optional[float] = None) -> Optional[Packet]:
-        stream = self._stream
-        if stream is None:
+        if self._stream is None:
             raise self._failure(None)
         try:
-            return stream.recv(timeout)
+            return self._stream.recv(timeout)
+        except (OSError, EOFError) as exc:
+            raise self._failure(exc) from exc
+
+    def recv_many(self, timeout: Optional[float] = None) -> List[Packet]:
+        if self._stream is None:
+            raise self._failure(None)
+        try:
+            return self._stream.recv_many(timeout)
         except (OSError, EOFError) as exc:
             raise self._failure(exc) from exc
 
