@@ -237,11 +237,14 @@ class _Handle:
         """End all calls in progress and disconnect."""
         self._closed = True
         self._router.close()
-        self.abandon()
+        self._close_readiness()
 
     def abandon(self) -> None:
         """Close the descriptors, no more: in a forked child they are the parent's too."""
         self._connection.disconnect()
+        self._close_readiness()
+
+    def _close_readiness(self) -> None:
         readiness, self._readiness = self._readiness, None
         if readiness is not None:
             readiness.close()
@@ -433,7 +436,8 @@ class xs:
         self._handles[os.getpid()] = handle
 
     def __del__(self) -> None:
-        self._shut()
+        for handle in self._handles.values():
+            handle.abandon()  # nobody is in a call any more
 
     def _live(self) -> _Handle:
         """Return the handle of this process."""
