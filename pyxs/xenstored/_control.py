@@ -41,13 +41,15 @@ def _print(_store: Store, arguments: List[bytes]) -> bytes:
 def _quota(store: Store, arguments: List[bytes]) -> bytes:
     if not arguments:
         lines = [
-            b"%-17s: %8d %s\n" % (name, store.limits[name], meaning)
+            b"%-17s: %8d %s\n" % (name, store.domains.limits[name], meaning)
             for name, meaning in _quotas.MEANINGS.items()
         ]
         return b"Quota settings:\n" + b"".join(lines)
     if arguments[0] == b"set":
-        _expect(len(arguments) == 3 and arguments[1] in store.limits and arguments[2].isdigit())
-        store.set_limit(arguments[1], int(arguments[2]))
+        _expect(
+            len(arguments) == 3 and arguments[1] in store.domains.limits and arguments[2].isdigit()
+        )
+        store.domains.set_limit(arguments[1], int(arguments[2]))
         return b"OK"
     _expect(len(arguments) == 1 and arguments[0].isdigit())
     domid = int(arguments[0])

@@ -1,14 +1,12 @@
-"""What the store keeps for each connection: its domain, watches, transactions and output."""
+"""What the store keeps for each connection: its watches, transactions and output."""
 
 from collections import deque
 from typing import Deque, Dict, NamedTuple, Optional, Set, Tuple
 
 from .._internal import PAYLOAD_MAX, Op, Packet
+from ._domains import Domain
 from ._permissions import ALL, DOM0, Permissions, rights_of
 from ._tree import Change, Transaction
-
-#: What the daemon can do, XENSTORE_SERVER_FEATURE_* of xs_wire.h: watches with a depth.
-FEATURES = 4
 
 
 class Watch(NamedTuple):
@@ -37,19 +35,6 @@ class Watch(NamedTuple):
         if len(payload) > PAYLOAD_MAX:
             return None
         return bytes(Packet(Op.WATCH_EVENT, payload))
-
-
-class Domain:
-    """What the store keeps for each domain."""
-
-    __slots__ = ("domid", "features", "introduced", "limits", "target")
-
-    def __init__(self, domid: int, limits: Dict[bytes, int]) -> None:
-        self.domid = domid
-        self.introduced = False
-        self.target: Optional[int] = None  # the domain on whose behalf it also acts
-        self.limits = dict(limits)
-        self.features = FEATURES
 
 
 class Session:

@@ -9,9 +9,10 @@ from typing import Callable, Dict, List, Optional
 
 from .._internal import PAYLOAD_MAX, Op, Packet
 from . import _control, _permissions
+from ._domains import FEATURES
 from ._errors import Refused
 from ._permissions import DOM0
-from ._session import FEATURES, Session, Watch
+from ._session import Session, Watch
 from ._tree import AnyNode, View
 from .store import PATH_MAX, Store
 
@@ -229,7 +230,7 @@ def _release(request: Request) -> bytes:
 
 
 def _resume(request: Request) -> bytes:
-    request.store.domain(_guest(request))
+    request.store.domains.introduced(_guest(request))
     return OK
 
 
@@ -252,7 +253,7 @@ def _get_domain_path(request: Request) -> bytes:
 
 
 def _is_domain_introduced(request: Request) -> bytes:
-    return b"T\0" if request.store.is_introduced(_domid(request.string())) else b"F\0"
+    return b"T\0" if request.store.domains.is_introduced(_domid(request.string())) else b"F\0"
 
 
 # Features, quotas and control
@@ -262,7 +263,7 @@ def _get_feature(request: Request) -> bytes:
     strings = request.strings(0, 1)
     if strings in ([], [b""]):
         return b"%d\0" % FEATURES
-    return b"%d\0" % request.store.domain(_domid(strings[0])).features
+    return b"%d\0" % request.store.domains.introduced(_domid(strings[0])).features
 
 
 def _set_feature(request: Request) -> bytes:
@@ -270,18 +271,18 @@ def _set_feature(request: Request) -> bytes:
     features = _decimal(value)
     if features & ~FEATURES:
         raise Refused("EINVAL")
-    request.store.existing_domain(_domid(domid)).features = features
+    request.store.domains.existing(_domid(domid)).features = features
     return OK
 
 
 def _get_quota(request: Request) -> bytes:
     strings = request.strings(0, 2)
     if not strings:
-        return b" ".join(request.store.limits) + b"\0"
+        return b" ".join(request.store.domains.limits) + b"\0"
     limits = (
-        request.store.limits
+        request.store.domains.limits
         if len(strings) == 1
-        else request.store.domain(_domid(strings[0])).limits
+        else request.store.domains.introduced(_domid(strings[0])).limits
     )
     if strings[-1] not in limits:
         raise Refused("EINVAL")
@@ -290,7 +291,11 @@ def _get_quota(request: Request) -> bytes:
 
 def _set_quota(request: Request) -> bytes:
     *rest, name, value = request.strings(2, 3)
-    limits = request.store.existing_domain(_domid(rest[0])).limits if rest else request.store.limits
+    limits = (
+        request.store.domains.existing(_domid(rest[0])).limits
+        if rest
+        else request.store.domains.limits
+    )
     if name not in limits:
         raise Refused("EINVAL")
     limits[name] = _decimal(value)

@@ -209,7 +209,7 @@ class _Server:
 
     def socket_for(self, domid: int) -> str:
         """Introduce a domain, if it is not yet, and return its socket's path."""
-        if not self._store.is_introduced(domid):
+        if not self._store.domains.is_introduced(domid):
             self._store.introduce(domid)
         path = self._private("domain-{}".format(domid))
         if path not in self._listeners:
@@ -244,7 +244,7 @@ class _Server:
             sock, _address = listener.accept()
         except OSError:
             return  # the client is gone again, or there is no descriptor left
-        if not self._store.is_introduced(domid):
+        if not self._store.domains.is_introduced(domid):
             sock.close()
             return
         sock.setblocking(False)

@@ -8,6 +8,7 @@ Everything that can go wrong is a :class:`~._errors.Refused`.
 from typing import Dict, List, Optional
 
 from . import _quota
+from ._domains import Domain, Domains
 from ._errors import Refused
 from ._permissions import (
     DOM0,
@@ -20,7 +21,7 @@ from ._permissions import (
     Permissions,
     owned_by,
 )
-from ._session import Domain, Session, Watch
+from ._session import Session, Watch
 from ._tree import AnyNode, Change, Transaction, Tree, View, name_of, parent_of, subtree
 
 PATH_MAX = 2048  # path-max of Xen 4.17; the home of a domain does not count
@@ -38,10 +39,8 @@ class Store:
         self.tree = Tree(_FOR_DOM0)
         for path in (b"/tool", b"/tool/xenstored"):  # a fresh C daemon has them
             self.tree.create(path, b"", _FOR_DOM0)
-        self.limits = dict(_quota.DEFAULTS)  # what a new domain gets
+        self.domains = Domains()
         self._special = {INTRODUCE_DOMAIN: _FOR_DOM0, RELEASE_DOMAIN: _FOR_DOM0}
-        self._domains = {DOM0: Domain(DOM0, self.limits)}
-        self._domains[DOM0].introduced = True
         self._sessions: Dict[Session, None] = {}
         #: Sessions with something to send, or ended: for the server to empty.
         self.ready: Dict[Session, None] = {}
@@ -53,7 +52,7 @@ class Store:
 
         :raises Refused: ``ENOENT``: it is not introduced.
         """
-        session = Session(self.domain(domid), self.ready)
+        session = Session(self.domains.introduced(domid), self.ready)
         self._sessions[session] = None
         return session
 
@@ -71,37 +70,12 @@ class Store:
             transaction.abort()
         session.transactions.clear()
 
-    def domain(self, domid: int) -> Domain:
-        """Return an introduced domain.
-
-        :raises Refused: ``ENOENT``.
-        """
-        domain = self._domains.get(domid)
-        if domain is None or not domain.introduced:
-            raise Refused("ENOENT")
-        return domain
-
-    def existing_domain(self, domid: int) -> Domain:
-        """Return a domain that exists, introduced or not: everyone up to 32751 does.
-
-        :raises Refused: ``ENOENT``.
-        """
-        if not 0 <= domid < DOMID_FIRST_RESERVED:
-            raise Refused("ENOENT")
-        if domid not in self._domains:
-            self._domains[domid] = Domain(domid, self.limits)
-        return self._domains[domid]
-
-    def is_introduced(self, domid: int) -> bool:
-        """Whether a domain is introduced."""
-        return domid in self._domains and self._domains[domid].introduced
-
     def introduce(self, domid: int) -> None:
         """Introduce a domain, or end what its sessions have begun if it is already.
 
         :raises Refused: ``ENOENT``: no such domain.
         """
-        domain = self.existing_domain(domid)
+        domain = self.domains.existing(domid)
         if not domain.introduced:
             domain.introduced = True
             self._fire(Change(INTRODUCE_DOMAIN))
@@ -114,10 +88,10 @@ class Store:
 
         :raises Refused: ``ENOENT``: it is not introduced; ``EINVAL``: it owns ``/``.
         """
-        domain = self.domain(domid)
+        domain = self.domains.introduced(domid)
         if self.tree.tops_owned_by(domid) == [b"/"]:
             raise Refused("EINVAL")  # the C daemon's store would be gone for good
-        del self._domains[domid]
+        self.domains.forget(domain)
         for session in self._sessions_of(domain):
             self.disconnect(session)
         for path in self.tree.tops_owned_by(domid):
@@ -131,20 +105,15 @@ class Store:
 
         :raises Refused: ``ENOENT``: one of them is not introduced.
         """
-        domain = self.domain(domid)
-        domain.target = self.domain(target).domid
-
-    def set_limit(self, name: bytes, value: int) -> None:
-        """Set a quota of every domain, and of those to come; 0 is no limit."""
-        for limits in [self.limits] + [domain.limits for domain in self._domains.values()]:
-            limits[name] = value
+        domain = self.domains.introduced(domid)
+        domain.target = self.domains.introduced(target).domid
 
     def usage(self, domid: int) -> Dict[bytes, int]:
         """Return what a domain uses of its quotas.
 
         :raises Refused: ``ENOENT``: it is not introduced.
         """
-        domain = self.domain(domid)
+        domain = self.domains.introduced(domid)
         return {
             b"nodes": self.tree.owned(domid),
             b"watches": self._watches_of(domain),
@@ -188,8 +157,9 @@ class Store:
         if node is None:
             self._create(session, view, path, value)
         else:
-            size = _quota.node_size(node) - len(node.value) + len(value)
-            self._check_size(session, view, size)
+            if session.unprivileged:
+                size = _quota.node_size(node) - len(node.value) + len(value)
+                self._check_size(session.domain, view, size)
             view.set_value(path, value)
         self._changed(view, Change(path))
 
@@ -229,20 +199,21 @@ class Store:
         :raises Refused: ``EACCES``, ``ENOENT``, ``ENOSPC``; ``EPERM``: an
             unprivileged domain gives its node away.
         """
-        if session.unprivileged and _quota.exceeded(
-            session.domain.limits, b"permissions", len(perms)
-        ):
+        domain, owner = session.domain, perms[0].domid
+        if session.unprivileged and _quota.exceeded(domain.limits, b"permissions", len(perms)):
             raise Refused("ENOSPC")
-        self.existing_domain(perms[0].domid)
+        if owner >= DOMID_FIRST_RESERVED:
+            raise Refused("ENOENT")
         if path in self._special:
             self._set_special_perms(session, path, perms)
             return
         node = self.node(session, view, path, OWN)
         before = node.perms
-        if session.unprivileged and perms[0].domid != before[0].domid:
-            raise Refused("EPERM")
-        size = _quota.node_size(node) + 8 * (len(perms) - len(before))
-        self._check_size(session, view, size)
+        if session.unprivileged:
+            if owner != before[0].domid:
+                raise Refused("EPERM")
+            size = _quota.node_size(node) + 8 * (len(perms) - len(before))
+            self._check_size(domain, view, size)
         view.set_perms(path, perms)
         self._changed(view, Change(path, before=before))
 
@@ -290,22 +261,20 @@ class Store:
         perms = parent.perms
         if session.unprivileged:
             perms = owned_by(perms, session.domain.domid)
-            self._check_count(session, view, len(missing))
+            self._check_count(session.domain, view, len(missing))
             size = _quota.node_size(parent) + len(name_of(missing[-1])) + 1
-            self._check_size(session, view, max(size, _quota.leaf_size(perms, value)))
+            self._check_size(session.domain, view, max(size, _quota.leaf_size(perms, value)))
         for each in reversed(missing):
             view.create(each, value if each is path else b"", perms)
 
-    def _check_count(self, session: Session, view: View, more: int) -> None:
+    def _check_count(self, domain: Domain, view: View, more: int) -> None:
         if isinstance(view, Transaction):
             more = 1  # the C daemon counts what a transaction creates when it commits
-        domain = session.domain
         if _quota.exceeded(domain.limits, b"nodes", self.tree.owned(domain.domid) + more):
             raise Refused("ENOSPC")
 
-    def _check_size(self, session: Session, view: View, size: int) -> None:
-        limits = session.domain.limits
-        if session.unprivileged and _quota.exceeded(limits, b"node-size", size + 1):
+    def _check_size(self, domain: Domain, view: View, size: int) -> None:
+        if _quota.exceeded(domain.limits, b"node-size", size + 1):
             if isinstance(view, Transaction):
                 view.failed = True
             raise Refused("ENOSPC")
