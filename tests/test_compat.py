@@ -461,6 +461,43 @@ def test_a_signal_handler_that_raises_interrupts_read_watch(handle):
     assert handle.read("", "/key") == b"value"
 
 
+def test_a_watch_that_was_interrupted_can_be_set_again(connect, daemon):
+    class Alarm(Exception):  # noqa: N818
+        pass
+
+    def interrupt(number, frame):
+        raise Alarm
+
+    handle, survived = connect(daemon), 0
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for delay in range(1, 80):
+            interrupted = True
+            with contextlib.suppress(Alarm):
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, delay * 5e-6)
+                    handle.watch("/key", "token")
+                    handle.unwatch("/key", "token")
+                    interrupted = False
+                finally:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+            call(handle.unwatch, "/key", "token")
+            try:
+                handle.watch("/key", "token")
+            except Error as exc:
+                if exc.args[0] != errno.EBADF:
+                    raise
+                handle = connect(daemon)  # it struck in the middle of a message
+                continue
+            assert handle.read_watch() == ("/key", "token")
+            handle.unwatch("/key", "token")
+            assert handle.check_watch() is None
+            survived += interrupted
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+    assert survived
+
+
 # -- threads and processes -----------------------------------------------------------------
 
 
