@@ -321,7 +321,7 @@ class Router:
             self._connection.send_many(requests)
         except ConnectionError as exc:
             self._fail(exc)
-            raise
+            self.check()  # the first failure, which may have been another's
         except PyXSError as exc:  # the answer, at once, and no reply will come
             with self._lock:
                 if self._failure is None:

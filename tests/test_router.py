@@ -295,14 +295,14 @@ def test_a_single_request_does_not_wait_for_a_whole_batch(router, connection, po
 
 
 def test_waiting_for_room_is_no_time_out_while_replies_come(begin, connection, pool):
-    connection.socket_timeout = 1
+    connection.socket_timeout = 2
     router = begin(connection)
     batches = [[read() for _ in range(400)], [read()]]
     sending = [pool.submit(router.submit, batch) for batch in batches]
-    for number in range(401):  # two seconds in all
+    for number in range(401):  # more than two seconds in all
         wait_until_sent(connection, number + 1)
         connection.deliver(reply_to(connection.sent[number]))
-        time.sleep(0.005)
+        time.sleep(0.006)
     for each in sending:
         each.result(PATIENCE)
 
@@ -424,6 +424,16 @@ def test_an_interruption_that_may_have_lost_bytes_ends_the_conversation(router, 
         router.call(read())
     assert not router.usable()
     assert connection.disconnected == 1
+
+
+def test_who_fails_to_send_on_a_lost_connection_learns_why_it_was_lost(router, connection):
+    def lose(packet):
+        router.close("no reply within 5 s")
+        raise ConnectionError("fake: Broken pipe")
+
+    connection.answer = lose
+    with pytest.raises(ConnectionError, match="^fake: no reply within 5 s$"):
+        router.call(read())
 
 
 def test_an_interruption_while_sending_ends_the_conversation(router, connection):
