@@ -276,6 +276,7 @@ def test_an_objects_own_conversions_are_not_trusted(serve):
 
 @REAL
 def test_a_lost_connection(handle, daemon):
+    settle(handle)  # the daemon has accepted it
     daemon.kill()
     assert errno_of(handle.write, "", "/key", b"x" * 5000) == errno.E2BIG
     assert errno_of(handle.read, "", "/key") == errno.EPIPE
