@@ -58,6 +58,7 @@ class Handle:
         self._orphaned = orphaned
         self._closed = False
         self._watched = False  # ever
+        self._known_lost = False
         self._readiness: Optional[Readiness] = None
         #: By their names on the wire; one that is in several watches is there as often.
         #: Guarded by the router's watch_lock.
@@ -110,7 +111,11 @@ class Handle:
         """
         if self._closed:
             return make_error(errno.EINVAL)
-        found_out = isinstance(exc.__cause__, BrokenPipeError) and not self._watched
+        known, self._known_lost = self._known_lost or self._watched, True
+        cause: Optional[BaseException] = exc
+        while isinstance(cause, ConnectionError):
+            cause = cause.__cause__
+        found_out = isinstance(cause, BrokenPipeError) and not known
         return make_error(errno.EPIPE if found_out else errno.EBADF)
 
     def names(self, path: bytes, tx_id: int) -> List[str]:
