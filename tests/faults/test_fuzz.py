@@ -208,7 +208,7 @@ class Strange:
 # fmt: off
 OBJECTS = [
     None, True, False, 0, 1, -1, 5, 7, 32757, 65535, 65536, 2**31, 2**32, 2**64, -(2**70),
-    1.0, float("nan"), float("inf"), 2j, Strange(), Strange, object, len, ..., NotImplemented,
+    1.0, float("nan"), float("inf"), 2j, Strange(), Strange, object, len, ...,
     "", "/", "a", "/a", "/a/b", "/a/", "//", "/a\n", "/a\0", "\0", "/\u0663", "/\u00e9", "\udcff",
     "\ud800", "@introduceDomain", "@releaseDomain", "@releaseDomain/5", "@x", "x" * 5000,
     "/" + "x" * 3071, "/" + "x" * 5000, "n0", "r5", "w32757", "t", "T", "F", "OK", "0", "1",
