@@ -11,7 +11,7 @@ import pytest
 from pyxs import PyXSError
 
 #: Seconds after which something that should have happened has not.
-PATIENCE = 20
+PATIENCE = int(os.environ.get("PYXS_PATIENCE", 20))
 
 _fences = itertools.count()
 

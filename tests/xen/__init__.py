@@ -2,13 +2,14 @@
 
 import contextlib
 import errno
+import os
 
 import pytest
 
 import pyxs
 
 #: Seconds after which something that should have happened has not.
-PATIENCE = 60
+PATIENCE = int(os.environ.get("PYXS_PATIENCE", 20))
 
 
 @contextlib.contextmanager

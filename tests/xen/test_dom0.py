@@ -23,7 +23,7 @@ PAUSED = """
 name = "paused"
 type = "pv"
 kernel = "/boot/vmlinux"
-memory = 64
+memory = 128
 """
 
 
