@@ -266,8 +266,8 @@ def _reason(cause: Optional[BaseException]) -> str:
 class SocketConnection(_StreamConnection):
     """A connection over a stream socket.
 
-    Subclasses say how to :meth:`open` the socket and how to :meth:`clone` themselves,
-    and set :attr:`path`.
+    Subclasses say how to :meth:`open` the socket and how to
+    :meth:`~PacketConnection.clone` themselves, and set :attr:`~PacketConnection.path`.
 
     :param socket_timeout: seconds for a reply and for the rest of a message begun.
     :raises InvalidPayload: it is not a positive number.
