@@ -64,12 +64,13 @@ PARTS = [
 
 def start(function):
     """Call the function in a child process, which prints to a file; return its pid and that."""
-    output = tempfile.TemporaryFile("w+")
+    fd, output = tempfile.mkstemp()
     pid = os.fork()  # pytest is imported already, once for all
     if pid != 0:
+        os.close(fd)
         return pid, output
-    os.dup2(output.fileno(), 1)
-    os.dup2(output.fileno(), 2)
+    os.dup2(fd, 1)
+    os.dup2(fd, 2)
     status = 70
     try:
         status = int(function())
@@ -79,8 +80,8 @@ def start(function):
 
 
 def report(name, status, output):
-    output.seek(0)
-    text = output.read()
+    with open(output) as file:
+        text = file.read()
     print("== {}: {}".format(os.environ["XENSTORED"], name))
     print(text, end="")
     last = text.splitlines()[-1] if text else "no output"
