@@ -29,17 +29,16 @@ def run(name, *args):
 @contextlib.contextmanager
 def running(name, *args):
     """Run an example meanwhile; whatever happens, it ends."""
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, str(EXAMPLES / name), *args],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         universal_newlines=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def until(monitor, path):
