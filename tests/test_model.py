@@ -29,13 +29,15 @@ from hypothesis.stateful import (
 
 import daemons
 import pyxs
-from conformance import PATIENCE, heard, outcome
+from conformance import PATIENCE, outcome
 from conformance.differences import DIFFERENCES
 from conftest import skip_or_fail
 
 LONG = bool(os.environ.get("PYXS_LONG"))
 
 TOP = "/m"
+#: Written after each command: the event of it follows all others.
+FENCE = "/fence"
 PATHS = [TOP + rest for rest in ("", "/a", "/a/b", "/a/b/c", "/a/d", "/e", "/e/f", "/g/h/i")]
 CLIENTS = (0, 1)
 
@@ -58,6 +60,10 @@ class World:
         self.clients = [pyxs.Client(self.path, socket_timeout=PATIENCE) for _ in CLIENTS]
         self.monitors = [pyxs.monitor(self.path, socket_timeout=PATIENCE) for _ in CLIENTS]
         self.transactions = {}
+        self.clients[0].write(FENCE, "")
+        for monitor in self.monitors:
+            monitor.watch(FENCE, FENCE)
+        self.events()
 
     def empty(self):
         """Leave nothing of what was done, and no event of it."""
@@ -72,7 +78,24 @@ class World:
         return self.clients[client] if number is None else self.transactions[number]
 
     def events(self):
-        return [heard(monitor) for monitor in self.monitors]
+        """What each monitor is told of all that was done until now."""
+        self.clients[0].write(FENCE, "")
+        return [self.heard(monitor) for monitor in self.monitors]
+
+    def heard(self, monitor):
+        events = []
+        while True:
+            event = monitor.wait(timeout=PATIENCE)
+            assert event is not None, "only {} came".format(events)
+            if event.token == FENCE:
+                return events
+            if event.path != FENCE:
+                events.append(event)
+
+    def reset_watches(self, index):
+        self.monitors[index].reset_watches()
+        self.monitors[index].watch(FENCE, FENCE)
+        assert self.monitors[index].wait(timeout=PATIENCE) == (FENCE, FENCE)
 
     def close(self):
         self.empty()
@@ -229,7 +252,7 @@ class SameCommands(RuleBasedStateMachine):
 
     @rule(client=clients)
     def reset_watches(self, client):
-        self.run(lambda world: world.monitors[client].reset_watches())
+        self.run(lambda world: world.reset_watches(client))
 
 
 @pytest.fixture
