@@ -135,7 +135,7 @@ class _Process(_Daemon):
     def __init__(self, kind, domids):
         self.kind = kind
         self._domids = " ".join(map(str, domids))
-        self._root = tempfile.mkdtemp(prefix="pyxs-")
+        self._root = _directory()
         for directory in ("var/run/xen", "var/run/xenstored", "var/log/xen"):
             os.makedirs(os.path.join(self._root, directory))
         self.path = os.path.join(self._root, "var/run/xenstored/socket")
@@ -205,7 +205,7 @@ class _InMemory(_Daemon):
     kind = "memory"
 
     def __init__(self):
-        self._root = tempfile.mkdtemp(prefix="pyxs-")
+        self._root = _directory()
         self.path = os.path.join(self._root, "socket")
         self._make = functools.partial(XenStored, self.path)
         self.server = self._make()
@@ -225,6 +225,12 @@ class _InMemory(_Daemon):
     def stop(self):
         self.kill()
         shutil.rmtree(self._root, ignore_errors=True)
+
+
+def _directory():
+    # A socket's address holds 107 bytes, which a TMPDIR may exhaust.
+    short = len(tempfile.gettempdir()) <= 50
+    return tempfile.mkdtemp(prefix="pyxs-", dir=None if short else "/tmp")
 
 
 @functools.lru_cache(maxsize=None)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -81,8 +82,20 @@ def test_a_daemon_started_by_a_thread_outlives_the_thread(kind, start_daemon):
     assert started[0].alive()
 
 
+@pytest.fixture
+def short_tmp():
+    """A directory for what a killed process leaves, short enough for a socket's address."""
+    with tempfile.TemporaryDirectory(prefix="pyxs-", dir="/tmp") as path:
+        yield path
+
+
+def test_a_long_tmpdir_is_no_obstacle(start_daemon, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("long" * 25)))
+    assert start_daemon("memory").alive()
+
+
 @pytest.mark.parametrize("kind", REAL)
-def test_a_daemon_dies_with_the_process_that_started_it(kind, start_daemon, tmp_path):
+def test_a_daemon_dies_with_the_process_that_started_it(kind, start_daemon, short_tmp):
     start_daemon(kind).stop()  # skips where there is none
     program = "import daemons, time; print(daemons.start({!r}).pid, flush=True); time.sleep(60)"
     parent = subprocess.Popen(
@@ -90,7 +103,7 @@ def test_a_daemon_dies_with_the_process_that_started_it(kind, start_daemon, tmp_
         env=dict(
             os.environ,
             PYTHONPATH=os.path.dirname(os.path.dirname(daemons.__file__)),
-            TMPDIR=str(tmp_path),
+            TMPDIR=short_tmp,
         ),
         stdout=subprocess.PIPE,
     )
