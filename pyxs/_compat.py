@@ -8,10 +8,8 @@ differs on purpose.
 import errno
 import functools
 import importlib
-import importlib.util
 import os
 import sys
-from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar, Union, cast
 
@@ -365,4 +363,8 @@ def _package(name: str, parent: Optional[ModuleType] = None) -> ModuleType:
 
 
 def _new_module(name: str, is_package: bool) -> ModuleType:
-    return importlib.util.module_from_spec(ModuleSpec(name, None, is_package=is_package))
+    # Here, because it takes long to import and only this needs it.
+    from importlib.machinery import ModuleSpec
+    from importlib.util import module_from_spec
+
+    return module_from_spec(ModuleSpec(name, None, is_package=is_package))

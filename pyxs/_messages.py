@@ -23,6 +23,8 @@ from .helpers import (
 _UINT32_MAX = 2**32 - 1
 _INT64_MAX = 2**63 - 1
 
+_VARARGS = 0x04  # inspect.CO_VARARGS; inspect itself is slow to import
+
 _PERMISSION = re.compile(rb"[wrbn][0-9]+")
 _NUMBER = re.compile(rb"[0-9]{1,10}")
 
@@ -38,12 +40,25 @@ def encode(op: int, args: Tuple[Any, ...]) -> bytes:
         encoder = _ENCODERS[op]
     except (KeyError, TypeError):
         raise InvalidOperation(_why_not(op)) from None
-    return encoder(*args)
+    try:
+        return encoder(*args)
+    except TypeError:
+        _check_count(Op(op), encoder, len(args))
+        raise
+
+
+def _check_count(op: Op, encoder: Callable[..., bytes], count: int) -> None:
+    code = encoder.__code__
+    names = code.co_varnames[: code.co_argcount]
+    if count < len(names) or (count > len(names) and not code.co_flags & _VARARGS):
+        raise TypeError(
+            "{} takes {}; {} arguments were given".format(op.name, ", ".join(names), count)
+        ) from None
 
 
 def _why_not(op: Any) -> str:
-    if op in _METHODS:
-        return "{}: use {}".format(Op(op).name, _METHODS[op])
+    if isinstance(op, int) and op in _METHODS:
+        return "{}: use {}".format(Op(op).name, _METHODS[Op(op)])
     return "{!r}: not a request of Op".format(op)
 
 

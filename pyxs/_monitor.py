@@ -10,7 +10,8 @@ from ._events import RawEvent, Readiness
 from ._internal import Event, Op
 from ._link import Link
 from ._messages import decode_ack, decode_text, strings
-from ._router import Request, Router
+from ._router import Router
+from ._window import Request
 from .connection import TIMEOUT_MAX, AnyPath, PacketConnection, choose_connection
 from .exceptions import InvalidPayload, PyXSError
 from .helpers import Text, validate_number, validate_token, validate_watch_path

@@ -9,73 +9,18 @@ import collections
 import os
 import threading
 import time
-from typing import Callable, Deque, Dict, List, Optional, Sequence, TypeVar, Union
+from typing import Callable, Deque, Dict, List, Optional, Sequence, TypeVar
 
 from . import helpers
 from ._events import EventQueue, RawEvent, Readiness
-from ._internal import HEADER_SIZE, Op, Packet
+from ._internal import Op, Packet
+from ._window import Request, Ticket, Waiter, Waiting, Window
 from .connection import PacketConnection
 from .exceptions import ConnectionError, InvalidPayload, PyXSError, UnexpectedPacket
-
-#: Bytes of requests that may be unanswered: neither side can fill the other's buffers.
-WINDOW_BYTES = 1 << 16
 
 _WATCH_EVENT = int(Op.WATCH_EVENT)
 _ERROR = int(Op.ERROR)
 T = TypeVar("T")
-
-_ID_MASK = 0xFFFFFFFF  # uint32_t req_id, xs_wire.h
-
-
-class _Waiter:
-    """What a thread waits for, other than a reply."""
-
-    __slots__ = ("done",)
-
-    def __init__(self) -> None:
-        self.done = False
-
-
-class Request(Packet):
-    """A message to be sent and, once *done*, what came of it."""
-
-    __slots__ = ("deadline", "done", "error", "reply")
-
-    def __init__(self, op: int, payload: bytes, tx_id: int = 0) -> None:
-        # Not by Packet's own: what comes here has been validated.
-        self.op = op
-        self.payload = payload
-        self.rq_id = 0
-        self.tx_id = tx_id
-        self.done = False
-        self.reply = b""
-        self.error: Optional[PyXSError] = None
-        self.deadline: Optional[float] = None
-
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
-
-    def result(self) -> bytes:
-        """Return the payload of the reply, once done.
-
-        :raises PyXSError: the daemon's answer.
-        """
-        if self.error is not None:
-            raise self.error
-        return self.reply
-
-
-class _Ticket(_Waiter):
-    """A place in the queue for room in the window."""
-
-    __slots__ = ("wanted",)
-
-    def __init__(self) -> None:
-        self.done = False
-        self.wanted = 1
-
-
-_Waiting = Union[_Waiter, Request]
 
 
 class Router:
@@ -84,20 +29,16 @@ class Router:
     def __init__(self, connection: PacketConnection) -> None:
         self._connection = connection
         self._max_payload = connection.max_payload
-        self._max_outstanding = connection.max_outstanding
         self._trusts_ids = connection.trusts_ids
         self._timeout = connection.socket_timeout
         self._pid = os.getpid()
         #: Guards all fields below; never held while another thread does I/O.
         self._lock = threading.Lock()
         self._failure: Optional[ConnectionError] = None
-        self._next_id = 0
-        self._pending: Dict[int, Request] = {}  # by id, in the order sent
-        self._unanswered = 0  # bytes of the requests in _pending
-        self._queue: Deque[_Ticket] = collections.deque()
-        self._leader: Optional[_Waiting] = None
-        self._sleepers: Dict[_Waiting, threading.Lock] = {}
-        self._event_waiters: Deque[_Waiter] = collections.deque()
+        self._window = Window(connection.max_outstanding, connection.trusts_ids)
+        self._leader: Optional[Waiting] = None
+        self._sleepers: Dict[Waiting, threading.Lock] = {}
+        self._event_waiters: Deque[Waiter] = collections.deque()
         self._events = EventQueue()
         #: Held while sending, so that messages do not mix; taken before _lock.
         self._send_lock = threading.Lock()
@@ -159,7 +100,7 @@ class Router:
             if self._failure is not None:
                 return
             self._failure = failure
-            self._pending.clear()
+            self._window.pending.clear()
             self._events.lose()
             for sleeper in self._sleepers.values():
                 sleeper.release()
@@ -239,13 +180,14 @@ class Router:
                 self.close("interrupted while waiting for a reply")
             raise
 
-    def _send_some(self, requests: Sequence[Request], ticket: Optional[_Ticket]) -> int:
+    def _send_some(self, requests: Sequence[Request], ticket: Optional[Ticket]) -> int:
         try:
             with self._send_lock:
                 with self._lock:
                     if self._failure is not None:
                         raise self._failed(self._failure)
-                    admitted = self._admit(requests, ticket)
+                    deadline = None if self._timeout is None else self._deadline()
+                    admitted = self._window.admit(requests, ticket, deadline)
                 if admitted:
                     self._transmit(admitted)
         finally:
@@ -254,10 +196,10 @@ class Router:
         return len(admitted)
 
     def _send_rest(self, requests: Sequence[Request]) -> None:
-        ticket = _Ticket()
-        half = max(1, self._max_outstanding // 2)
+        ticket = Ticket()
+        half = max(1, self._connection.max_outstanding // 2)
         with self._lock:
-            self._queue.append(ticket)
+            self._window.queue.append(ticket)
         try:
             while requests:
                 with self._lock:
@@ -269,52 +211,26 @@ class Router:
                 requests = requests[self._send_some(requests, ticket) :]
         finally:
             with self._lock:
-                self._queue.remove(ticket)
+                self._window.queue.remove(ticket)
                 self._grant()
 
-    def _await_room(self, ticket: _Ticket) -> None:
+    def _await_room(self, ticket: Ticket) -> None:
         """Wait for room, which comes while replies do.
 
         It is too late when the request that was sent first is.
         """
         while not ticket.done:
             with self._lock:
-                oldest = next(iter(self._pending.values()), None)
+                oldest = next(iter(self._window.pending.values()), None)
             deadline = self._deadline() if oldest is None else oldest.deadline
             if not self._await(ticket, deadline) and not (oldest and oldest.done):
                 self._time_out()
 
-    def _admit(self, requests: Sequence[Request], ticket: Optional[_Ticket]) -> Sequence[Request]:
-        """Register as many requests as there is room for, and return them."""
-        if self._queue and self._queue[0] is not ticket:
-            return requests[:0]
-        admitted = 0
-        deadline = None if self._timeout is None else self._deadline()
-        for request in requests:
-            size = HEADER_SIZE + len(request.payload)
-            if self._pending and not self._has_room(1, size):
-                break
-            request.rq_id = self._next_id = (self._next_id + 1) & _ID_MASK
-            request.deadline = deadline
-            self._pending[request.rq_id] = request
-            self._unanswered += size
-            admitted += 1
-        if ticket is not None:
-            self._queue.rotate(-1)  # the rest of a batch waits behind others
-        return requests[:admitted]
-
-    def _has_room(self, count: int, size: int) -> bool:
-        return not self._pending or (
-            len(self._pending) + count <= self._max_outstanding
-            and self._unanswered + size <= WINDOW_BYTES
-        )
-
     def _grant(self) -> None:
         """Wake the first in the queue for room, if it has come."""
-        if self._queue:
-            ticket = self._queue[0]
-            if self._has_room(ticket.wanted, WINDOW_BYTES // 2):
-                self._finish(ticket)
+        ticket = self._window.granted()
+        if ticket is not None:
+            self._finish(ticket)
 
     def _transmit(self, requests: Sequence[Request]) -> None:
         try:
@@ -325,6 +241,7 @@ class Router:
         except PyXSError as exc:  # the answer, at once, and no reply will come
             with self._lock:
                 if self._failure is None:
+                    self._window.withdraw(requests[0])
                     self._settle(requests[0], exc)
         except BaseException:
             self._fail(self._interrupted("while sending"))
@@ -342,7 +259,7 @@ class Router:
 
     # -- waiting -----------------------------------------------------------------------
 
-    def _await(self, waiter: _Waiting, deadline: Optional[float]) -> bool:
+    def _await(self, waiter: Waiting, deadline: Optional[float]) -> bool:
         """Wait until *waiter* is done, reading for all if nobody does; False: too late."""
         try:
             while not waiter.done:
@@ -365,7 +282,7 @@ class Router:
             self._get_up(waiter)
         return waiter.done
 
-    def _lie_down(self, waiter: _Waiting) -> threading.Lock:
+    def _lie_down(self, waiter: Waiting) -> threading.Lock:
         """Return a lock to sleep on, which is released when it is time to get up."""
         if self._leader is None:
             self._rouse()
@@ -373,12 +290,12 @@ class Router:
         bed.acquire()
         return bed
 
-    def _may_lead(self, waiter: _Waiting) -> bool:
+    def _may_lead(self, waiter: Waiting) -> bool:
         # A ticket is often done by another thread's doing, which cannot call a leader
         # back from reading: so it leads only while a reply is sure to come. Where
         # send() may bring the answer itself that is not sure before its return.
-        return waiter.__class__ is not _Ticket or (
-            bool(self._pending) and (self._trusts_ids or not self._send_lock.locked())
+        return waiter.__class__ is not Ticket or (
+            bool(self._window.pending) and (self._trusts_ids or not self._send_lock.locked())
         )
 
     def _rouse(self) -> None:
@@ -388,7 +305,7 @@ class Router:
                 self._sleepers.pop(waiter).release()
                 return
 
-    def _get_up(self, waiter: _Waiting) -> None:
+    def _get_up(self, waiter: Waiting) -> None:
         if self._leader is waiter or self._sleepers:
             with self._lock:
                 self._sleepers.pop(waiter, None)
@@ -400,7 +317,7 @@ class Router:
         if self._failure is not None:
             self._retire()
 
-    def _read_for_all(self, waiter: _Waiting, deadline: Optional[float]) -> bool:
+    def _read_for_all(self, waiter: Waiting, deadline: Optional[float]) -> bool:
         """Read and hand out while *waiter* leads; False: it is too late."""
         while self._leader is waiter and self._failure is None:
             if deadline is None:
@@ -412,7 +329,7 @@ class Router:
                     return False
         return True
 
-    def _read(self, waiter: _Waiting, timeout: Optional[float]) -> bool:
+    def _read(self, waiter: Waiting, timeout: Optional[float]) -> bool:
         """Take packets off the wire and hand them out; False: none came, or a failure.
 
         The leader steps down when it is done, or may lead no more.
@@ -438,7 +355,7 @@ class Router:
             raise
         return True
 
-    def _finish(self, waiter: _Waiting) -> None:
+    def _finish(self, waiter: Waiting) -> None:
         waiter.done = True
         if self._sleepers:
             bed = self._sleepers.pop(waiter, None)
@@ -452,13 +369,8 @@ class Router:
         if op == _WATCH_EVENT:
             self._take_event(packet.payload)
             return
-        trusted = self._trusts_ids
-        request = self._pending.get(packet.rq_id if trusted else next(iter(self._pending), 0))
-        if (
-            request is None
-            or (op != request.op and op != _ERROR)
-            or (trusted and packet.tx_id != request.tx_id)
-        ):
+        request = self._window.take(packet)
+        if request is None:
             raise UnexpectedPacket(
                 "{}: a reply that answers no request: {!r}".format(self._connection.path, packet)
             )
@@ -481,11 +393,9 @@ class Router:
 
     def _settle(self, request: Request, error: Optional[PyXSError]) -> None:
         """Mark a request as answered, and give its room to the next."""
-        del self._pending[request.rq_id]
-        self._unanswered -= HEADER_SIZE + len(request.payload)
         request.error = error
         self._finish(request)
-        if self._queue:
+        if self._window.queue:
             self._grant()
 
     def _answer(self, payload: bytes) -> PyXSError:
@@ -520,7 +430,7 @@ class Router:
         """
         self._check_process()
         while True:
-            waiter = _Waiter()
+            waiter = Waiter()
             with self._lock:
                 event = self._events.pop()
                 if event is not None:
@@ -539,7 +449,7 @@ class Router:
         :raises ConnectionError: the connection is lost, and no event is left.
         """
         self._check_process()
-        waiter = _Waiter()
+        waiter = Waiter()
         while True:
             with self._lock:
                 event = self._events.pop()
@@ -565,7 +475,7 @@ class Router:
             fd = self._connection.fileno() if self._failure is None else None
             self._events.attach(readiness, fd)
 
-    def _leave_events(self, waiter: _Waiter) -> None:
+    def _leave_events(self, waiter: Waiter) -> None:
         with self._lock:
             if waiter in self._event_waiters:
                 self._event_waiters.remove(waiter)

@@ -7,7 +7,8 @@ from typing import Callable, Deque, Dict, Iterator, List, Optional, Tuple
 
 from ._internal import Op
 from ._messages import decode_names, decode_text
-from ._router import Request, Router
+from ._router import Router
+from ._window import Request
 from .exceptions import PyXSError
 from .helpers import validate_path
 

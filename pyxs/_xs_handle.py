@@ -9,7 +9,8 @@ from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar
 from ._events import RawEvent, Readiness
 from ._internal import PAYLOAD_MAX, Op
 from ._messages import decode_ack, decode_names, decode_part, decode_text, join_parts, strings
-from ._router import Request, Router
+from ._router import Router
+from ._window import Request
 from ._xs_arguments import Error, make_error
 from .connection import PacketConnection, UnixSocketConnection, XenBusConnection
 from .exceptions import ConnectionError, PyXSError

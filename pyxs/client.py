@@ -26,8 +26,9 @@ from ._internal import Event, Op
 from ._link import Link
 from ._messages import decode_ack, decode_names, decode_part, decode_text, join_parts
 from ._monitor import Monitor, monitor
-from ._router import Request, Router
+from ._router import Router
 from ._walk import Visit, Walker
+from ._window import Request
 from .connection import AnyPath, PacketConnection, choose_connection
 from .exceptions import ConnectionError, InvalidPath, InvalidPayload, PyXSError
 from .helpers import Text, validate_number, validate_path
