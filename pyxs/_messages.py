@@ -52,7 +52,7 @@ def _check_count(op: Op, encoder: Callable[..., bytes], count: int) -> None:
     names = code.co_varnames[: code.co_argcount]
     if count < len(names) or (count > len(names) and not code.co_flags & _VARARGS):
         raise TypeError(
-            "{} takes {}; {} arguments were given".format(op.name, ", ".join(names), count)
+            "{} takes {} arguments, {}, not {}".format(op.name, len(names), ", ".join(names), count)
         ) from None
 
 
