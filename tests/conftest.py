@@ -7,6 +7,25 @@ import pytest
 import daemons
 
 
+# Long, or random programs: what they find does not depend on the interpreter. tox leaves
+# them to the run that README.rst names.
+THOROUGH = (
+    "conformance/test_harmless.py",
+    "differential/test_differential.py",
+    "faults/test_fuzz.py",
+    "faults/test_restart.py",
+    "faults/test_soak.py",
+    "test_model.py",
+    "test_xenstored_like_c.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.as_posix().endswith(THOROUGH):
+            item.add_marker("thorough")
+
+
 def skip_or_fail(reason):
     """Skip the test; on a machine that must have everything (``CI`` is set), fail it."""
     if os.environ.get("CI"):
