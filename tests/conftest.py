@@ -6,7 +6,6 @@ import pytest
 
 import daemons
 
-
 # Long, or random programs: what they find does not depend on the interpreter. tox leaves
 # them to the run that README.rst names.
 THOROUGH = (
