@@ -73,6 +73,7 @@ class _Author:
     def __init__(self, seed, domids):
         self._random = random.Random(seed)
         self._domids = list(domids)
+        self._targeted = set()
 
     def program(self, calls):
         steps = []
@@ -183,10 +184,13 @@ class _Author:
     _resume_domain = _get_domain_path = _release_domain
 
     def _set_target(self):
-        # No chain of targets: the C daemon crashes when the domains are released.
+        # No chain of targets, and no second one: the C daemon crashes when the domains
+        # are released.
         dom, target = self._pick(self._domids[2:]), self._pick(self._domids[:2])
-        if self._one_in(6):
+        if dom in self._targeted or self._one_in(6):
             target = self._pick(_NO_NUMBERS)
+        else:
+            self._targeted.add(dom)
         return (dom, target), {}
 
 
@@ -312,7 +316,8 @@ def clean(connect, error, domids=(1, 2, 7, 9)):
     handle = connect()
     calls = [(handle.rm, ("", "/" + name)) for name in handle.ls("", "/")]
     calls += [(handle.write, ("", "/", b"")), (handle.set_permissions, ("", "/", [{"dom": 0}]))]
-    calls += [(handle.release_domain, (domid,)) for domid in domids]
+    # Those that have targets first: see _set_target.
+    calls += [(handle.release_domain, (domid,)) for domid in reversed(domids)]
     for method, args in calls:
         with contextlib.suppress(error):
             method(*args)
