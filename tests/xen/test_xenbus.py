@@ -85,8 +85,12 @@ def test_threads_that_wait_for_replies_and_for_events_share_a_monitor(client, ma
 # -- what the kernel refuses -------------------------------------------------------
 
 
-def test_a_refused_watch_is_the_daemons_answer_and_the_connection_stays_good(client, monitor, root):
-    # No daemon takes a path this long; the kernel passes that on as an error of write().
+def test_a_refused_watch_is_the_daemons_answer_and_the_connection_stays_good(
+    client, monitor, root, kind
+):
+    if kind == "ocaml":
+        pytest.skip("oxenstored refuses dom0 no watch that gets past the checks of pyxs")
+    # The kernel passes the daemon's answer on as the errno of write(); no reply comes.
     too_long = "/" + "a" * 3000
     monitor.watch(root, "t")
     descriptor = monitor.connection.fileno()
