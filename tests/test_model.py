@@ -62,8 +62,7 @@ class World:
         self.transactions = {}
         self.clients[0].write(FENCE, "")
         for monitor in self.monitors:
-            monitor.watch(FENCE, FENCE)
-        self.events()
+            self.watch_fence(monitor)
 
     def empty(self):
         """Leave nothing of what was done, and no event of it."""
@@ -94,8 +93,11 @@ class World:
 
     def reset_watches(self, index):
         self.monitors[index].reset_watches()
-        self.monitors[index].watch(FENCE, FENCE)
-        assert self.monitors[index].wait(timeout=PATIENCE) == (FENCE, FENCE)
+        self.watch_fence(self.monitors[index])
+
+    def watch_fence(self, monitor):
+        monitor.watch(FENCE, FENCE)
+        assert monitor.wait(timeout=PATIENCE) == (FENCE, FENCE)
 
     def close(self):
         self.empty()
