@@ -280,3 +280,19 @@ def test_every_daemon_does_the_same():
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+@pytest.mark.parametrize("daemon", ["memory", "c"], indirect=True)
+def test_a_child_that_went_and_came_again_in_a_transaction(daemon):
+    # Found by the machine above: the in-memory daemon lost the connection here.
+    with pyxs.Client(daemon.path, socket_timeout=PATIENCE) as client:
+        client.write("/m/a/b/c", 1)
+        transaction = client.transaction()
+        transaction.read("/m/a")
+        client.rm("/m/a/b")
+        transaction.write("/m/a/b/c", 2)
+        assert transaction.ls("/m/a") == ["b", "b"]
+        assert outcome(transaction.rm, "/m/a") == "EIO"
+        assert transaction.exists("/m/a")
+        assert not transaction.exists("/m/a/b")
+        assert outcome(transaction.transaction_end) == "EAGAIN"
