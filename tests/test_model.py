@@ -8,7 +8,7 @@ The in-memory daemon must do exactly as the C daemon does. The OCaml daemon may 
   its results there are not compared, and the stores are made equal, empty, when it was committed.
 * It reports each request of a transaction, and to watches of missing nodes whose parent is
   removed: there its events may be more, never less.
-* Events of one change come in another order.
+* Events come in another order, and one that waits already is sent again, where C merges the two.
 
 ``PYXS_LONG=1`` makes it 2,000 runs of 50 steps.
 """
@@ -136,7 +136,7 @@ class SameCommands(RuleBasedStateMachine):
                 if more_events:
                     assert set(c) <= set(ocaml)
                 else:
-                    assert sorted(c) == sorted(ocaml)
+                    assert set(c) == set(ocaml)
         return results
 
     def change(self, client, number, command, more_events=False):
@@ -277,6 +277,7 @@ def test_every_daemon_does_the_same():
             max_examples=2000 if LONG else 25,
             stateful_step_count=50 if LONG else 25,
             deadline=None,
+            derandomize=not LONG,  # CI finds nothing new; the long form does
             suppress_health_check=list(HealthCheck),
         ),
     )
