@@ -86,7 +86,11 @@ class Router:
 
     def join(self) -> None:
         """Wait until an ended conversation has left its connection."""
-        if self.is_own() and not self._gone.wait(self._timeout):
+        if self._pid != os.getpid():
+            return
+        # A signal may have kept the thread that was to do it from it.
+        self._retire()
+        if not self._gone.wait(self._timeout):
             self.check()
 
     def _distrust(self, message: str) -> UnexpectedPacket:
