@@ -244,7 +244,9 @@ def test_no_more_than_64_requests_and_64_kib_are_unanswered(
         router.wait(request)
         assert request.result() == request.payload
     answering.result(PATIENCE)
-    assert ledger.most == most
+    # The daemon may answer before a batch is out, so that fewer are seen waiting.
+    assert ledger.most[0] <= most[0]
+    assert ledger.most[1] <= most[1]
     assert [sent.payload for sent in connection.sent] == [r.payload for r in requests]
 
 
