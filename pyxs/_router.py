@@ -86,7 +86,7 @@ class Router:
 
     def join(self) -> None:
         """Wait until an ended conversation has left its connection."""
-        if self._pid != os.getpid():
+        if not self.is_own():
             return
         # A signal may have kept the thread that was to do it from it.
         self._retire()
