@@ -24,10 +24,6 @@ class EventQueue:
     def __len__(self) -> int:
         return len(self._queue)
 
-    def __contains__(self, watch: RawEvent) -> bool:
-        wpath, token = watch
-        return wpath in self._watches.get(token, ())
-
     def watches(self) -> List[RawEvent]:
         """Return the live watches, each a path and a token."""
         return [(wpath, token) for token, wpaths in self._watches.items() for wpath in wpaths]
