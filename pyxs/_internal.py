@@ -5,7 +5,7 @@ The numbers and names are those of *xs_wire.h* in Xen's public headers.
 
 import enum
 import struct
-from typing import Any, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, List, NamedTuple, Optional, Union
 
 from .exceptions import InvalidOperation, InvalidPayload, UnexpectedPacket
 
@@ -17,6 +17,7 @@ REPLY_MAX = 1 << 20
 
 _HEADER = struct.Struct("=4I")  # struct xsd_sockmsg: type, req_id, tx_id, len
 HEADER_SIZE = _HEADER.size
+_unpack_header = _HEADER.unpack_from
 
 
 class Op(enum.IntEnum):
@@ -164,69 +165,56 @@ class Framer:
     :param limit: the longest payload taken, in bytes.
     """
 
-    __slots__ = ("_data", "_header", "_limit", "_missing", "_pieces", "_pos", "begun")
+    __slots__ = ("_limit", "_missing", "refused", "rest")
 
     def __init__(self, limit: int = REPLY_MAX) -> None:
-        #: Whether more is here than was taken: a part of a message, or whole ones.
-        self.begun = False
         self._limit = limit
-        self._data = b""
-        self._pos = 0  # where in _data the rest begins
-        self._header: Optional[Tuple[int, ...]] = None  # of the packet whose payload is due
-        self._pieces: List[bytes] = []  # what came behind an incomplete rest
+        #: What came of a message that is not yet whole, in pieces.
+        self.rest: List[bytes] = []
         self._missing = 0  # bytes due before it is worth joining them
+        #: Why nothing more can be made of the stream, if so.
+        self.refused: Optional[UnexpectedPacket] = None
 
-    def feed(self, data: bytes) -> None:
-        """Take in the next bytes of the stream."""
-        self.begun = True
-        self._missing -= len(data)
-        if self._pos == len(self._data):
-            self._data = data
-            self._pos = 0
-        else:
-            self._pieces.append(data)
+    def feed(self, data: bytes) -> List[Packet]:
+        """Take in the next bytes of the stream; return the packets that are whole now.
 
-    def take(self) -> Optional[Packet]:
-        """Return the next packet, or ``None`` before it is whole.
-
-        :raises UnexpectedPacket: its header announces more than the limit; the
-            stream is of no use any more.
+        :raises UnexpectedPacket: the next header announces more than the limit. When packets
+            came before it those are returned, and the exception is in *refused*.
         """
-        if self._pieces and not self._join():
-            return None
-        data, start, header = self._data, self._pos, self._header
-        if header is None:
-            if len(data) - start < HEADER_SIZE:
-                self._missing = start + HEADER_SIZE - len(data)
-                return None
-            header = _HEADER.unpack_from(data, start)
-            if header[3] > self._limit:
-                raise UnexpectedPacket(
-                    "a message announces a payload of {} bytes, over the limit of {}".format(
-                        header[3], self._limit
-                    )
-                )
-            start += HEADER_SIZE
-        op, rq_id, tx_id, size = header
-        end = start + size
-        if end > len(data):
-            self._header = header
-            self._pos = start
-            self._missing = end - len(data)
-            return None
-        self._header = None
-        self._pos = end
-        self.begun = end < len(data) or bool(self._pieces)
-        return Packet.from_wire(op, rq_id, tx_id, data[start:end])
+        if self.rest:
+            # Not joined one by one: a reply that comes byte by byte costs no more
+            # than its length.
+            self.rest.append(data)
+            self._missing -= len(data)
+            if self._missing > 0:
+                return []
+            data = b"".join(self.rest)
+            self.rest = []
+        packets = []
+        start, end = 0, len(data)
+        stop = HEADER_SIZE
+        while stop <= end:
+            op, rq_id, tx_id, size = _unpack_header(data, start)
+            if size > self._limit:
+                self._refuse(size)
+                break
+            body = stop
+            stop += size
+            if stop > end:
+                break
+            packets.append(Packet.from_wire(op, rq_id, tx_id, data[body:stop]))
+            start = stop
+            stop += HEADER_SIZE
+        if start < end:
+            self.rest.append(data[start:])
+            self._missing = stop - end
+        if self.refused is not None and not packets:
+            raise self.refused
+        return packets
 
-    def _join(self) -> bool:
-        """Put the pieces together when they are enough; False: they are not.
-
-        Not one by one: a reply that comes byte by byte costs no more than its length.
-        """
-        if self._missing > 0:
-            return False
-        self._data = b"".join([self._data[self._pos :]] + self._pieces)
-        self._pos = 0
-        self._pieces = []
-        return True
+    def _refuse(self, size: int) -> None:
+        self.refused = UnexpectedPacket(
+            "a message announces a payload of {} bytes, over the limit of {}".format(
+                size, self._limit
+            )
+        )

@@ -1,6 +1,5 @@
 """The receiving side of a descriptor: bytes in, packets out."""
 
-import contextlib
 import errno
 import itertools
 import select
@@ -9,7 +8,6 @@ import time
 from typing import Callable, Iterator, List, Optional
 
 from ._internal import Framer, Packet
-from .exceptions import UnexpectedPacket
 
 _RECV_SIZE = 1 << 16
 
@@ -39,52 +37,53 @@ class Stream:
         self._poll.register(fd, select.POLLIN)
         if woken is not None:
             self._poll.register(woken, select.POLLIN)
-        self.framer = Framer()
-        self._pieces: List[bytes] = []
+        self._framer = Framer()
+        self._pieces: List[bytes] = []  # read, not yet fed
+        self._kept: List[Packet] = []  # whole, not yet returned
         self._rest_due: Optional[float] = None  # when the message begun must be whole
         self.interruptible = False
 
     def recv(self, timeout: Optional[float]) -> Optional[Packet]:
+        packets = self.recv_many(timeout)
+        if not packets:
+            return None
+        self._kept = packets[1:]
+        return packets[0]
+
+    def recv_many(self, timeout: Optional[float]) -> List[Packet]:
         self.interruptible = False
-        framer, pieces = self.framer, self._pieces
-        packet = framer.take() if framer.begun else None
-        if packet is not None:
-            return packet
+        if self._kept:
+            packets, self._kept = self._kept, []
+            return packets
+        framer, pieces = self._framer, self._pieces
+        if framer.refused is not None:
+            raise framer.refused
         deadline = None if timeout is None else time.monotonic() + timeout
-        while packet is None:
-            if not pieces and not self._fill(deadline):
-                return None
+        while True:
+            if not pieces:
+                self.interruptible = True
+                if (deadline is not None or not self._blocks) and not self._wait(deadline):
+                    self.interruptible = False
+                    return []
+                # One call in C reads and keeps: a signal handler that raises cannot
+                # come between the two and lose bytes.
+                pieces.extend(itertools.islice(self._reads, 1))
+                self.interruptible = False
             piece = pieces.pop()
             if not piece:
                 raise EOFError
-            framer.feed(piece)
-            packet = framer.take()
-        self._rest_due = None
-        return packet
+            packets = framer.feed(piece)
+            if packets:
+                self._rest_due = None
+                return packets
 
-    def recv_many(self, timeout: Optional[float]) -> List[Packet]:
-        packets = []
-        packet = self.recv(timeout)
-        # What came before bad bytes is good; the next call will meet those again.
-        with contextlib.suppress(UnexpectedPacket):
-            while packet is not None:
-                packets.append(packet)
-                packet = self.framer.take() if self.framer.begun else None
-        return packets
-
-    def _fill(self, deadline: Optional[float]) -> bool:
-        """Wait for bytes and keep them in _pieces; False when there are none to be had."""
-        self.interruptible = True
-        readable = (self._blocks and deadline is None) or self._wait(deadline)
-        if readable:
-            # One call in C reads and keeps: a signal handler that raises cannot
-            # come between the two and lose bytes.
-            self._pieces.extend(itertools.islice(self._reads, 1))
-        self.interruptible = False
-        return readable
+    @property
+    def begun(self) -> bool:
+        """Whether more is here than was returned: a part of a message, or whole ones."""
+        return bool(self._framer.rest or self._kept)
 
     def _wait(self, deadline: Optional[float]) -> bool:
-        if self._rest_due is None and self._patience is not None and self.framer.begun:
+        if self._rest_due is None and self._patience is not None and self._framer.rest:
             self._rest_due = time.monotonic() + self._patience
         due = self._rest_due
         if deadline is not None and (due is None or deadline < due):

@@ -137,7 +137,7 @@ class _StreamConnection(PacketConnection):
 
     @property
     def begun(self) -> bool:
-        return self._stream is not None and self._stream.framer.begun
+        return self._stream is not None and self._stream.begun
 
     @property
     def interruptible(self) -> bool:

@@ -15,10 +15,6 @@ def header(op, rq_id, tx_id, size):
     return struct.pack("=IIII", op, rq_id, tx_id, size)
 
 
-def take_all(framer):
-    return list(iter(framer.take, None))
-
-
 packets = st.builds(
     Packet.from_wire,
     st.integers(0, 2**32 - 1),
@@ -152,36 +148,29 @@ def test_a_packet_from_the_wire_may_have_any_type_and_length():
 # -- Framer --------------------------------------------------------------------------------
 
 
-def test_a_fed_packet_is_taken():
+def test_a_packet_that_is_whole_is_returned_once():
     framer = Framer()
-    framer.feed(header(2, 7, 9, 5) + b"value")
-    assert framer.take() == Packet(Op.READ, b"value", 7, 9)
-    assert framer.take() is None
+    assert framer.feed(header(2, 7, 9, 5) + b"value") == [Packet(Op.READ, b"value", 7, 9)]
+    assert framer.feed(b"") == []
 
 
 def test_a_packet_without_payload():
-    framer = Framer()
-    framer.feed(header(1, 1, 0, 0))
-    assert framer.take() == Packet(Op.DIRECTORY, b"", 1)
+    assert Framer().feed(header(1, 1, 0, 0)) == [Packet(Op.DIRECTORY, b"", 1)]
 
 
 @pytest.mark.parametrize("cut", range(1, 21))
 def test_a_packet_in_halves(cut):
     data = bytes(Packet(Op.READ, b"value", 7, 9))
     framer = Framer()
-    framer.feed(data[:cut])
-    assert framer.take() is None
-    assert framer.begun
-    framer.feed(data[cut:])
-    assert framer.take() == Packet(Op.READ, b"value", 7, 9)
-    assert not framer.begun
+    assert framer.feed(data[:cut]) == []
+    assert framer.rest
+    assert framer.feed(data[cut:]) == [Packet(Op.READ, b"value", 7, 9)]
+    assert not framer.rest
 
 
-def test_merged_packets_come_one_by_one():
-    framer = Framer()
+def test_merged_packets_come_together():
     sent = [Packet(Op.READ, b"x" * size, size) for size in range(40)]
-    framer.feed(b"".join(map(bytes, sent)))
-    assert take_all(framer) == sent
+    assert Framer().feed(b"".join(map(bytes, sent))) == sent
 
 
 @given(st.lists(packets, max_size=6), st.data())
@@ -191,12 +180,10 @@ def test_pieces_of_any_size_make_the_same_packets(sent, data):
     got = []
     while stream:
         size = data.draw(st.integers(1, len(stream)))
-        framer.feed(stream[:size])
+        got += framer.feed(stream[:size])
         stream = stream[size:]
-        if data.draw(st.booleans()):
-            got += take_all(framer)
-    assert got + take_all(framer) == sent
-    assert not framer.begun
+    assert got == sent
+    assert not framer.rest
 
 
 @given(st.lists(packets, min_size=1, max_size=4))
@@ -204,8 +191,7 @@ def test_byte_by_byte(sent):
     framer = Framer()
     got = []
     for byte in b"".join(map(bytes, sent)):
-        framer.feed(bytes([byte]))
-        got += take_all(framer)
+        got += framer.feed(bytes([byte]))
     assert got == sent
 
 
@@ -213,22 +199,25 @@ def test_a_long_reply_byte_by_byte_costs_no_more_than_its_length():
     # Joined at each byte, a mebibyte would take minutes: the suite's time limit.
     framer = Framer()
     framer.feed(header(1, 1, 0, REPLY_MAX))
-    for _ in range(REPLY_MAX):
-        assert framer.take() is None
-        framer.feed(b"x")
-    assert framer.take().size == REPLY_MAX
+    for _ in range(REPLY_MAX - 1):
+        assert framer.feed(b"x") == []
+    (packet,) = framer.feed(b"x")
+    assert packet.size == REPLY_MAX
 
 
 @pytest.mark.parametrize("size", [REPLY_MAX + 1, 2**31, 2**32 - 1])
 def test_a_header_that_announces_too_much_is_refused_at_once(size):
-    framer = Framer()
-    framer.feed(header(2, 1, 0, size))
     with pytest.raises(UnexpectedPacket, match=str(size)):
-        framer.take()
+        Framer().feed(header(2, 1, 0, size))
+
+
+def test_what_came_before_a_bad_header_is_returned():
+    framer = Framer()
+    good = Packet(Op.READ, b"value", 7)
+    assert framer.feed(bytes(good) + header(2, 1, 0, 2**31)) == [good]
+    assert "2147483648" in str(framer.refused)
 
 
 def test_the_limit_can_be_that_of_requests():
-    framer = Framer(limit=PAYLOAD_MAX)
-    framer.feed(header(11, 1, 0, 4097))
     with pytest.raises(UnexpectedPacket, match="4096"):
-        framer.take()
+        Framer(limit=PAYLOAD_MAX).feed(header(11, 1, 0, 4097))

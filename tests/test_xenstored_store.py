@@ -48,9 +48,9 @@ class Speaker:
         return events
 
     def _received(self):
+        packets = []
         while self.session.has_output:
-            self._framer.feed(self.session.take_output(1 << 16))
-        packets = list(iter(self._framer.take, None))
+            packets += self._framer.feed(self.session.take_output(1 << 16))
         self._events += [packet.payload for packet in packets if packet.op == Op.WATCH_EVENT]
         return packets
 

@@ -27,6 +27,7 @@ class Wire:
             self.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", PATIENCE, 0))
         self.sock.connect(self.path)
         self._framer = Framer()
+        self._packets = []
         self._rq_id = 0
         self.events = []  # payloads of those that came, in order
 
@@ -49,17 +50,15 @@ class Wire:
 
     def receive(self):
         """Return the next message, ``None`` at the end of the stream."""
-        while True:
-            packet = self._framer.take()
-            if packet is not None:
-                return packet
+        while not self._packets:
             try:
                 data = self.sock.recv(1 << 16)
             except ConnectionResetError:
                 return None
             if not data:
                 return None
-            self._framer.feed(data)
+            self._packets += self._framer.feed(data)
+        return self._packets.pop(0)
 
     def ask(self, op, payload, tx_id=0):
         """Send a request; return its reply, after putting what came before in ``events``."""

@@ -273,12 +273,10 @@ class _Server:
             return
         if not data:
             raise EOFError  # the client is gone
-        client.framer.feed(data)
-        while True:
-            packet = client.framer.take()
-            if packet is None:
-                return
+        for packet in client.framer.feed(data):
             answer(self._store, client.session, packet)
+        if client.framer.refused is not None:
+            raise client.framer.refused
 
     def _flush_all(self) -> None:
         ready = self._store.ready
