@@ -59,9 +59,7 @@ class EventQueue:
 
     def pop(self) -> Optional[RawEvent]:
         """Take the oldest event, or ``None``."""
-        if not self._queue:
-            return None
-        event = self._queue.popleft()
+        event = self._queue.popleft() if self._queue else None
         self._signal()
         return event
 

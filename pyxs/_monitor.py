@@ -86,8 +86,8 @@ class Monitor:
         with router.watch_lock:
             if watch in router.watches():
                 raise helpers.error("EEXIST")
-            router.add_watch(*watch)
             try:
+                router.add_watch(*watch)
                 _acknowledged(router, Op.WATCH, payload)
             except BaseException as exc:
                 router.discard_watch(*watch)
@@ -133,15 +133,13 @@ class Monitor:
     def _end(self, router: Router, op: Op, payload: bytes, watches: List[RawEvent]) -> None:
         try:
             _acknowledged(router, op, payload)
-        except PyXSError:
+            _discard(router, watches)
+        except BaseException as exc:
+            if not isinstance(exc, PyXSError):
+                # A signal handler raised, perhaps before anything was sent.
+                _send_only(router, op, payload)
+            _discard(router, watches)
             raise
-        except BaseException:
-            # A signal handler raised, perhaps before anything was sent.
-            _send_only(router, op, payload)
-            raise
-        finally:
-            for watch in watches:
-                router.discard_watch(*watch)
 
     # -- events ------------------------------------------------------------------------
 
@@ -225,6 +223,11 @@ def _send_only(router: Router, op: Op, payload: bytes) -> None:
     """Send a request whose reply concerns nobody."""
     with contextlib.suppress(PyXSError):
         router.submit((Request(op, payload),))
+
+
+def _discard(router: Router, watches: List[RawEvent]) -> None:
+    for watch in watches:
+        router.discard_watch(*watch)
 
 
 def _event(raw: Optional[RawEvent]) -> Optional[Event]:

@@ -20,6 +20,7 @@ from .exceptions import ConnectionError, InvalidPayload, PyXSError, UnexpectedPa
 
 _WATCH_EVENT = int(Op.WATCH_EVENT)
 _ERROR = int(Op.ERROR)
+_LOOK_AGAIN = 1.0  # seconds
 T = TypeVar("T")
 
 
@@ -37,14 +38,19 @@ class Router:
         self._failure: Optional[ConnectionError] = None
         self._window = Window(connection.max_outstanding, connection.trusts_ids)
         self._leader: Optional[Waiting] = None
+        #: Who sleeps, or has been woken and is on the way; each on a lock of its own.
         self._sleepers: Dict[Waiting, threading.Lock] = {}
         self._event_waiters: Deque[Waiter] = collections.deque()
         self._events = EventQueue()
         #: Held while sending, so that messages do not mix; taken before _lock.
         self._send_lock = threading.Lock()
+        self._sending = False  # by who holds it
         #: Held by who adds or removes a watch, for the round trip.
         self.watch_lock = threading.Lock()
-        self._gone = threading.Event()  # the descriptor is closed
+        self._gone = False  # the descriptor is closed
+        # Held until then. Not an Event: that may keep its lock when a signal handler raises.
+        self._gate = threading.Lock()
+        self._gate.acquire()
 
     # -- state -------------------------------------------------------------------------
 
@@ -81,17 +87,25 @@ class Router:
     def close(self, reason: str = "closed") -> None:
         """End the conversation: every thread in it gets a ``ConnectionError``."""
         if self.is_own():
-            self._fail(ConnectionError("{}: {}".format(self._connection.path, reason)))
+            self._fail(self._ended(reason))
             self._retire()
 
     def join(self) -> None:
         """Wait until an ended conversation has left its connection."""
         if not self.is_own():
             return
-        # A signal may have kept the thread that was to do it from it.
         self._retire()
-        if not self._gone.wait(self._timeout):
-            self.check()
+        deadline = self._deadline()
+        while not self._gone:
+            if self._gate.acquire(timeout=_LOOK_AGAIN):
+                self._gate.release()  # for the next who waits
+            # A signal handler that raised may have kept the thread that was to do it from it.
+            self._retire()
+            if deadline is not None and time.monotonic() >= deadline:
+                self.check()
+
+    def _ended(self, reason: str) -> ConnectionError:
+        return ConnectionError("{}: {}".format(self._connection.path, reason))
 
     def _distrust(self, message: str) -> UnexpectedPacket:
         failure = UnexpectedPacket("{}: {}".format(self._connection.path, message))
@@ -100,30 +114,28 @@ class Router:
         return failure
 
     def _fail(self, failure: ConnectionError) -> None:
+        """Keep the first failure, and wake every thread; to be finished if interrupted."""
         with self._lock:
-            if self._failure is not None:
-                return
-            self._failure = failure
+            if self._failure is None:
+                self._failure = failure
             self._window.pending.clear()
             self._events.lose()
-            for sleeper in self._sleepers.values():
-                sleeper.release()
-            self._sleepers.clear()
+            for bed in self._sleepers.values():
+                _wake(bed)
             # Under the lock, so that the descriptor cannot be closed meanwhile.
-            self._connection.wake()
+            if not self._gone:
+                self._connection.wake()
 
     def _retire(self) -> None:
-        """Close the connection of a failed conversation; who is last in its I/O does."""
-        while self._leader is None and not self._gone.is_set():
-            if not self._send_lock.acquire(blocking=False):
-                return  # who holds it comes here afterwards
-            try:
-                with self._lock:
-                    if self._leader is None and not self._gone.is_set():
-                        self._connection.disconnect()
-                        self._gone.set()
-            finally:
-                self._send_lock.release()
+        """Close the connection of a failed conversation when no thread is in its I/O.
+
+        Every thread that leaves comes here, so the last one does it.
+        """
+        with self._lock:
+            if self._leader is None and not self._sending and not self._gone:
+                self._connection.disconnect()
+                self._gone = True
+                _wake(self._gate)
 
     # -- requests ----------------------------------------------------------------------
 
@@ -156,11 +168,12 @@ class Router:
         :raises InvalidPayload: one is too long for the connection; nothing was sent.
         :raises ConnectionError: the connection is lost.
         """
+        longest = self._max_payload
         for request in requests:
-            if len(request.payload) > self._max_payload:
+            if len(request.payload) > longest:
                 raise InvalidPayload(
                     "payload of {} bytes: this connection carries at most {}".format(
-                        len(request.payload), self._max_payload
+                        len(request.payload), longest
                     )
                 )
         sent = self._send_some(requests, None)
@@ -172,39 +185,51 @@ class Router:
 
         :raises ConnectionError: it will not come.
         """
-        if request.done:
-            return
-        try:
-            if not self._await(request, request.deadline):
-                self._time_out()
-        except BaseException:
-            # The late reply will find its request by its id; without ids it
-            # could be taken for the next one's.
-            if not (self._trusts_ids or request.done):
-                self.close("interrupted while waiting for a reply")
-            raise
+        if not (request.done or self._await(request, request.deadline)):
+            self._time_out()
 
     def _send_some(self, requests: Sequence[Request], ticket: Optional[Ticket]) -> int:
+        """Send those that there is room for, and return how many."""
         try:
             with self._send_lock:
-                with self._lock:
-                    if self._failure is not None:
-                        raise self._failed(self._failure)
-                    deadline = None if self._timeout is None else self._deadline()
-                    admitted = self._window.admit(requests, ticket, deadline)
-                if admitted:
-                    self._transmit(admitted)
+                self._sending = True
+                try:
+                    with self._lock:
+                        if self._failure is not None:
+                            raise self._failed(self._failure)
+                        deadline = None if self._timeout is None else self._deadline()
+                        admitted = self._window.admit(requests, ticket, deadline)
+                    if admitted:
+                        self._connection.send_many(admitted)
+                except BaseException as exc:
+                    self._not_sent(requests[0], exc)
+                finally:
+                    self._sending = False
         finally:
             if self._failure is not None:
                 self._retire()
         return len(admitted)
 
+    def _not_sent(self, request: Request, exc: BaseException) -> None:
+        if isinstance(exc, ConnectionError):
+            self._fail(exc)
+            self.check()  # the first failure, which may have been another's
+        if not isinstance(exc, PyXSError):
+            self._fail(self._ended("interrupted while sending"))
+            raise exc
+        # The answer, at once: no reply will come.
+        with self._lock:
+            if self._failure is None:
+                self._window.withdraw(request)
+                request.error = exc
+                self._settle(request)
+
     def _send_rest(self, requests: Sequence[Request]) -> None:
         ticket = Ticket()
         half = max(1, self._connection.max_outstanding // 2)
-        with self._lock:
-            self._window.queue.append(ticket)
         try:
+            with self._lock:
+                self._window.queue.append(ticket)
             while requests:
                 with self._lock:
                     ticket.done = False
@@ -213,10 +238,10 @@ class Router:
                     self._grant()
                 self._await_room(ticket)
                 requests = requests[self._send_some(requests, ticket) :]
-        finally:
-            with self._lock:
-                self._window.queue.remove(ticket)
-                self._grant()
+            self._leave_queue(ticket)
+        except BaseException:
+            self._leave_queue(ticket)
+            raise
 
     def _await_room(self, ticket: Ticket) -> None:
         """Wait for room, which comes while replies do.
@@ -230,26 +255,17 @@ class Router:
             if not self._await(ticket, deadline) and not (oldest and oldest.done):
                 self._time_out()
 
+    def _leave_queue(self, ticket: Ticket) -> None:
+        with self._lock:
+            if ticket in self._window.queue:
+                self._window.queue.remove(ticket)
+            self._grant()
+
     def _grant(self) -> None:
         """Wake the first in the queue for room, if it has come."""
         ticket = self._window.granted()
         if ticket is not None:
             self._finish(ticket)
-
-    def _transmit(self, requests: Sequence[Request]) -> None:
-        try:
-            self._connection.send_many(requests)
-        except ConnectionError as exc:
-            self._fail(exc)
-            self.check()  # the first failure, which may have been another's
-        except PyXSError as exc:  # the answer, at once, and no reply will come
-            with self._lock:
-                if self._failure is None:
-                    self._window.withdraw(requests[0])
-                    self._settle(requests[0], exc)
-        except BaseException:
-            self._fail(self._interrupted("while sending"))
-            raise
 
     def _deadline(self) -> Optional[float]:
         return None if self._timeout is None else time.monotonic() + self._timeout
@@ -258,13 +274,15 @@ class Router:
         self.close("no reply within {} s".format(self._timeout))
         self.check()
 
-    def _interrupted(self, when: str) -> ConnectionError:
-        return ConnectionError("{}: interrupted {}".format(self._connection.path, when))
-
     # -- waiting -----------------------------------------------------------------------
+    #
+    # A signal handler may raise between any two steps, in the main thread. Harmless is that
+    # while the thread sleeps, or waits for bytes; anywhere else the conversation ends, and
+    # what was to be done on leaving is done again.
 
     def _await(self, waiter: Waiting, deadline: Optional[float]) -> bool:
         """Wait until *waiter* is done, reading for all if nobody does; False: too late."""
+        asleep = False
         try:
             while not waiter.done:
                 with self._lock:
@@ -272,22 +290,28 @@ class Router:
                         break
                     if self._failure is not None:
                         raise self._failed(self._failure)
-                    if self._leader is None and self._may_lead(waiter):
-                        self._leader = waiter
-                        bed = None
-                    else:
-                        bed = self._lie_down(waiter)
+                    bed = self._lead_or_lie_down(waiter)
                 if bed is None:
                     if not self._read_for_all(waiter, deadline):
                         break
-                elif not bed.acquire(timeout=_remaining(deadline)):
+                    continue
+                asleep = True
+                if not bed.acquire(timeout=_remaining(deadline)):
                     break
-        finally:
+                asleep = False
             self._get_up(waiter)
+        except BaseException as exc:
+            self._give_up(waiter, exc, asleep)
+            raise
         return waiter.done
 
-    def _lie_down(self, waiter: Waiting) -> threading.Lock:
-        """Return a lock to sleep on, which is released when it is time to get up."""
+    def _lead_or_lie_down(self, waiter: Waiting) -> Optional[threading.Lock]:
+        """Return ``None`` to who leads now, to others a lock to sleep on until woken."""
+        if self._leader is None and self._may_lead(waiter):
+            self._leader = waiter
+            if self._sleepers:
+                self._sleepers.pop(waiter, None)
+            return None
         if self._leader is None:
             self._rouse()
         bed = self._sleepers[waiter] = threading.Lock()
@@ -299,14 +323,14 @@ class Router:
         # back from reading: so it leads only while a reply is sure to come. Where
         # send() may bring the answer itself that is not sure before its return.
         return waiter.__class__ is not Ticket or (
-            bool(self._window.pending) and (self._trusts_ids or not self._send_lock.locked())
+            bool(self._window.pending) and (self._trusts_ids or not self._sending)
         )
 
     def _rouse(self) -> None:
         """Wake the first sleeper that may lead; nobody does."""
-        for waiter in self._sleepers:
-            if self._may_lead(waiter):
-                self._sleepers.pop(waiter).release()
+        for waiter, bed in self._sleepers.items():
+            if not waiter.done and self._may_lead(waiter):
+                _wake(bed)
                 return
 
     def _get_up(self, waiter: Waiting) -> None:
@@ -320,6 +344,17 @@ class Router:
                     self._rouse()
         if self._failure is not None:
             self._retire()
+
+    def _give_up(self, waiter: Waiting, exc: BaseException, asleep: bool) -> None:
+        """Leave as :meth:`_get_up` does, by an exception."""
+        if not isinstance(exc, PyXSError):
+            harmless = asleep or (self._leader is waiter and self._connection.interruptible)
+            # The late reply will find its request by its id; without ids it could be
+            # taken for the next one's.
+            late = isinstance(waiter, Request) and not self._trusts_ids
+            if late or not harmless:
+                self._fail(self._ended("interrupted while waiting"))
+        self._get_up(waiter)
 
     def _read_for_all(self, waiter: Waiting, deadline: Optional[float]) -> bool:
         """Read and hand out while *waiter* leads; False: it is too late."""
@@ -338,9 +373,8 @@ class Router:
 
         The leader steps down when it is done, or may lead no more.
         """
-        connection = self._connection
         try:
-            packets = connection.recv_many(timeout)
+            packets = self._connection.recv_many(timeout)
             if not packets:
                 return False
             with self._lock:
@@ -353,18 +387,14 @@ class Router:
         except ConnectionError as exc:
             self._fail(exc)
             return False
-        except BaseException:
-            if not connection.interruptible:
-                self._fail(self._interrupted("while reading"))
-            raise
         return True
 
     def _finish(self, waiter: Waiting) -> None:
         waiter.done = True
         if self._sleepers:
-            bed = self._sleepers.pop(waiter, None)
+            bed = self._sleepers.get(waiter)
             if bed is not None:
-                bed.release()
+                _wake(bed)
 
     # -- what comes in, under the lock ---------------------------------------------------
 
@@ -379,10 +409,10 @@ class Router:
                 "{}: a reply that answers no request: {!r}".format(self._connection.path, packet)
             )
         if op == _ERROR:
-            self._settle(request, self._answer(packet.payload))
+            request.error = self._answer(packet.payload)
         else:
             request.reply = packet.payload
-            self._settle(request, None)
+        self._settle(request)
 
     def _take_event(self, payload: bytes) -> None:
         try:
@@ -395,10 +425,11 @@ class Router:
         if wanted and self._event_waiters:
             self._finish(self._event_waiters.popleft())
 
-    def _settle(self, request: Request, error: Optional[PyXSError]) -> None:
+    def _settle(self, request: Request) -> None:
         """Mark a request as answered, and give its room to the next."""
-        request.error = error
-        self._finish(request)
+        request.done = True
+        if self._sleepers:
+            self._finish(request)
         if self._window.queue:
             self._grant()
 
@@ -433,19 +464,22 @@ class Router:
         :raises ConnectionError: the connection is lost, and no event is left.
         """
         self._check_process()
-        while True:
-            waiter = Waiter()
-            with self._lock:
-                event = self._events.pop()
-                if event is not None:
-                    return event
-                self.check()
-                self._event_waiters.append(waiter)
-            try:
+        waiter = Waiter()
+        try:
+            while True:
+                with self._lock:
+                    event = self._events.pop()
+                    if event is not None:
+                        return event
+                    self.check()
+                    waiter.done = False
+                    self._event_waiters.append(waiter)
                 if not self._await(waiter, deadline):
+                    self._leave_events(waiter)
                     return None
-            finally:
-                self._leave_events(waiter)
+        except BaseException:
+            self._leave_events(waiter)
+            raise
 
     def poll_event(self) -> Optional[RawEvent]:
         """Return an event that is here, finishing a message that has begun to arrive.
@@ -454,23 +488,26 @@ class Router:
         """
         self._check_process()
         waiter = Waiter()
-        while True:
-            with self._lock:
-                event = self._events.pop()
-                if event is not None:
-                    return event
-                self.check()
-                if self._leader is not None:
-                    return None
-                self._leader = waiter
-            try:
-                if not (
-                    self._read(waiter, 0.0) or (self._connection.begun and self._read(waiter, None))
-                ):
+        try:
+            while True:
+                with self._lock:
+                    event = self._events.pop()
+                    if event is not None:
+                        return event
+                    self.check()
+                    if self._leader is not None:
+                        return None
+                    self._leader = waiter
+                got = self._read(waiter, 0.0) or (
+                    self._connection.begun and self._read(waiter, None)
+                )
+                self._get_up(waiter)
+                if not got:
                     self.check()
                     return None
-            finally:
-                self._get_up(waiter)
+        except BaseException as exc:
+            self._give_up(waiter, exc, False)
+            raise
 
     def attach(self, readiness: Readiness) -> None:
         """Keep the state of the conversation shown on a descriptor for select loops."""
@@ -486,6 +523,11 @@ class Router:
             elif self._events and self._event_waiters:
                 # Woken for an event that it did not take: another may have it.
                 self._finish(self._event_waiters.popleft())
+
+
+def _wake(bed: threading.Lock) -> None:
+    if bed.locked():  # else it has been done already
+        bed.release()
 
 
 def _remaining(deadline: Optional[float]) -> float:

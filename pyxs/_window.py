@@ -87,14 +87,15 @@ class Window:
         """Register as many requests as there is room for, and return them."""
         if self.queue and self.queue[0] is not ticket:
             return requests[:0]
+        pending = self.pending
         admitted = 0
         for request in requests:
             size = HEADER_SIZE + len(request.payload)
-            if self.pending and not self._has_room(1, size):
+            if pending and not self._has_room(1, size):
                 break
-            request.rq_id = self._next_id = (self._next_id + 1) & _ID_MASK
+            request.rq_id = self._next_id = rq_id = (self._next_id + 1) & _ID_MASK
             request.deadline = deadline
-            self.pending[request.rq_id] = request
+            pending[rq_id] = request
             self._unanswered += size
             admitted += 1
         if ticket is not None:
@@ -103,19 +104,21 @@ class Window:
 
     def take(self, packet: Packet) -> Optional[Request]:
         """Return the request that a reply belongs to, unanswered no more, or ``None``."""
-        trusted = self._trusts_ids
-        request = self.pending.get(packet.rq_id if trusted else next(iter(self.pending), 0))
+        pending = self.pending
+        rq_id = packet.rq_id if self._trusts_ids else next(iter(pending), 0)
+        request = pending.get(rq_id)
         if (
             request is None
             or (packet.op != request.op and packet.op != _ERROR)
-            or (trusted and packet.tx_id != request.tx_id)
+            or (packet.tx_id != request.tx_id and self._trusts_ids)
         ):
             return None
-        self.withdraw(request)
+        del pending[rq_id]
+        self._unanswered -= HEADER_SIZE + len(request.payload)
         return request
 
     def withdraw(self, request: Request) -> None:
-        """Give up the room of a request."""
+        """Give up the room of a request, to which no reply will come."""
         del self.pending[request.rq_id]
         self._unanswered -= HEADER_SIZE + len(request.payload)
 

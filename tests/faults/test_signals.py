@@ -12,15 +12,19 @@ import pyxs
 from fakes import PATIENCE, FakeBus, FakeServer, event, honest, reply_to
 from pyxs import Client, ConnectionError, PyXSError
 
-from . import LONG, scaled
+from . import scaled
 
-# A socket that a signal keeps from being kept is closed by its finaliser, which says so.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+pytestmark = [
+    # A socket that a signal keeps from being kept is closed by its finaliser, which says so.
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+    # What a handler raises in a finaliser nobody gets.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 AT_ANY_MOMENT = pytest.mark.skipif(
-    sys.version_info < (3, 10) or not LONG,
-    reason="with PYXS_LONG only, for it still fails at times; and before 3.10 a signal handler "
-    "that raises may keep a with block from releasing its lock (bpo-29988)",
+    sys.version_info < (3, 10),
+    reason="before 3.10 a signal handler that raises may keep a with block from releasing its "
+    "lock (bpo-29988)",
 )
 
 
