@@ -1,5 +1,6 @@
 """Fixtures that every test may use."""
 
+import faulthandler
 import os
 
 import pytest
@@ -17,6 +18,14 @@ THOROUGH = (
     "test_model.py",
     "test_xenstored_like_c.py",
 )
+
+RUN_MAX = 1200  # seconds; five times what the slowest run here took
+
+
+def pytest_configure():
+    """Let a run that hangs, even at its very end, show where, and end."""
+    if not os.environ.get("PYXS_LONG"):
+        faulthandler.dump_traceback_later(RUN_MAX, exit=True, file=os.dup(2))
 
 
 def pytest_collection_modifyitems(items):
