@@ -292,14 +292,17 @@ class Router:
                         raise self._failed(self._failure)
                     bed = self._lead_or_lie_down(waiter)
                 if bed is None:
-                    if not self._read_for_all(waiter, deadline):
-                        break
-                    continue
+                    self._read(waiter, None if deadline is None else _remaining(deadline))
+                    # Packets may come without end, and none for this one.
+                    if deadline is None or time.monotonic() < deadline:
+                        continue
+                    break
                 asleep = True
                 if not bed.acquire(timeout=_remaining(deadline)):
                     break
                 asleep = False
-            self._get_up(waiter)
+            if self._leader is waiter or self._sleepers or self._failure is not None:
+                self._get_up(waiter)
         except BaseException as exc:
             self._give_up(waiter, exc, asleep)
             raise
@@ -307,12 +310,13 @@ class Router:
 
     def _lead_or_lie_down(self, waiter: Waiting) -> Optional[threading.Lock]:
         """Return ``None`` to who leads now, to others a lock to sleep on until woken."""
-        if self._leader is None and self._may_lead(waiter):
-            self._leader = waiter
-            if self._sleepers:
-                self._sleepers.pop(waiter, None)
-            return None
+        if self._leader is waiter:
+            self._leader = None
         if self._leader is None:
+            if self._may_lead(waiter):
+                self._leader = waiter
+                self._sleepers.pop(waiter, None)
+                return None
             self._rouse()
         bed = self._sleepers[waiter] = threading.Lock()
         bed.acquire()
@@ -355,18 +359,6 @@ class Router:
             if late or not harmless:
                 self._fail(self._ended("interrupted while waiting"))
         self._get_up(waiter)
-
-    def _read_for_all(self, waiter: Waiting, deadline: Optional[float]) -> bool:
-        """Read and hand out while *waiter* leads; False: it is too late."""
-        while self._leader is waiter and self._failure is None:
-            if deadline is None:
-                self._read(waiter, None)
-            else:
-                self._read(waiter, _remaining(deadline))
-                # Packets may come without end, and none for this one.
-                if time.monotonic() >= deadline:
-                    return False
-        return True
 
     def _read(self, waiter: Waiting, timeout: Optional[float]) -> bool:
         """Take packets off the wire and hand them out; False: none came, or a failure.

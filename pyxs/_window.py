@@ -104,16 +104,14 @@ class Window:
 
     def take(self, packet: Packet) -> Optional[Request]:
         """Return the request that a reply belongs to, unanswered no more, or ``None``."""
-        pending = self.pending
-        rq_id = packet.rq_id if self._trusts_ids else next(iter(pending), 0)
-        request = pending.get(rq_id)
+        trusted = self._trusts_ids
+        request = self.pending.pop(packet.rq_id if trusted else next(iter(self.pending), 0), None)
         if (
             request is None
             or (packet.op != request.op and packet.op != _ERROR)
-            or (packet.tx_id != request.tx_id and self._trusts_ids)
+            or (packet.tx_id != request.tx_id and trusted)
         ):
             return None
-        del pending[rq_id]
         self._unanswered -= HEADER_SIZE + len(request.payload)
         return request
 

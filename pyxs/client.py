@@ -604,9 +604,9 @@ def _pair(item: Any) -> Tuple[Any, Any]:
 
 def _value(request: Request, default: Any) -> Any:
     """Return the value that a READ brought, or the default for ENOENT."""
-    try:
-        return decode_text(request.result())
-    except PyXSError as exc:
-        if default is _MISSING or exc.errno != errno.ENOENT:
-            raise
-        return default
+    error = request.error
+    if error is None:
+        return decode_text(request.reply)
+    if default is _MISSING or error.errno != errno.ENOENT:
+        raise error
+    return default

@@ -225,7 +225,10 @@ class SocketConnection(_StreamConnection):
         if sock is None:
             raise self._failure(None)
         try:
-            sock.sendall(b"".join([packet.__bytes__() for packet in packets]))
+            if len(packets) == 1:
+                sock.sendall(packets[0].__bytes__())
+            else:
+                sock.sendall(b"".join([packet.__bytes__() for packet in packets]))
         except OSError as exc:
             raise self._failure(exc) from exc
 

@@ -59,7 +59,8 @@ def validate_path(path: Text) -> bytes:
     :raises InvalidPath: it is not made of ``A-Za-z0-9-_@`` and single slashes,
         ends with a slash, or is longer than 3072 bytes (2048 if relative).
     """
-    data = _ascii_path(path)
+    data = path.encode("ascii", "replace") if isinstance(path, str) else _path_bytes(path)
+    # What is not ASCII has become a question mark, which no path may hold either.
     if data.translate(None, _PATH_BYTES) or b"//" in data or data[-1:] in _BAD_ENDS:
         if data == b"/":
             return data
@@ -81,7 +82,7 @@ def validate_watch_path(wpath: Text) -> bytes:
 
     :raises InvalidPath: it is neither.
     """
-    data = _ascii_path(wpath)
+    data = wpath.encode("ascii", "replace") if isinstance(wpath, str) else _path_bytes(wpath)
     if not data.startswith(b"@"):
         return validate_path(wpath)
     match = _SPECIAL.fullmatch(data)
@@ -206,12 +207,7 @@ def _as_text(text: Any) -> Optional[str]:
     return text.decode("latin-1") if isinstance(text, bytes) else None
 
 
-def _ascii_path(path: Text) -> bytes:
-    try:
-        if isinstance(path, str):
-            return path.encode("ascii")
-    except UnicodeEncodeError:
-        raise InvalidPath("{}: {}".format(_shown(path), _PATH_RULE)) from None
+def _path_bytes(path: bytes) -> bytes:
     if isinstance(path, bytes):
         return bytes(path)
     raise InvalidPath("{}: a path is str or bytes".format(_shown(path)))
