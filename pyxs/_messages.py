@@ -25,8 +25,7 @@ _INT64_MAX = 2**63 - 1
 
 _VARARGS = 0x04  # inspect.CO_VARARGS; inspect itself is slow to import
 
-_PERMISSION = re.compile(rb"[wrbn][0-9]+")
-_NUMBER = re.compile(rb"[0-9]{1,10}")
+_PERMISSION = "[wrbn][0-9]+"
 
 
 def encode(op: int, args: Tuple[Any, ...]) -> bytes:
@@ -253,7 +252,7 @@ def join_parts(ask_part: Callable[[int], Tuple[bytes, bytes, bool]]) -> List[str
 def decode_perms(payload: bytes) -> List[str]:
     """Return permissions."""
     perms = decode_strings(payload)
-    if not perms or not all(_PERMISSION.fullmatch(perm.encode()) for perm in perms):
+    if not perms or not all(re.fullmatch(_PERMISSION, perm) for perm in perms):
         raise ValueError("not permissions")
     return perms
 
@@ -274,9 +273,11 @@ def decode_flag(payload: bytes) -> bool:
 def decode_number(payload: bytes) -> int:
     """Return the one number of a reply."""
     digits = payload[:-1]
-    if payload[-1:] != b"\0" or _NUMBER.fullmatch(digits) is None or int(digits) > _UINT32_MAX:
-        raise ValueError("not a number of 32 bits")
-    return int(digits)
+    if payload[-1:] == b"\0" and digits.isdigit() and len(digits) <= 10:
+        number = int(digits)
+        if number <= _UINT32_MAX:
+            return number
+    raise ValueError("not a number of 32 bits")
 
 
 def decode_transaction(payload: bytes) -> int:

@@ -13,8 +13,9 @@ _LONG_MAX = 2**63 - 1
 UINT32_MASK = 2**32 - 1
 UINT64_MASK = 2**64 - 1
 
-_HANDLE = re.compile(r"[ \t-\r]*([-+]?)(?:0[xX](?=[0-9a-fA-F]))?([0-9a-fA-F]*)")
-_PERMISSION = re.compile(rb"([nrwb])(-?[0-9]{1,20})")
+# Compiled when they are first used, as those of helpers.py.
+_HANDLE = r"[ \t-\r]*([-+]?)(?:0[xX](?=[0-9a-fA-F]))?([0-9a-fA-F]*)"
+_PERMISSION = rb"([nrwb])(-?[0-9]{1,20})"
 
 
 class Error(RuntimeError):
@@ -66,7 +67,9 @@ def transaction_argument(handle: Any) -> int:
         return 0
     if handle is None or (isinstance(handle, int) and handle == 0):
         return 0  # as the tutorial of 2011 writes it
-    sign, digits = cast("re.Match[str]", _HANDLE.match(text_argument(handle, 1).decode())).groups()
+    sign, digits = cast(
+        "re.Match[str]", re.match(_HANDLE, text_argument(handle, 1).decode())
+    ).groups()
     number = int(digits or "0", 16)
     if number > UINT64_MASK:
         return UINT32_MASK
@@ -126,7 +129,7 @@ def decode_permission_dicts(payload: bytes) -> List[Dict[str, int]]:
 
 
 def _decode_permission(entry: bytes) -> Dict[str, int]:
-    match = _PERMISSION.fullmatch(entry)
+    match = re.fullmatch(_PERMISSION, entry)
     if match is None:
         raise ValueError("not a permission")
     letter, number = match.groups()

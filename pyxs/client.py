@@ -5,6 +5,7 @@ import errno
 import itertools
 from types import TracebackType
 from typing import (
+    TYPE_CHECKING,
     Any,
     Callable,
     Dict,
@@ -37,8 +38,8 @@ __all__ = ["Client", "Event", "Monitor", "monitor"]
 
 P = TypeVar("P", str, bytes)
 T = TypeVar("T")
-_Self = TypeVar("_Self", bound="Client")
-
+if TYPE_CHECKING:
+    _Self = TypeVar("_Self", bound="Client")
 
 _MISSING: Any = object()  # a default that was not given
 
@@ -109,7 +110,7 @@ class Client:
         """The id of the running transaction, 0 if there is none."""
         return 0 if self._running is None else self._running.tx_id
 
-    def __enter__(self: _Self) -> _Self:
+    def __enter__(self: "_Self") -> "_Self":
         self._route()
         return self
 
@@ -545,7 +546,7 @@ class Client:
         client.transaction_start()
         return client
 
-    def run_transaction(self, func: Callable[["Client"], T], attempts: Optional[int] = None) -> T:
+    def run_transaction(self, func: "Callable[[Client], T]", attempts: Optional[int] = None) -> T:
         """Call ``func(t)`` in a transaction and commit; start over when it meets ``EAGAIN``.
 
         :param func: is given a client in a new transaction; called once an attempt.

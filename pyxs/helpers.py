@@ -32,8 +32,9 @@ DOMID_ANY = 32757  # DOMID_FIRST_RESERVED + 5 (0x7ff5), xen.h
 
 _PATH_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-/_@"
 _BAD_ENDS = (b"", b"/")
-_SPECIAL = re.compile(rb"@introduceDomain|@releaseDomain(?:/([0-9]{1,5}))?")
-_PERMISSION = re.compile(r"[wrbn]([0-9]{1,5})")
+# Compiled when they are first used: an import would take a tenth longer.
+_SPECIAL = rb"@introduceDomain|@releaseDomain(?:/([0-9]{1,5}))?"
+_PERMISSION = r"[wrbn]([0-9]{1,5})"
 
 
 def error(code: Union[int, str]) -> PyXSError:
@@ -85,7 +86,7 @@ def validate_watch_path(wpath: Text) -> bytes:
     data = wpath.encode("ascii", "replace") if isinstance(wpath, str) else _path_bytes(wpath)
     if not data.startswith(b"@"):
         return validate_path(wpath)
-    match = _SPECIAL.fullmatch(data)
+    match = re.fullmatch(_SPECIAL, data)
     if match is None or int(match.group(1) or 0) > DOMID_MAX:
         raise InvalidPath(
             "{}: a special path is @introduceDomain, @releaseDomain or "
@@ -117,7 +118,7 @@ def validate_perms(perms: Iterable[Text]) -> List[bytes]:
 
 def _permission(entry: Text) -> bytes:
     text = _as_text(entry)
-    match = _PERMISSION.fullmatch(text) if text is not None else None
+    match = re.fullmatch(_PERMISSION, text) if text is not None else None
     if text is None or match is None or int(match.group(1)) > DOMID_MAX:
         raise InvalidPermission(
             "{}: a permission is one of w, r, b, n followed by a domid, such as 'r5'".format(
