@@ -30,7 +30,9 @@ class EventQueue:
 
     def add(self, wpath: bytes, token: bytes) -> None:
         """Let the events of a watch pass from now on."""
-        self._watches.setdefault(token, []).append(wpath)
+        wpaths = self._watches.setdefault(token, [])
+        if wpath not in wpaths:
+            wpaths.append(wpath)
 
     def discard(self, wpath: bytes, token: bytes) -> None:
         """Let them pass no more, and drop those that only this watch let in."""

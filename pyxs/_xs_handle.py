@@ -136,15 +136,17 @@ class Handle:
         name = _name(token)
         with self._router.watch_lock:
             self._watched = True
-            self._tokens.setdefault(name, []).append(token)
-            # Events are told apart by the token alone, as the C extension does: there
-            # one token may be in several watches.
-            self._router.add_watch(b"/", name)
+            tokens = self._tokens.setdefault(name, [])
+            known = len(tokens)
             try:
+                tokens.append(token)
+                # Events are told apart by the token alone, as the C extension does: there
+                # one token may be in several watches.
+                self._router.add_watch(b"/", name)
                 self.ask(decode_ack, Op.WATCH, strings(path, name))
             except BaseException as exc:
-                self._forget(name)
-                if not isinstance(exc, Error) and name not in self._tokens:
+                self._keep(name, known)
+                if not (known or isinstance(exc, Error)):
                     # A signal handler raised: the daemon may have the watch.
                     self._send_only(Op.UNWATCH, strings(path, name))
                 raise
@@ -153,30 +155,29 @@ class Handle:
     def unwatch(self, path: bytes, token: Any) -> None:
         name = _name(token)
         with self._router.watch_lock:
+            left = max(0, len(self._tokens.get(name, ())) - 1)
             try:
                 self.ask(decode_ack, Op.UNWATCH, strings(path, name))
-            except Error:
+                self._keep(name, left)
+            except BaseException as exc:
+                if not isinstance(exc, Error):
+                    # A signal handler raised, perhaps before anything was sent.
+                    self._send_only(Op.UNWATCH, strings(path, name))
+                self._keep(name, left)  # whatever the answer, as the C extension does
                 raise
-            except BaseException:
-                # A signal handler raised, perhaps before anything was sent.
-                self._send_only(Op.UNWATCH, strings(path, name))
-                raise
-            finally:
-                self._forget(name)  # whatever the answer, as the C extension does
 
     def _send_only(self, op: Op, payload: bytes) -> None:
         """Send a request whose reply concerns nobody."""
         with contextlib.suppress(PyXSError):
             self._router.submit((Request(op, payload),))
 
-    def _forget(self, name: bytes) -> None:
-        # A signal handler may have interrupted the last call anywhere in here.
-        tokens = self._tokens.get(name)
-        if tokens:
-            tokens.pop()
+    def _keep(self, name: bytes, count: int) -> None:
+        """Forget all but so many watches with this token. Repeating it does no harm."""
+        tokens = self._tokens.get(name, [])
+        del tokens[count:]
         if not tokens:
             self._tokens.pop(name, None)
-        self._router.discard_watch(b"/", name)
+            self._router.discard_watch(b"/", name)
 
     def wait_event(self) -> Tuple[str, Any]:
         """Return the next event, waiting for it."""

@@ -462,6 +462,8 @@ def test_a_signal_handler_that_raises_interrupts_read_watch(handle):
     assert handle.read("", "/key") == b"value"
 
 
+# What a handler raises in a finaliser nobody gets.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_watch_that_was_interrupted_can_be_set_again(connect, daemon):
     class Alarm(Exception):  # noqa: N818
         pass
