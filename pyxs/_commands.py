@@ -9,7 +9,7 @@ import contextlib
 import errno
 import itertools
 import os
-from typing import Callable, Iterable, Iterator, List, Optional, Tuple
+from typing import Callable, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from ._console import CommandError, flush, show, warn
 from ._format import TreeFormat, escape, unescape
@@ -80,24 +80,25 @@ def list_(client: Client, args: argparse.Namespace) -> None:
 
 
 def mkdir(client: Client, args: argparse.Namespace) -> None:
-    def body(store: Client) -> Iterable[bytes]:
-        for path in args.paths:
-            with _about(path):
-                store.mkdir(path)
-        return ()
-
-    _at_once(client, body, len(args.paths) > 1)
+    _for_each(client, args.paths, lambda store, path: store.mkdir(path))
 
 
 def exists(client: Client, args: argparse.Namespace) -> None:
+    def must_exist(store: Client, path: str) -> None:
+        if not store.exists(path):
+            raise SystemExit(1)
+
+    _for_each(client, args.paths, must_exist)
+
+
+def _for_each(client: Client, paths: Sequence[str], act: Callable[[Client, str], None]) -> None:
     def body(store: Client) -> Iterable[bytes]:
-        for path in args.paths:
+        for path in paths:
             with _about(path):
-                if not store.exists(path):
-                    raise SystemExit(1)
+                act(store, path)
         return ()
 
-    _at_once(client, body, len(args.paths) > 1)
+    _at_once(client, body, len(paths) > 1)
 
 
 def rm(client: Client, args: argparse.Namespace) -> None:

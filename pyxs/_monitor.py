@@ -2,8 +2,7 @@
 
 import contextlib
 import time
-from types import TracebackType
-from typing import Iterator, List, Optional, Type
+from typing import Iterator, List, Optional
 
 from . import helpers
 from ._events import RawEvent, Readiness
@@ -42,12 +41,7 @@ class Monitor:
         self._link.router()
         return self
 
-    def __exit__(
-        self,
-        exc_type: Optional[Type[BaseException]],
-        exc: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -5,8 +5,8 @@ import contextlib
 import os
 import signal
 import subprocess
-from types import FrameType, TracebackType
-from typing import Any, Dict, List, Optional, Type
+from types import FrameType
+from typing import Any, Dict, List, Optional
 
 from ._console import CommandError, flush, show
 
@@ -77,12 +77,7 @@ class _Forwarder:
                 self._previous[number] = signal.signal(number, self._forward)
         return self
 
-    def __exit__(
-        self,
-        exc_type: Optional[Type[BaseException]],
-        exc: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 

@@ -12,8 +12,7 @@ import tempfile
 import threading
 from collections import deque
 from concurrent.futures import Future
-from types import TracebackType
-from typing import Any, Callable, Deque, Dict, Optional, Tuple, Type
+from typing import Any, Callable, Deque, Dict, Optional, Tuple
 
 from .._internal import PAYLOAD_MAX, Framer
 from ..exceptions import ConnectionError, UnexpectedPacket
@@ -54,12 +53,7 @@ class XenStored:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: Optional[Type[BaseException]],
-        exc_value: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.stop()
 
     @property
