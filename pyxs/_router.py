@@ -38,7 +38,7 @@ class Router:
         self._failure: Optional[ConnectionError] = None
         self._window = Window(connection.max_outstanding, connection.trusts_ids)
         self._leader: Optional[Waiting] = None
-        #: Who sleeps, or has been woken and is on the way; each on a lock of its own.
+        #: Who sleeps, or has been woken to lead and is on the way; each on its own lock.
         self._sleepers: Dict[Waiting, threading.Lock] = {}
         self._event_waiters: Deque[Waiter] = collections.deque()
         self._events = EventQueue()
@@ -301,7 +301,7 @@ class Router:
                 if not bed.acquire(timeout=_remaining(deadline)):
                     break
                 asleep = False
-            if self._leader is waiter or self._sleepers or self._failure is not None:
+            if not waiter.done or self._leader is waiter or self._failure is not None:
                 self._get_up(waiter)
         except BaseException as exc:
             self._give_up(waiter, exc, asleep)
@@ -338,14 +338,13 @@ class Router:
                 return
 
     def _get_up(self, waiter: Waiting) -> None:
-        if self._leader is waiter or self._sleepers:
-            with self._lock:
-                self._sleepers.pop(waiter, None)
-                if self._leader is waiter:
-                    self._leader = None
-                # Also when it did not lead: it may have been woken to lead, too late.
-                if self._leader is None:
-                    self._rouse()
+        with self._lock:
+            self._sleepers.pop(waiter, None)
+            if self._leader is waiter:
+                self._leader = None
+            # Also when it did not lead: it may have been woken to lead, too late.
+            if self._leader is None:
+                self._rouse()
         if self._failure is not None:
             self._retire()
 
@@ -387,6 +386,7 @@ class Router:
             bed = self._sleepers.get(waiter)
             if bed is not None:
                 _wake(bed)
+                del self._sleepers[waiter]
 
     # -- what comes in, under the lock ---------------------------------------------------
 
