@@ -17,9 +17,6 @@ from pyxs.connection import Op, Packet
 
 from . import descriptors
 
-#: What a client waits for a reply here, in seconds.
-TIMEOUT = 0.5
-
 #: Every request, by the method that sends it, and replies that the request does not define.
 NOT_OK = [b"", b"OK", b"ok\0", b"OK\0\0", b"\0", b"T\0", b"OK\0x"]
 REQUESTS = {
@@ -78,7 +75,7 @@ def after_one(fault):
     return script
 
 
-def survive(script, expected, use=lambda c: c.read("/a"), match=None, timeout=TIMEOUT):
+def survive(script, expected, use=lambda c: c.read("/a"), match=None, timeout=PATIENCE):
     """A first connection served by a script ends one command; the next command is right."""
     with FakeServer(script, honest) as server:
         client = Client(server.path, socket_timeout=timeout)
@@ -143,7 +140,7 @@ def test_a_watch_event_ends_at_any_offset(offset):
         peer.send(reply_to(peer.receive()), message[:offset])
 
     with FakeServer(script, honest) as server:
-        monitor = pyxs.monitor(server.path, socket_timeout=TIMEOUT)
+        monitor = pyxs.monitor(server.path, socket_timeout=PATIENCE)
         monitor.watch("/w", "t")
         with pytest.raises(ConnectionError, match="closed the connection"):
             monitor.wait()
@@ -224,7 +221,7 @@ def test_an_unknown_error_is_the_daemons_answer_and_the_connection_stays(name):
         honest(peer)
 
     with FakeServer(script) as server:
-        client = Client(server.path, socket_timeout=TIMEOUT)
+        client = Client(server.path, socket_timeout=PATIENCE)
         with pytest.raises(PyXSError) as caught:
             client.read("/a")
         assert type(caught.value) is PyXSError
@@ -268,7 +265,7 @@ def test_the_end_of_a_transaction_is_not_acknowledged(payload, commit):
         peer.linger()
 
     with FakeServer(script, honest) as server:
-        client = Client(server.path, socket_timeout=TIMEOUT)
+        client = Client(server.path, socket_timeout=PATIENCE)
         client.transaction_start()
         if commit:
             with pytest.raises(UnexpectedPacket):
@@ -284,7 +281,7 @@ def test_the_end_of_a_transaction_is_not_acknowledged(payload, commit):
 @pytest.mark.parametrize("payload", [b"", b"OK", b"T\0"])
 def test_a_watch_is_not_acknowledged(payload):
     with FakeServer(after_one(lambda request: [reply_to(request, payload)]), honest) as server:
-        monitor = pyxs.monitor(server.path, socket_timeout=TIMEOUT)
+        monitor = pyxs.monitor(server.path, socket_timeout=PATIENCE)
         with pytest.raises(UnexpectedPacket, match="WATCH"):
             monitor.watch("/w", "t")
         assert server.peers[0].gone.wait(PATIENCE)
@@ -293,7 +290,7 @@ def test_a_watch_is_not_acknowledged(payload):
 
 
 def test_every_reply_of_the_tables_is_understood():
-    with FakeServer(honest) as server, Client(server.path, socket_timeout=TIMEOUT) as client:
+    with FakeServer(honest) as server, Client(server.path, socket_timeout=PATIENCE) as client:
         client.SU = True
         for op, (use, bad) in REQUESTS.items():
             assert REPLIES.get(op, b"OK\0") not in bad
@@ -362,7 +359,7 @@ def test_replies_in_reverse_order_reach_their_threads():
 
 def test_where_ids_mean_nothing_reverse_order_of_types_is_unexpected():
     with FakeServer(after_one(lambda r: [reply_to(r, op=Op.WRITE)]), honest) as server:
-        client = Client(connection=FakeBus(server.path, TIMEOUT))
+        client = Client(connection=FakeBus(server.path, PATIENCE))
         with pytest.raises(UnexpectedPacket):
             client.read("/a")
         assert client.read("/a") == "value"
@@ -390,6 +387,7 @@ def test_a_reply_after_the_time_out_is_given_to_nobody(bus):
         client = Client(connection=make(server.path, 0.05))
         with pytest.raises(ConnectionError, match="no reply"):
             client.read("/a")
+        client.connection.socket_timeout = PATIENCE
         late.set()
         for _ in range(100):
             assert client.read("/a") == "value"
@@ -421,6 +419,7 @@ def test_events_without_end_instead_of_a_reply(token):
         monitor.watch("/w", "t")
         with pytest.raises(ConnectionError, match="no reply within 0.3 s"):
             monitor.watch("/x", "t")
+        monitor.connection.socket_timeout = PATIENCE
         monitor.watch("/x", "t")
         monitor.close()
 
@@ -581,5 +580,6 @@ def test_a_daemon_that_stops_reading():
         client = Client(server.path, socket_timeout=0.2)
         with pytest.raises(ConnectionError, match="no reply|timed out"):
             client.write_many([("/a", b"x" * 4000)] * 500)
+        client.connection.socket_timeout = PATIENCE
         assert client.read("/a") == "value"
         client.close()

@@ -3,7 +3,6 @@
 import contextlib
 import random
 import signal
-import sys
 import threading
 
 import pytest
@@ -12,7 +11,7 @@ import pyxs
 from fakes import PATIENCE, FakeBus, FakeServer, event, honest, reply_to
 from pyxs import Client, ConnectionError, PyXSError
 
-from . import scaled
+from . import AT_ANY_MOMENT, scaled
 
 pytestmark = [
     # A socket that a signal keeps from being kept is closed by its finaliser, which says so.
@@ -20,12 +19,6 @@ pytestmark = [
     # What a handler raises in a finaliser nobody gets.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-
-AT_ANY_MOMENT = pytest.mark.skipif(
-    sys.version_info < (3, 10),
-    reason="before 3.10 a signal handler that raises may keep a with block from releasing its "
-    "lock (bpo-29988)",
-)
 
 
 class HandlerError(Exception):
