@@ -29,6 +29,9 @@ MARKS = {
     "own_daemon": "it may end the daemon, or change what all its users see",
     "dom0": "it does what only a privileged domain may, or exceeds a guest's quota",
     "tools": "it looks at the store with the C tools",
+    "busy": "it makes a great many requests, or has many threads",
+    "anywhere": "what it shows is the same on any connection: pyxs refuses, converts or puts "
+    "together something, or the daemon has a way of its own",
 }
 
 _counter = itertools.count()
@@ -62,7 +65,10 @@ class Setting(NamedTuple):
         marks = {mark.name for mark in item.iter_markers()}
         if self.path is None:
             return True
-        return not ("own_daemon" in marks or (self.in_guest and "dom0" in marks))
+        if self.in_guest:
+            return not marks & {"own_daemon", "dom0"}
+        # In dom0 the tools take the socket, whatever the test takes.
+        return not ("own_daemon" in marks or (self.backend == "xenbus" and "tools" in marks))
 
     def __str__(self):
         return self.kind if self.path is None else "{}@{}:{}".format(*self)
@@ -103,7 +109,7 @@ class Store:
     has one of its own.
     """
 
-    def __init__(self, setting, daemon):
+    def __init__(self, setting, daemon, keepers):
         self.kind = setting.kind
         self.daemon = daemon
         self.path = setting.path if daemon is None else daemon.path
@@ -111,11 +117,26 @@ class Store:
         self.where = {
             "xen_bus_path" if setting.backend == "xenbus" else "unix_socket_path": self.path
         }
+        self._keepers = keepers
         self.domid = self._own_domid() if setting.in_guest else 0
 
     def _own_domid(self):
-        with pyxs.Client(**self.where) as client:
+        with self.keeper() as client:
             return int(client.read("domid"))
+
+    @contextlib.contextmanager
+    def keeper(self):
+        """A client to prepare the test and to clean up after it.
+
+        On a daemon that outlives the test it is the same for all of them.
+        """
+        if self.daemon is not None:
+            with pyxs.Client(**self.where) as client:
+                yield client
+            return
+        if self.path not in self._keepers:
+            self._keepers[self.path] = pyxs.Client(**self.where)
+        yield self._keepers[self.path]
 
     @property
     def prefix(self):
@@ -127,13 +148,21 @@ class Store:
         return dict(os.environ) if self.daemon is None else self.daemon.environ
 
 
+@pytest.fixture(scope="session")
+def keepers():
+    clients = {}
+    yield clients
+    for client in clients.values():
+        client.close()
+
+
 @pytest.fixture
-def store(setting, start_daemon, request):
+def store(setting, start_daemon, keepers, request):
     """The store under test; a daemon of the test's own must survive it."""
     if request.node.get_closest_marker("tools") and shutil.which("xenstore-ls") is None:
         skip_or_fail("xenstore-ls is missing: apt-get install xenstore-utils")
     daemon = start_daemon(setting.kind) if setting.path is None else None
-    yield Store(setting, daemon)
+    yield Store(setting, daemon, keepers)
     assert daemon is None or daemon.alive(), "the test killed the daemon"
 
 
@@ -192,7 +221,7 @@ def monitor(make_monitor):
 def root(store):
     """The path of an empty node for this test alone."""
     path = "{}/pyxs-test-{}-{}".format(store.prefix, os.getpid(), next(_counter))
-    with pyxs.Client(**store.where) as client:
+    with store.keeper() as client:
         client.mkdir(path)
     yield path
     remove(store, path)
@@ -210,5 +239,5 @@ def relative(store):
 
 def remove(store, path):
     if store.daemon is None:
-        with pyxs.Client(**store.where) as client:
+        with store.keeper() as client:
             client.rm(path)

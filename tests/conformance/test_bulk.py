@@ -11,7 +11,11 @@ def paths_below(root, count):
     return ["{}/key-{}".format(root, number) for number in range(count)]
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 64, 65, 500])
+@pytest.mark.parametrize(
+    "count",
+    [pytest.param(count, marks=pytest.mark.anywhere) for count in (0, 1, 2)]
+    + [64, 65, pytest.param(500, marks=pytest.mark.busy)],
+)
 def test_what_was_written_together_is_read_together(client, root, count):
     values = {path: "value of " + path for path in paths_below(root, count)}
     assert client.write_many(values) is None
@@ -19,6 +23,7 @@ def test_what_was_written_together_is_read_together(client, root, count):
     assert len(client.ls(root)) == count
 
 
+@pytest.mark.anywhere
 def test_pairs_are_written_as_well_as_a_dict(client, root):
     one, two = paths_below(root, 2)
     client.write_many([(one, "1"), (two, b"2")])
@@ -26,11 +31,13 @@ def test_pairs_are_written_as_well_as_a_dict(client, root):
     assert client.read_many([one, two]) == {one: "1", two: "3"}
 
 
+@pytest.mark.anywhere
 def test_the_later_of_two_values_for_one_path_stays(client, root):
     client.write_many([(root + "/key", "1"), (root + "/other", ""), (root + "/key", "2")])
     assert client.read(root + "/key") == "2"
 
 
+@pytest.mark.anywhere
 def test_the_result_has_the_order_asked(client, root):
     paths = paths_below(root, 100)
     client.write_many({path: path for path in paths})
@@ -39,12 +46,14 @@ def test_the_result_has_the_order_asked(client, root):
     assert list(client.read_many(iter(paths)).values()) == paths
 
 
+@pytest.mark.anywhere
 def test_the_keys_are_the_paths_as_given(client, root):
     path = (root + "/key").encode()
     client.write(path, "value")
     assert client.read_many([path]) == {path: "value"}
 
 
+@pytest.mark.busy
 def test_large_values_do_not_choke_the_connection(client, root):
     # Far more than the socket buffers of both sides hold.
     values = dict.fromkeys(paths_below(root, 900), "v" * 1900)
@@ -52,6 +61,7 @@ def test_large_values_do_not_choke_the_connection(client, root):
     assert client.read_many(values) == values
 
 
+@pytest.mark.anywhere
 def test_a_default_stands_for_each_that_is_not_there(client, root):
     client.write(root + "/key", "value")
     paths = [root + "/missing", root + "/key", root + "/gone/child"]
@@ -80,6 +90,7 @@ def test_the_first_error_in_the_order_asked_is_raised_after_all_is_done(client, 
     }
 
 
+@pytest.mark.anywhere
 @pytest.mark.parametrize("bad", [("//", ""), ("/a", "x\0"), ("/a", "v" * 5000), (None, "")])
 def test_one_bad_item_keeps_all_from_being_sent(client, root, bad):
     with pytest.raises((pyxs.InvalidPath, pyxs.InvalidPayload)):
@@ -87,12 +98,14 @@ def test_one_bad_item_keeps_all_from_being_sent(client, root, bad):
     assert client.ls(root) == []
 
 
+@pytest.mark.anywhere
 @pytest.mark.parametrize("path", ["/key", "key", b"/key", ""])
 def test_one_path_is_not_taken_for_a_list_of_letters(client, path):
     with pytest.raises(pyxs.InvalidPath, match="list"):
         client.read_many(path)
 
 
+@pytest.mark.busy
 def test_many_in_a_transaction_are_seen_together(client, other, root):
     values = dict.fromkeys(paths_below(root, 200), "value")
     with client.transaction() as t:

@@ -4,25 +4,29 @@ import threading
 
 import pytest
 
-from . import in_threads
+from . import in_threads, outcome
 
-COUNT = 1500
+COUNT = 300
 
 
 def name(number):
-    return "child-{:05}".format(number)
+    return "child-{:05}-{}".format(number, "x" * 47)
 
 
 @pytest.fixture
-def crowded(client, root):
+def crowded(client, store, known, root):
     """A node with so many children that their names take 18,000 bytes."""
     client.write_many(("{}/{}".format(root, name(number)), "") for number in range(COUNT))
+    if store.max_payload != 4096 and known("a long list over XenBus") is not None:
+        assert outcome(client.ls, root) == known("a long list over XenBus")
+        pytest.skip("this daemon has no way to tell a long list over XenBus")
     return root
 
 
-pytestmark = pytest.mark.dom0  # a guest's quota is 1,000 nodes
+pytestmark = pytest.mark.dom0  # a guest's quota holds a node and its list to 2,048 bytes
 
 
+@pytest.mark.busy
 def test_a_long_list_is_complete(client, crowded):
     assert sorted(client.ls(crowded)) == [name(number) for number in range(COUNT)]
 
@@ -36,6 +40,7 @@ def test_a_long_list_is_complete_in_a_transaction(client, crowded):
     assert set(client.ls(crowded)) == expected
 
 
+@pytest.mark.busy
 def test_a_long_list_is_a_state_that_existed(client, other, crowded):
     # Another client moves one child after the other to the end of the C daemon's
     # list, each in a transaction. A list pieced together from two states would

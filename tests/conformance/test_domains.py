@@ -7,6 +7,7 @@ import pyxs
 from . import outcome, refused
 
 
+@pytest.mark.anywhere
 @pytest.mark.parametrize("domid", [0, 1, 7, 32751])
 def test_the_path_of_a_domain(client, domid):
     # Whether it exists does not matter.
@@ -136,6 +137,7 @@ def test_without_dom0s_privileges_nothing_is_sent(client):
     assert client.is_domain_introduced(7)
 
 
+@pytest.mark.anywhere
 def test_bad_domids_are_errors_of_pyxs(client):
     with pytest.raises(pyxs.PyXSError):
         client.get_domain_path(-1)

@@ -18,6 +18,7 @@ def test_a_node_of_dom0_is_dom0s_own(client, root):
     assert client.get_permissions(root) == ["n0"]
 
 
+@pytest.mark.anywhere
 @pytest.mark.parametrize(
     "others", [[], ["r1"], ["w2"], ["r1", "w2", "b7", "n5"], ["r1", "w1"], ["b40000", "r65535"]]
 )
@@ -28,6 +29,7 @@ def test_permissions_come_back_as_they_were_set(client, store, root, letter, oth
     assert client.get_permissions(root) == perms
 
 
+@pytest.mark.anywhere
 def test_permissions_are_any_iterable_of_text_or_bytes(client, store, root):
     owner = "n{}".format(store.domid)
     for perms in ((owner, "r5"), iter([owner, "r5"]), [owner.encode(), b"r5"]):
@@ -60,6 +62,7 @@ def test_giving_a_node_to_a_domain_that_does_not_exist(client, root, known):
     assert client.get_permissions(root) == (["n99"] if expected is None else ["n0"])
 
 
+@pytest.mark.anywhere
 def test_a_leading_zero_does_not_matter(client, store, root):
     client.set_permissions(root, ["n{:05}".format(store.domid), "r005"])
     assert client.get_permissions(root) == ["n{}".format(store.domid), "r5"]
@@ -72,6 +75,7 @@ def test_permissions_of_what_is_not_there_are_enoent(client, store, root):
         client.set_permissions(root + "/missing", ["n{}".format(store.domid)])
 
 
+@pytest.mark.anywhere
 @pytest.mark.parametrize(
     "perms",
     [
@@ -111,6 +115,7 @@ def test_permissions_too_many_for_a_message_are_refused(client, store, root):
         client.set_permissions(root, ["n{}".format(store.domid)] + ["r5"] * 2000)
 
 
+@pytest.mark.anywhere
 @pytest.mark.parametrize("path", ["@other", "@x/y", "@releaseDomain/1", "@introduceDomain/1"])
 def test_what_begins_with_an_at_sign_has_no_permissions(client, root, path):
     client.write(root + "/key", "")

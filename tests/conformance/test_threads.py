@@ -10,6 +10,7 @@ THREADS = 12
 PAIRS = 400
 
 
+@pytest.mark.busy
 def test_12_threads_write_and_read_their_own_values(client, root):
     def work(thread):
         def run():
@@ -24,6 +25,7 @@ def test_12_threads_write_and_read_their_own_values(client, root):
     in_threads(*[work(thread) for thread in range(THREADS)])
 
 
+@pytest.mark.busy
 def test_threads_get_the_errors_of_their_own_requests(client, root):
     client.write(root + "/key", "value")
 
@@ -44,6 +46,7 @@ def test_threads_get_the_errors_of_their_own_requests(client, root):
     in_threads(missing, present, invalid, missing, present)
 
 
+@pytest.mark.busy
 def test_threads_may_mix_single_and_bulk_requests(client, root):
     values = {"{}/{}".format(root, number): str(number) for number in range(150)}
     client.write_many(values)
@@ -76,6 +79,7 @@ def test_threads_share_the_transaction_of_their_client(client, other, root):
     assert sorted(other.ls(root)) == sorted(map(str, range(8)))
 
 
+@pytest.mark.busy
 def test_threads_with_transactions_of_their_own(client, root):
     def work(thread):
         def run():

@@ -90,6 +90,7 @@ def test_permissions_are_part_of_a_transaction(client, other, store, root):
     assert other.get_permissions(root) == perms
 
 
+@pytest.mark.anywhere
 def test_a_second_start_is_ealready(client, root):
     client.transaction_start()
     with pytest.raises(pyxs.PyXSError) as caught:
@@ -132,6 +133,7 @@ def test_a_conflict_is_eagain_and_the_client_is_out_of_the_transaction(client, o
     assert other.read(root + "/key") == "again"
 
 
+@pytest.mark.busy
 def test_700_transactions_in_a_row(client, root):
     for number in range(700):
         client.transaction_start()
@@ -203,6 +205,7 @@ def outsider(request, client, other):
     return other if request.param == "another client" else client
 
 
+@pytest.mark.anywhere
 @pytest.mark.parametrize("name", CONFLICTS)
 def test_a_change_that_keeps_a_transaction_from_being_committed(client, outsider, root, name):
     inside, outside = CONFLICTS[name]
@@ -214,6 +217,7 @@ def test_a_change_that_keeps_a_transaction_from_being_committed(client, outsider
         t.transaction_end()
 
 
+@pytest.mark.anywhere
 @pytest.mark.parametrize("name", SOMETIMES_CONFLICTS)
 def test_a_change_that_matters_to_one_daemon(client, outsider, root, known, name):
     inside, outside = SOMETIMES_CONFLICTS[name]
@@ -224,6 +228,7 @@ def test_a_change_that_matters_to_one_daemon(client, outsider, root, known, name
     assert outcome(t.transaction_end) == known(name)
 
 
+@pytest.mark.anywhere
 def test_a_change_elsewhere_keeps_no_transaction_from_being_committed(client, other, root):
     client.write_many({root + "/key": "1", root + "/dir/x": "1"})
     with client.transaction() as t:
@@ -247,6 +252,7 @@ def test_leaving_the_block_commits(store, other, root):
     assert other.read(root + "/key") == "value"
 
 
+@pytest.mark.anywhere
 def test_an_exception_in_the_block_aborts_and_passes_through(store, other, root):
     with pytest.raises(ZeroDivisionError), pyxs.Client(transaction=True, **store.where) as t:
         write_and_fail(t, root + "/key")
@@ -261,6 +267,7 @@ def test_a_transaction_starts_where_the_client_is_made(store, root):
     assert t.tx_id == 0
 
 
+@pytest.mark.anywhere
 def test_a_conflict_passes_through_the_end_of_the_block(store, other, root):
     other.write(root + "/key", "before")
     with refused("EAGAIN"), pyxs.Client(transaction=True, **store.where) as t:
@@ -268,6 +275,7 @@ def test_a_conflict_passes_through_the_end_of_the_block(store, other, root):
     assert other.read(root + "/key") == "before changed"
 
 
+@pytest.mark.anywhere
 def test_a_transaction_may_be_ended_in_the_block(store, other, root):
     with pyxs.Client(transaction=True, **store.where) as t:
         t.write(root + "/key", "value")
@@ -310,6 +318,7 @@ def test_several_transactions_run_at_once_over_one_connection(client, root):
     assert client.ls(root) == []
 
 
+@pytest.mark.anywhere
 def test_a_transaction_does_not_start_within_another(client):
     with client.transaction() as t, pytest.raises(pyxs.PyXSError) as caught:
         t.transaction()
@@ -321,6 +330,7 @@ def test_a_transaction_does_not_start_within_another(client):
     client.transaction_end()
 
 
+@pytest.mark.anywhere
 def test_a_transaction_outlives_nothing_but_its_block(client, root):
     with client.transaction() as t:
         t.write(root + "/key", "1")
@@ -356,6 +366,7 @@ def test_run_transaction_starts_over_when_the_commit_conflicts(client, other, ro
     assert client.read(root + "/key") == "3+"
 
 
+@pytest.mark.anywhere
 def test_run_transaction_starts_over_when_the_function_meets_eagain(client, root):
     calls = []
 
@@ -371,6 +382,7 @@ def test_run_transaction_starts_over_when_the_function_meets_eagain(client, root
     assert client.ls(root) == ["2"]
 
 
+@pytest.mark.anywhere
 @pytest.mark.parametrize("attempts", [1, 2, 5])
 def test_run_transaction_gives_up_after_so_many_attempts(client, other, root, attempts):
     client.write(root + "/key", "0")
@@ -386,6 +398,7 @@ def test_run_transaction_gives_up_after_so_many_attempts(client, other, root, at
     assert client.read(root + "/key") == "0" + " changed" * attempts
 
 
+@pytest.mark.anywhere
 def test_run_transaction_aborts_on_any_other_exception(client, root):
     with pytest.raises(ZeroDivisionError):
         client.run_transaction(lambda t: write_and_fail(t, root + "/key"))
@@ -394,12 +407,14 @@ def test_run_transaction_aborts_on_any_other_exception(client, root):
         client.run_transaction(lambda t: t.read(root + "/missing"))
 
 
+@pytest.mark.anywhere
 @pytest.mark.parametrize("attempts", [0, -1, 1.5, "3"])
 def test_a_number_of_attempts_that_is_none_is_refused(client, attempts):
     with pytest.raises(ValueError, match="attempts"):
         client.run_transaction(lambda t: None, attempts=attempts)
 
 
+@pytest.mark.busy
 def test_a_counter_that_many_threads_raise_loses_nothing(client, root):
     client.write(root + "/counter", 0)
 

@@ -45,6 +45,7 @@ def test_a_walk_yields_every_node_once(client, tree):
     assert sorted(below(tree, client.walk(tree))) == ALL
 
 
+@pytest.mark.anywhere
 def test_top_down_a_node_comes_before_its_children(client, tree):
     seen = []
     for path, _, children in client.walk(tree):
@@ -53,6 +54,7 @@ def test_top_down_a_node_comes_before_its_children(client, tree):
         seen.append(path)
 
 
+@pytest.mark.anywhere
 def test_bottom_up_a_node_comes_after_its_children(client, tree):
     steps = list(client.walk(tree, topdown=False))
     assert sorted(below(tree, steps)) == ALL
@@ -62,6 +64,7 @@ def test_bottom_up_a_node_comes_after_its_children(client, tree):
         seen.append(path)
 
 
+@pytest.mark.anywhere
 def test_a_subtree_is_walked_in_one_go_in_the_order_of_its_names(client, tree):
     # As os.walk: depth first, children in the order of the list.
     steps = list(client.walk(tree))
@@ -76,10 +79,12 @@ def test_a_subtree_is_walked_in_one_go_in_the_order_of_its_names(client, tree):
     assert order == list(expected(tree))
 
 
+@pytest.mark.anywhere
 def test_a_leaf_is_walked_too(client, tree):
     assert list(client.walk(tree + "/b")) == [(tree + "/b", "h\u00e9", [])]
 
 
+@pytest.mark.anywhere
 def test_names_removed_from_children_are_not_visited(client, tree):
     seen = []
     for path, _, children in client.walk(tree):
@@ -89,6 +94,7 @@ def test_names_removed_from_children_are_not_visited(client, tree):
     assert sorted(seen) == [tree, tree + "/b", tree + "/c", tree + "/c/only"]
 
 
+@pytest.mark.anywhere
 def test_bottom_up_nothing_is_pruned(client, tree):
     seen = []
     for path, _, children in client.walk(tree, topdown=False):
@@ -97,6 +103,7 @@ def test_bottom_up_nothing_is_pruned(client, tree):
     assert len(seen) == len(ALL)
 
 
+@pytest.mark.anywhere
 def test_a_walk_reads_only_as_far_as_it_is_asked(client, tree):
     steps = client.walk(tree)
     assert isinstance(steps, types.GeneratorType)
@@ -106,6 +113,7 @@ def test_a_walk_reads_only_as_far_as_it_is_asked(client, tree):
     assert list(steps) == []
 
 
+@pytest.mark.anywhere
 def test_a_node_that_vanishes_meanwhile_is_passed_over(client, tree):
     steps = client.walk(tree)
     next(steps)
@@ -113,11 +121,13 @@ def test_a_node_that_vanishes_meanwhile_is_passed_over(client, tree):
     assert sorted(below(tree, steps)) == [step for step in ALL[1:] if not step[0].startswith("/a")]
 
 
+@pytest.mark.anywhere
 @pytest.mark.parametrize("topdown", [True, False])
 def test_walking_what_is_not_there_yields_nothing_as_os_walk_does(client, root, topdown):
     assert list(client.walk(root + "/missing", topdown=topdown)) == []
 
 
+@pytest.mark.anywhere
 def test_any_other_failure_is_raised(client):
     with refused("EINVAL"):
         list(client.walk("/" + "a" * 2048))

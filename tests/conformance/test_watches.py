@@ -31,12 +31,14 @@ def test_a_watch_reports_its_own_path_first(monitor, root):
     assert isinstance(event.token, str)
 
 
+@pytest.mark.anywhere
 def test_the_path_is_the_token_where_none_is_given(monitor, root):
     monitor.watch(root)
     assert monitor.wait(timeout=PATIENCE) == (root, root)
     monitor.unwatch(root)
 
 
+@pytest.mark.anywhere
 def test_path_and_token_may_be_bytes(monitor, root):
     monitor.watch(root.encode(), b"token")
     assert monitor.wait(timeout=PATIENCE) == (root, "token")
@@ -57,6 +59,7 @@ def test_what_is_not_there_can_be_watched(monitor, client, root):
     assert monitor.wait(timeout=PATIENCE) == (root + "/later", "t")
 
 
+@pytest.mark.anywhere
 @pytest.mark.parametrize(
     ("change", "path"),
     [
@@ -76,6 +79,7 @@ def test_a_change_at_or_below_a_watched_path_is_one_event(watched, client, root,
     assert heard(watched) == [(root + path, "t")]
 
 
+@pytest.mark.anywhere
 def test_what_changes_nothing_is_no_event(watched, client, root):
     client.write(root + "/key", "")
     heard(watched)
@@ -88,12 +92,14 @@ def test_what_changes_nothing_is_no_event(watched, client, root):
     assert heard(watched) == []
 
 
+@pytest.mark.anywhere
 def test_writing_the_same_value_is_an_event(watched, client, root):
     for _ in range(2):
         client.write(root + "/key", "same")
         assert heard(watched) == [(root + "/key", "t")]
 
 
+@pytest.mark.anywhere
 def test_a_change_elsewhere_is_no_event(monitor, client, root):
     monitor.watch(root + "/a/b", "t")
     heard(monitor)
@@ -154,6 +160,7 @@ def test_a_relative_watch_reports_relative_paths(monitor, client, relative):
     assert heard(monitor) == [(short + "/key", "t")] * 2
 
 
+@pytest.mark.anywhere
 def test_removing_a_node_above_reports_the_watched_path(monitor, client, root):
     client.write(root + "/a/b/c", "")
     monitor.watch(root + "/a/b", "t")
@@ -162,6 +169,7 @@ def test_removing_a_node_above_reports_the_watched_path(monitor, client, root):
     assert heard(monitor) == [(root + "/a/b", "t")]
 
 
+@pytest.mark.anywhere
 def test_removing_a_node_above_one_that_is_not_there(monitor, client, root, known):
     client.write(root + "/a", "")
     monitor.watch(root + "/a/missing", "t")
@@ -171,6 +179,7 @@ def test_removing_a_node_above_one_that_is_not_there(monitor, client, root, know
     assert [token for _, token in heard(monitor)] == expected
 
 
+@pytest.mark.anywhere
 @pytest.mark.parametrize(
     "wpath",
     [
@@ -201,6 +210,7 @@ def test_a_malformed_watch_path_is_refused(watched, client, root, wpath):
     assert heard(watched) == [(root + "/key", "t")]
 
 
+@pytest.mark.anywhere
 @pytest.mark.parametrize("token", ["", b"", "a\0", b"\0", "a\0b", 7, ["t"], "\ud800"])
 def test_a_malformed_token_is_refused(watched, root, token):
     with pytest.raises(pyxs.InvalidPayload):
@@ -235,6 +245,7 @@ def test_depth_limits_a_watch_where_the_daemon_knows_it(monitor, client, store, 
     assert heard(monitor) == [(root + "/child", "t"), (root, "t")]
 
 
+@pytest.mark.anywhere
 @pytest.mark.parametrize("depth", [-1, "1", 1.0, True])
 def test_a_depth_that_is_no_number_is_refused(monitor, root, depth):
     with pytest.raises(pyxs.InvalidPayload, match="depth"):
@@ -303,6 +314,7 @@ def test_wait_returns_nothing_when_the_time_passes(watched):
     assert watched.wait(timeout=0) is None
 
 
+@pytest.mark.anywhere
 def test_wait_accepts_the_sleep_of_old_callers(watched, client, root):
     client.write(root, "")
     assert watched.wait(1) == (root, "t")
@@ -326,6 +338,7 @@ def test_wait_wakes_when_something_happens(watched, client, root):
     assert in_threads(wait, write)[0] == (root + "/key", "t")
 
 
+@pytest.mark.anywhere
 @pytest.mark.parametrize("timeout", [-1, "1", float("nan"), [1]])
 def test_a_time_out_that_is_none_is_refused(watched, timeout):
     with pytest.raises(pyxs.InvalidPayload, match="timeout"):
@@ -340,6 +353,7 @@ def test_check_returns_at_once(watched, client, root):
     assert watched.check() is None
 
 
+@pytest.mark.anywhere
 def test_iterating_yields_events(watched, client, root):
     for number in range(3):
         client.write("{}/{}".format(root, number), "")
@@ -391,6 +405,7 @@ def test_the_descriptor_serves_epoll(watched, client, root):
         poller.close()
 
 
+@pytest.mark.busy
 def test_events_keep_the_order_of_the_changes(watched, client, root):
     paths = ["{}/{}".format(root, number) for number in range(300)]
     for path in paths:
@@ -411,6 +426,7 @@ def test_events_that_come_before_replies_are_kept(watched, client, root):
     ]
 
 
+@pytest.mark.busy
 @pytest.mark.dom0
 def test_3000_nodes_written_by_another_client_are_3000_events(watched, client, root):
     paths = ["{}/{}".format(root, number) for number in range(3000)]
@@ -445,6 +461,7 @@ def test_an_aborted_transaction_is_not_reported(watched, client, root):
     assert heard(watched) == []
 
 
+@pytest.mark.anywhere
 def test_what_a_transaction_did_twice_or_undid(watched, client, root, known):
     client.write(root + "/key", "")
     heard(watched)
@@ -483,6 +500,7 @@ def test_the_coming_and_going_of_domains_is_reported(monitor, client):
 # ---- Threads, close(), loss ------------------------------------------------
 
 
+@pytest.mark.busy
 def test_one_thread_waits_while_others_watch_and_unwatch(watched, client, root):
     done = threading.Event()
     seen = []
@@ -512,6 +530,7 @@ def test_one_thread_waits_while_others_watch_and_unwatch(watched, client, root):
     assert seen == ["{}/key-{}".format(root, number) for number in range(100)]
 
 
+@pytest.mark.busy
 def test_each_event_goes_to_one_of_the_threads_that_wait(watched, client, root):
     paths = ["{}/{}".format(root, number) for number in range(200)]
 

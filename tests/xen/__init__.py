@@ -3,6 +3,8 @@
 import contextlib
 import errno
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -24,3 +26,14 @@ def refused(*names):
 def taken(monitor, count):
     """The next events, which must come."""
     return [monitor.wait(timeout=PATIENCE) for _ in range(count)]
+
+
+def pyxs_command(*args):
+    """Run the ``pyxs`` command; return what came of it."""
+    return subprocess.run(
+        [sys.executable, "-m", "pyxs"] + list(args),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        timeout=PATIENCE,
+    )

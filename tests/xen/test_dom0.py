@@ -11,7 +11,7 @@ import pytest
 
 import pyxs
 
-from . import PATIENCE, refused, taken
+from . import PATIENCE, pyxs_command, refused, taken
 
 CONNECTIONS = [
     {"unix_socket_path": "/run/xenstored/socket"},
@@ -181,6 +181,18 @@ def test_a_guest_answers_control_shutdown(client, monitor, home):
     client.write(path, "s3")
     monitor.watch(path)
     wait_for(monitor, client, path, "")
+
+
+# -- control -----------------------------------------------------------------------
+
+
+def test_control_reaches_the_daemon(client):
+    assert client.control("print", "a text") == "OK"
+
+
+def test_the_command_controls_the_daemon_over_the_device():
+    done = pyxs_command("--xenbus", "control", "print", "a text")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "OK\n", "")
 
 
 # -- the daemon --------------------------------------------------------------------

@@ -1,0 +1,80 @@
+"""What ``run`` runs in dom0 and in a guest: pytest, and in the end what it counted.
+
+For each connection, for what dom0 does beside that, and for the guest there is a line
+``XEN-PART name passed|FAILED: counts``.
+"""
+
+import collections
+import os
+import sys
+
+import pytest
+
+IN_DOM0 = os.environ["PYXS_XEN"] == "dom0"
+KIND = {"xenstored": "c", "oxenstored": "ocaml"}[os.environ["XENSTORED"]]
+SOCKET = "/run/xenstored/socket"
+DEVICES = ["/dev/xen/xenbus", "/proc/xen/xenbus"]
+
+if IN_DOM0:
+    PLACES = ["socket:" + SOCKET] + ["xenbus:" + device for device in DEVICES]
+    # In the end, the store is emptied.
+    FILES = ["conformance", "xen/test_xenbus.py", "xen/test_dom0.py", "xen/test_xs.py"]
+else:
+    PLACES = ["xenbus:" + DEVICES[0]]
+    FILES = ["conformance", "xen/test_xenbus.py", "xen/test_guest.py"]
+
+# Emulated, everything takes some thirty times as long as elsewhere. Left out are what makes
+# thousands of requests, and what says nothing about a connection.
+LEFT_OUT = {"busy", "anywhere", "own_daemon"}
+OPTIONS = ["-q", "-m", " and ".join("not " + mark for mark in sorted(LEFT_OUT))]
+OPTIONS += ["--ignore", "tests/conformance/test_differences.py"]
+OPTIONS += ["--timeout", "120", "-p", "no:cacheprovider", "--durations", "10"]
+# A third of the time goes into these, with which the same tests run elsewhere.
+OPTIONS += ["--capture=sys", "-p", "no:logging", "-p", "no:warnings"]
+OPTIONS += ["-p", "no:unraisableexception", "-p", "no:threadexception"]
+
+
+class Plugin:
+    """Leaves tests out before they are multiplied, and counts outcomes for each connection."""
+
+    def __init__(self):
+        self._parts = collections.defaultdict(collections.Counter)
+
+    def pytest_pycollect_makeitem(self, collector, name, obj):
+        if name.startswith("test_"):
+            marks = list(collector.iter_markers()) + getattr(obj, "pytestmark", [])
+            if LEFT_OUT & {mark.name for mark in marks}:
+                return []
+        return None
+
+    def pytest_runtest_logreport(self, report):
+        if report.when == "call" or report.outcome != "passed":
+            self._parts[self._part(report.nodeid)][report.outcome] += 1
+
+    def _part(self, nodeid):
+        if not IN_DOM0:
+            return "guest"
+        named = [place for place in [SOCKET] + DEVICES if place in nodeid]
+        return named[0] if named and "test_dom0" not in nodeid else "dom0"
+
+    def print(self):
+        for name, counts in self._parts.items():
+            how = "FAILED" if counts["failed"] else "passed"
+            text = ", ".join("{} {}".format(counts[key], key) for key in sorted(counts))
+            print("XEN-PART {} {}: {}".format(name, how, text), flush=True)
+
+
+def main():
+    os.environ.update(
+        PYXS_XENSTORED=KIND,
+        PYXS_CONFORMANCE=",".join("{}@{}".format(KIND, place) for place in PLACES),
+        PYXS_PATIENCE="60",
+    )
+    plugin = Plugin()
+    status = pytest.main(OPTIONS + ["tests/" + file for file in FILES], [plugin])
+    plugin.print()
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
