@@ -139,6 +139,11 @@ class Store:
         yield self._keepers[self.path]
 
     @property
+    def rounds(self):
+        """How often to try what fails now and then; a store of others may be emulated."""
+        return 10 if self.daemon is None else 100
+
+    @property
     def prefix(self):
         return "/local/domain/{}/data".format(self.domid) if self.domid else ""
 

@@ -6,11 +6,11 @@ import pytest
 
 from . import in_threads, outcome
 
-COUNT = 300
+COUNT = 120
 
 
 def name(number):
-    return "child-{:05}-{}".format(number, "x" * 47)
+    return "child-{:05}-{}".format(number, "x" * 140)
 
 
 @pytest.fixture

@@ -40,12 +40,14 @@ def test_every_byte_string_comes_back_byte_for_byte(client, root):
     assert text.encode("utf-8", "surrogateescape") == EVERY_BYTE
 
 
+@pytest.mark.anywhere
 def test_what_was_read_can_be_written_elsewhere_unchanged(client, root):
     client.write(root + "/key", EVERY_BYTE)
     client.write(root + "/copy", client.read(root + "/key"))
     assert client.execute_command(pyxs.connection.Op.READ, root + "/copy") == EVERY_BYTE
 
 
+@pytest.mark.anywhere
 def test_a_value_is_stored_without_a_nul_at_its_end(client, root):
     client.write(root + "/key", "value")
     assert client.execute_command(pyxs.connection.Op.READ, root + "/key") == b"value"
@@ -82,6 +84,7 @@ def test_a_message_is_filled_to_the_last_byte_and_no_further(client, store, root
     assert client.ls(root) == (["key"] if known("a value of 2,049 bytes") is None else [])
 
 
+@pytest.mark.anywhere
 def test_writing_creates_the_nodes_above_with_empty_values(client, root):
     client.write(root + "/a/b/c", "leaf")
     assert client.read(root + "/a/b/c") == "leaf"
@@ -131,6 +134,7 @@ def test_mkdir_creates_an_empty_node_and_those_above_it(client, root):
     assert client.ls(root + "/a") == ["b"]
 
 
+@pytest.mark.anywhere
 def test_mkdir_of_what_is_there_leaves_it_alone(client, root):
     client.write(root + "/a", "value")
     client.write(root + "/a/b", "child")
@@ -147,6 +151,7 @@ def test_rm_removes_a_node_and_all_below_it(client, root):
     assert client.ls(root) == []
 
 
+@pytest.mark.anywhere
 def test_rm_of_what_is_not_there_is_no_error_where_its_parent_exists(client, root):
     assert client.rm(root + "/missing") is None
     with refused("ENOENT"):
@@ -171,11 +176,13 @@ def test_ls_lists_names_and_not_paths(client, root):
     assert sorted(names) == ["one", "three", "two"]
 
 
+@pytest.mark.anywhere
 def test_ls_of_a_leaf_is_empty(client, root):
     client.write(root + "/leaf", "value")
     assert client.ls(root + "/leaf") == []
 
 
+@pytest.mark.anywhere
 def test_ls_of_what_is_not_there_is_enoent(client, root):
     with refused("ENOENT"):
         client.ls(root + "/missing")
@@ -288,6 +295,7 @@ def test_bad_arguments_are_value_errors_and_errors_of_pyxs():
         assert issubclass(kind, pyxs.PyXSError)
 
 
+@pytest.mark.anywhere
 def test_execute_command_gives_the_payload_as_bytes(client, root):
     op = pyxs.connection.Op
     assert client.execute_command(op.WRITE, root + "/key", "value") == b"OK\0"

@@ -7,6 +7,7 @@ import pyxs
 from . import outcome, refused
 
 
+@pytest.mark.anywhere
 def test_a_node_has_the_permissions_of_its_parent(client, root):
     client.write(root + "/key", "value")
     assert client.get_permissions(root + "/key") == client.get_permissions(root)
@@ -37,6 +38,7 @@ def test_permissions_are_any_iterable_of_text_or_bytes(client, store, root):
         assert client.get_permissions(root) == [owner, "r5"]
 
 
+@pytest.mark.anywhere
 def test_children_made_later_inherit(client, store, root):
     client.write(root + "/before", "")
     earlier = client.get_permissions(root + "/before")

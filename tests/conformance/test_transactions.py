@@ -79,6 +79,7 @@ def test_a_transaction_does_not_see_later_changes_of_others(client, other, root)
     assert client.read(root + "/key") == "after"
 
 
+@pytest.mark.anywhere
 def test_permissions_are_part_of_a_transaction(client, other, store, root):
     before = other.get_permissions(root)
     perms = ["w{}".format(store.domid), "r5"]
@@ -108,6 +109,7 @@ def test_ending_what_has_not_begun_does_nothing(client, root, commit):
     assert client.read(root + "/key") == "value"
 
 
+@pytest.mark.anywhere
 def test_a_failed_command_leaves_the_transaction_running(client, root):
     client.transaction_start()
     with refused("ENOENT"):
@@ -259,6 +261,7 @@ def test_an_exception_in_the_block_aborts_and_passes_through(store, other, root)
     assert not other.exists(root + "/key")
 
 
+@pytest.mark.anywhere
 def test_a_transaction_starts_where_the_client_is_made(store, root):
     t = pyxs.Client(transaction=True, **store.where)
     assert t.tx_id != 0
@@ -298,6 +301,7 @@ def test_a_transaction_of_its_own_leaves_the_client_outside(client, root):
     assert client.read(root + "/key") == "value"
 
 
+@pytest.mark.anywhere
 def test_an_exception_aborts_the_transaction_and_leaves_the_connection_open(client, root):
     with pytest.raises(ZeroDivisionError), client.transaction() as t:
         write_and_fail(t, root + "/key")
@@ -351,6 +355,7 @@ def test_run_transaction_commits_and_returns_what_the_function_returned(client, 
     assert client.tx_id == 0
 
 
+@pytest.mark.anywhere
 def test_run_transaction_starts_over_when_the_commit_conflicts(client, other, root):
     client.write(root + "/key", "0")
     calls = []

@@ -145,6 +145,7 @@ def test_paths_under_the_root_have_one_slash(client, tree, topdown):
     assert len(paths) == len(set(paths))
 
 
+@pytest.mark.anywhere
 def test_a_walk_in_a_transaction_sees_its_changes(client, tree):
     with client.transaction() as t:
         t.rm(tree + "/a")

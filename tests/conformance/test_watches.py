@@ -52,6 +52,7 @@ def test_a_token_comes_back_as_it_was(monitor, root, token):
     monitor.unwatch(root, token)
 
 
+@pytest.mark.anywhere
 def test_what_is_not_there_can_be_watched(monitor, client, root):
     monitor.watch(root + "/later", "t")
     assert monitor.wait(timeout=PATIENCE) == (root + "/later", "t")
@@ -281,8 +282,8 @@ def test_unwatching_what_is_not_watched_is_enoent(watched, root):
         watched.unwatch(root, "t")
 
 
-def test_a_watch_can_be_set_again(watched, client, root):
-    for _ in range(50):
+def test_a_watch_can_be_set_again(watched, client, store, root):
+    for _ in range(store.rounds):
         client.write(root + "/key", "")
         watched.unwatch(root, "t")
         watched.watch(root, "t")
@@ -413,16 +414,16 @@ def test_events_keep_the_order_of_the_changes(watched, client, root):
     assert heard(watched) == [(path, "t") for path in paths]
 
 
-def test_events_that_come_before_replies_are_kept(watched, client, root):
-    for number in range(100):
+def test_events_that_come_before_replies_are_kept(watched, client, store, root):
+    for number in range(store.rounds):
         client.write("{}/{}".format(root, number), "")
         watched.watch("{}/no-{}".format(root, number), "u")
     events = heard(watched)
     assert [path for path, token in events if token == "t"] == [
-        "{}/{}".format(root, number) for number in range(100)
+        "{}/{}".format(root, number) for number in range(store.rounds)
     ]
     assert [path for path, token in events if token == "u"] == [
-        "{}/no-{}".format(root, number) for number in range(100)
+        "{}/no-{}".format(root, number) for number in range(store.rounds)
     ]
 
 
@@ -454,6 +455,7 @@ def test_a_transaction_is_reported_when_it_is_committed(watched, client, root):
     assert heard(watched) == [(root + "/b", "t"), (root + "/a", "t")]
 
 
+@pytest.mark.anywhere
 def test_an_aborted_transaction_is_not_reported(watched, client, root):
     client.transaction_start()
     client.write(root + "/key", "")
@@ -633,6 +635,7 @@ def test_a_client_watches_and_waits(client, other, root):
         client.unwatch(root, "t")
 
 
+@pytest.mark.anywhere
 def test_a_client_watches_without_a_token(client, root):
     client.watch(root)
     event = client.wait()
