@@ -259,7 +259,8 @@ class Client:
         """Return the names of a node's children, however many; none for a leaf.
 
         :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
-        :raises PyXSError: ``ENOENT`` no such node, ``EACCES`` not readable.
+        :raises PyXSError: ``ENOENT`` no such node, ``EACCES`` not readable, ``E2BIG`` over 4096
+            bytes of names from *oxenstored* over XenBus.
         """
         try:
             return self._ask(decode_names, Op.DIRECTORY, path)
@@ -269,7 +270,14 @@ class Client:
             return self._list_in_parts(path)
 
     def _list_in_parts(self, path: Text) -> List[str]:
-        return join_parts(lambda offset: self._ask(decode_part, Op.DIRECTORY_PART, path, offset))
+        try:
+            return join_parts(
+                lambda offset: self._ask(decode_part, Op.DIRECTORY_PART, path, offset)
+            )
+        except PyXSError as exc:
+            if exc.errno == errno.ENOSYS:  # oxenstored, over XenBus: it knows no parts
+                raise helpers.error("E2BIG") from None
+            raise
 
     def exists(self, path: Text) -> bool:
         """Return whether there is such a node.

@@ -222,7 +222,7 @@ def test_a_directory_that_has_become_empty_meanwhile(serve):
     assert client.ls("/") == []
 
 
-def test_a_daemon_without_parts_is_believed(serve):
+def test_a_long_list_of_a_daemon_that_knows_no_parts_is_too_long(serve):
     def script(peer):
         for request in peer:
             peer.send(error_to(request, b"E2BIG\0" if request.op == Op.DIRECTORY else b"ENOSYS\0"))
@@ -230,7 +230,7 @@ def test_a_daemon_without_parts_is_believed(serve):
     client, _ = serve(script)
     with pytest.raises(PyXSError) as caught:
         client.ls("/")
-    assert caught.value.errno == errno.ENOSYS
+    assert caught.value.errno == errno.E2BIG
 
 
 def test_a_directory_longer_than_the_protocol_allows_is_taken(serve):

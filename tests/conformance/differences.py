@@ -61,7 +61,7 @@ DIFFERENCES = {
         "oxenstored answers in one message, which over XenBus it holds to 4096 bytes (E2BIG); "
         "it has no DIRECTORY_PART",
         c=None,
-        ocaml="ENOSYS",
+        ocaml="E2BIG",
     ),
     "a watch with a depth": _differ(
         "only Xen's head knows it", c="EINVAL", ocaml="EINVAL", memory=None
