@@ -6,7 +6,7 @@ lookup does not depend on how many there are. :class:`Tree` and
 need not know which of the two it works on.
 """
 
-from typing import Dict, Iterable, List, NamedTuple, Optional, Set, Union
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Union
 
 from ._errors import Refused
 from ._permissions import Permissions
@@ -324,23 +324,28 @@ class Transaction:
 View = Union[Tree, Transaction]
 
 
-def subtree(view: View, top: bytes) -> List[bytes]:
-    """Return the paths of a node and of all below it, each after those below it.
+def subtree(view: View, top: bytes) -> Iterator[bytes]:
+    """Yield the paths of a node and of all below it, each after those below it.
 
     They are looked at in the other order: each before those below it.
+
+    :raises Refused: ``EIO``: a node that is listed is not there; those yielded before have
+        been removed. So the C daemon stumbles in a transaction that looked at the list
+        before someone else changed it.
     """
-    paths: List[bytes] = []
     stack = [(top, iter(_names(view, top)))]
     while stack:
         path, names = stack[-1]
         name = next(names, None)
         if name is None:
-            paths.append(path)
             stack.pop()
-        else:
-            child = child_of(path, name)
-            stack.append((child, iter(_names(view, child))))
-    return paths
+            yield path
+            continue
+        child = child_of(path, name)
+        node = view.get(child)
+        if node is None:
+            raise Refused("EIO")
+        stack.append((child, iter(node.names)))
 
 
 def _names(view: View, path: bytes) -> List[bytes]:

@@ -5,7 +5,7 @@ It is told who connects, and is asked, through :mod:`.requests`, on behalf of a
 Everything that can go wrong is a :class:`~._errors.Refused`.
 """
 
-from typing import Dict, List, Optional, Set
+from typing import Dict, List, Optional
 
 from . import _quota
 from ._domains import Domain, Domains
@@ -222,13 +222,7 @@ class Store:
         return path in self._special
 
     def _remove_all(self, view: View, path: bytes) -> None:
-        done: Set[bytes] = set()
         for each in subtree(view, path):
-            # A child that went elsewhere, and that the transaction made anew, is listed
-            # twice; the C daemon stumbles at the second.
-            if each in done:
-                raise Refused("EIO")
-            done.add(each)
             gone = view.get(each)
             view.remove(each)
             # A node below the removed one concerns only the watches on itself.
