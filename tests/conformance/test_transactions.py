@@ -506,6 +506,7 @@ def test_a_commit_that_the_daemon_never_saw_is_an_error(client, store):
     assert not client.exists("/key")
 
 
+@pytest.mark.anywhere
 def test_removing_what_lists_a_child_that_someone_else_removed(client, other, known, root):
     children = [root + "/dir/a", root + "/dir/gone", root + "/dir/z"]
     client.write_many((path, "") for path in children)
