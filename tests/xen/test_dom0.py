@@ -56,8 +56,6 @@ def wait_for(monitor, client, path, value):
 @pytest.fixture(scope="module")
 def guest():
     """The domid of a guest that runs ``agent.py``."""
-    if os.environ["PYXS_XENSTORED"] != "c":
-        pytest.skip("a guest that runs takes half a minute: with xenstored only")
     with monitors_on_each_connection() as monitors:
         for monitor in monitors:
             monitor.watch("@introduceDomain", "come")
