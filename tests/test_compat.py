@@ -518,7 +518,7 @@ def test_threads_share_a_handle_while_one_waits(handle):
     def work(number):
         try:
             for count in range(100):
-                path = "/work/{}/{}".format(number, count)
+                path = "/busy/{}/{}".format(number, count)
                 value = "{} {}".format(number, count).encode()
                 handle.write("", path, value)
                 assert handle.read("", path) == value
@@ -544,7 +544,7 @@ def test_threads_share_a_handle_while_one_waits(handle):
     waiter.join(PATIENCE)
     assert not waiter.is_alive()
     assert not failures
-    expected = {"/work/{}/{}".format(number, count) for number in range(8) for count in range(100)}
+    expected = {"/busy/{}/{}".format(number, count) for number in range(8) for count in range(100)}
     assert expected <= seen
 
 
