@@ -282,8 +282,10 @@ class Router:
 
     def _await(self, waiter: Waiting, deadline: Optional[float]) -> bool:
         """Wait until *waiter* is done, reading for all if nobody does; False: too late."""
-        asleep = False
         try:
+            # Not before the try: what is raised on the way back to the head of a loop,
+            # Python 3.11 takes for raised just before that.
+            asleep = False
             while not waiter.done:
                 with self._lock:
                     if waiter.done:
@@ -458,20 +460,25 @@ class Router:
         self._check_process()
         waiter = Waiter()
         try:
-            while True:
-                with self._lock:
-                    event = self._events.pop()
-                    if event is not None:
-                        return event
-                    self.check()
-                    waiter.done = False
-                    self._event_waiters.append(waiter)
-                if not self._await(waiter, deadline):
-                    self._leave_events(waiter)
-                    return None
+            event = self._take_or_queue(waiter)
+            while event is None and self._await(waiter, deadline):
+                event = self._take_or_queue(waiter)
+            if event is None:
+                self._leave_events(waiter)
+            return event
         except BaseException:
             self._leave_events(waiter)
             raise
+
+    def _take_or_queue(self, waiter: Waiter) -> Optional[RawEvent]:
+        """Return an event that is here; else let the waiter be woken for the next."""
+        with self._lock:
+            event = self._events.pop()
+            if event is None:
+                self.check()
+                waiter.done = False
+                self._event_waiters.append(waiter)
+            return event
 
     def poll_event(self) -> Optional[RawEvent]:
         """Return an event that is here, finishing a message that has begun to arrive.

@@ -525,7 +525,7 @@ def test_threads_share_a_handle_while_one_waits(handle):
         except BaseException as exc:
             failures.append(exc)
 
-    handle.watch("/work", "token")
+    handle.watch("/busy", "token")
     handle.watch("/stop", "token")
     handle.unwatch("/stop", "token")
     while handle.check_watch() is not None:
