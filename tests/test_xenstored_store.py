@@ -187,6 +187,9 @@ def test_who_may_not_look_there_is_not_told_that_a_node_is_missing(guest, dom0):
     dom0.set_perms(b"/open", b"r0")
     assert guest.read(b"/open/missing") == "ENOENT"
     assert guest.write(b"/open/missing") == "EACCES"
+    assert guest.set_perms(b"/open/missing", b"n1") == "EACCES"
+    dom0.set_perms(b"/open", b"w0")
+    assert guest.set_perms(b"/open/missing", b"n1") == "ENOENT"
 
 
 def test_a_guest_may_remove_a_node_it_may_write_with_all_below_it(guest, other):

@@ -140,7 +140,7 @@ class Store:
         :raises Refused: ``ENOENT``, ``EACCES``.
         """
         node = view.get(path)
-        if node is not None and session.rights(node.perms) & needed:
+        if node is not None and session.rights(node.perms) & needed == needed:
             return node
         # Who has no rights at the nearest node above is not told what exists.
         above = self._nearest(view, path)
@@ -207,7 +207,7 @@ class Store:
         if path in self._special:
             self._set_special_perms(session, path, perms)
             return
-        node = self.node(session, view, path, OWN)
+        node = self.node(session, view, path, WRITE | OWN)
         before = node.perms
         if session.unprivileged:
             if owner != before[0].domid:

@@ -120,6 +120,13 @@ def test_what_it_may_not_read_it_cannot_tell_to_exist(guest):
         guest.exists("/secret")
 
 
+def test_permissions_of_what_is_not_there_in_a_node_that_it_may_write(client, guest):
+    client["/open"] = ""
+    client.set_permissions("/open", ["w0"])
+    with refused("ENOENT"):
+        guest.set_permissions("/open/missing", ["n1"])
+
+
 def test_what_is_not_there_in_a_node_that_it_may_not_read(guest, known):
     expected = known("a missing node below one that may not be read")
     assert outcome(guest.read, "/secret/missing") == expected
