@@ -12,12 +12,8 @@ import threading
 
 _SIZE = 1024  # XENSTORE_RING_SIZE
 _REQUESTS, _RESPONSES = 0, _SIZE  # where the buffers begin, and behind them the counts:
-_REQ_CONS, _REQ_PROD, _RSP_CONS, _RSP_PROD = range(2 * _SIZE, 2 * _SIZE + 16, 4)
+_REQ_CONS, _REQ_PROD, _RSP_CONS, _RSP_PROD = range(4)
 _FIRST_INTERDOMAIN_PORT = 1000  # as in xen_stubs.c
-
-# Native: read and written at once. "=I" goes byte by byte, and half a count makes the daemon
-# give up the domain.
-_COUNT = struct.Struct("@I")
 
 _PAUSE = 0.0005  # seconds between two looks at the ring
 
@@ -35,6 +31,9 @@ class RingSocket:
         self._port = struct.pack("=i", _FIRST_INTERDOMAIN_PORT + domid)
         with open(self.ring, "r+b") as file:
             self._page = mmap.mmap(file.fileno(), 4096)
+        # A memoryview of words writes each at once. struct would zero it first, and to the
+        # daemon that is a count out of range, for which it gives up the domain.
+        self._counts = memoryview(self._page)[2 * _SIZE : 2 * _SIZE + 16].cast("I")
         self._events = os.open(os.path.join(root, "events"), os.O_RDWR | os.O_NONBLOCK)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(self.path)
@@ -49,6 +48,7 @@ class RingSocket:
         self._thread.join()
         self._listener.close()
         os.close(self._events)
+        self._counts.release()
         self._page.close()
 
     def _run(self):
@@ -82,7 +82,7 @@ class RingSocket:
 
     def _put(self, data):
         """Put as much of the data into the ring as it has room for; return how much."""
-        produced, consumed = self._count(_REQ_PROD), self._count(_REQ_CONS)
+        produced, consumed = self._counts[_REQ_PROD], self._counts[_REQ_CONS]
         count = min(len(data), _SIZE - (produced - consumed) % 2**32)
         for number in range(count):
             self._page[_REQUESTS + (produced + number) % _SIZE] = data[number]
@@ -91,7 +91,7 @@ class RingSocket:
 
     def _take(self):
         """Take all out of the ring that is there."""
-        produced, consumed = self._count(_RSP_PROD), self._count(_RSP_CONS)
+        produced, consumed = self._counts[_RSP_PROD], self._counts[_RSP_CONS]
         count = (produced - consumed) % 2**32
         data = bytes(
             self._page[_RESPONSES + (consumed + number) % _SIZE] for number in range(count)
@@ -99,10 +99,7 @@ class RingSocket:
         self._advance(_RSP_CONS, consumed, count)
         return data
 
-    def _count(self, offset):
-        return _COUNT.unpack_from(self._page, offset)[0]
-
-    def _advance(self, offset, before, count):
+    def _advance(self, which, before, count):
         if count:
-            _COUNT.pack_into(self._page, offset, (before + count) % 2**32)
+            self._counts[which] = (before + count) % 2**32
             os.write(self._events, self._port)
