@@ -114,16 +114,6 @@ class Packet:
         self.tx_id = 0 if tx_id is None else tx_id
         self.payload = payload
 
-    @classmethod
-    def from_wire(cls, op: int, rq_id: int, tx_id: int, payload: bytes) -> "Packet":
-        """Make a packet without a check: of any type and length, as they come."""
-        packet = _new(cls)
-        packet.op = OPS.get(op, op)
-        packet.rq_id = rq_id
-        packet.tx_id = tx_id
-        packet.payload = payload
-        return packet
-
     @property
     def size(self) -> int:
         """The length of the payload in bytes."""
@@ -159,6 +149,16 @@ class Packet:
         )
 
 
+def packet_from_wire(op: int, rq_id: int, tx_id: int, payload: bytes) -> Packet:
+    """Make a packet without a check: of any type and length, as they come."""
+    packet = _new(Packet)
+    packet.op = OPS.get(op, op)
+    packet.rq_id = rq_id
+    packet.tx_id = tx_id
+    packet.payload = payload
+    return packet
+
+
 class Framer:
     """Turns bytes, in pieces of any size, into packets.
 
@@ -190,31 +190,32 @@ class Framer:
                 return []
             data = b"".join(self.rest)
             self.rest = []
-        packets = []
+        packets: List[Packet] = []
         start, end = 0, len(data)
         stop = HEADER_SIZE
         while stop <= end:
             op, rq_id, tx_id, size = _unpack_header(data, start)
             if size > self._limit:
-                self._refuse(size)
+                refused = self._refuse(size)
+                if not packets:
+                    raise refused
                 break
             body = stop
             stop += size
             if stop > end:
                 break
-            packets.append(Packet.from_wire(op, rq_id, tx_id, data[body:stop]))
+            packets.append(packet_from_wire(op, rq_id, tx_id, data[body:stop]))
             start = stop
             stop += HEADER_SIZE
         if start < end:
             self.rest.append(data[start:])
             self._missing = stop - end
-        if self.refused is not None and not packets:
-            raise self.refused
         return packets
 
-    def _refuse(self, size: int) -> None:
+    def _refuse(self, size: int) -> UnexpectedPacket:
         self.refused = UnexpectedPacket(
             "a message announces a payload of {} bytes, over the limit of {}".format(
                 size, self._limit
             )
         )
+        return self.refused

@@ -1,10 +1,10 @@
 """The receiving side of a descriptor: bytes in, packets out."""
 
 import errno
-import itertools
 import select
 import socket
 import time
+from itertools import islice, repeat
 from typing import Callable, Iterator, List, Optional
 
 from ._internal import Framer, Packet
@@ -29,7 +29,7 @@ class Stream:
         woken: Optional[socket.socket] = None,
     ) -> None:
         self._fd = fd
-        self._reads: Iterator[bytes] = map(read, itertools.repeat(_RECV_SIZE))
+        self._reads: Iterator[bytes] = map(read, repeat(_RECV_SIZE))
         self._patience = patience
         #: Whether a read may wait by itself: nothing but bytes is to end the wait.
         self._blocks = patience is None and woken is None
@@ -51,8 +51,8 @@ class Stream:
         return packets[0]
 
     def recv_many(self, timeout: Optional[float]) -> List[Packet]:
-        self.interruptible = False
         if self._kept:
+            self.interruptible = False
             packets, self._kept = self._kept, []
             return packets
         framer, pieces = self._framer, self._pieces
@@ -63,12 +63,11 @@ class Stream:
             if not pieces:
                 self.interruptible = True
                 if (deadline is not None or not self._blocks) and not self._wait(deadline):
-                    self.interruptible = False
                     return []
                 # One call in C reads and keeps: a signal handler that raises cannot
                 # come between the two and lose bytes.
-                pieces.extend(itertools.islice(self._reads, 1))
-                self.interruptible = False
+                pieces.extend(islice(self._reads, 1))
+            self.interruptible = False
             piece = pieces.pop()
             if not piece:
                 raise EOFError

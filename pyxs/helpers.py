@@ -62,7 +62,8 @@ def validate_path(path: Text) -> bytes:
     """
     data = path.encode("ascii", "replace") if isinstance(path, str) else _path_bytes(path)
     # What is not ASCII has become a question mark, which no path may hold either.
-    if data.translate(None, _PATH_BYTES) or b"//" in data or data[-1:] in _BAD_ENDS:
+    # By find(): asked whether bytes are in it, bytes first try to take those for a number.
+    if data.translate(None, _PATH_BYTES) or data.find(b"//") >= 0 or data[-1:] in _BAD_ENDS:
         if data == b"/":
             return data
         raise InvalidPath("{}: {}".format(_shown(path), _broken_rule(data)))

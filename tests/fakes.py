@@ -13,7 +13,8 @@ import tempfile
 import threading
 
 from pyxs import ConnectionError
-from pyxs.connection import Op, Packet, PacketConnection, UnixSocketConnection
+from pyxs._internal import packet_from_wire
+from pyxs.connection import Op, PacketConnection, UnixSocketConnection
 
 #: Seconds after which something that should have happened has not.
 PATIENCE = 20
@@ -37,7 +38,7 @@ def reply_to(request, payload=None, **fields):
     """The reply to a request; *fields* is what is wrong with it."""
     if payload is None:
         payload = REPLIES.get(request.op, b"OK\0")
-    return Packet.from_wire(
+    return packet_from_wire(
         fields.get("op", request.op),
         fields.get("rq_id", request.rq_id),
         fields.get("tx_id", request.tx_id),
@@ -52,7 +53,7 @@ def error_to(request, name, **fields):
 
 def event(path, token):
     """A WATCH_EVENT."""
-    return Packet.from_wire(Op.WATCH_EVENT, 0, 0, path.encode() + b"\0" + token.encode() + b"\0")
+    return packet_from_wire(Op.WATCH_EVENT, 0, 0, path.encode() + b"\0" + token.encode() + b"\0")
 
 
 def honest(peer):
@@ -81,7 +82,7 @@ class Peer:
                 self.gone.set()
                 return None
             op, rq_id, tx_id, size = memoryview(header).cast("I")
-            request = Packet.from_wire(op, rq_id, tx_id, self._stream.read(size))
+            request = packet_from_wire(op, rq_id, tx_id, self._stream.read(size))
         except OSError:
             self.gone.set()
             return None
@@ -210,7 +211,7 @@ class FakeConnection(PacketConnection):
     def send_many(self, packets):
         self.batches.append(len(packets))
         for packet in packets:
-            packet = Packet.from_wire(packet.op, packet.rq_id, packet.tx_id, packet.payload)
+            packet = packet_from_wire(packet.op, packet.rq_id, packet.tx_id, packet.payload)
             self.sent.append(packet)
             self.deliver(*self.answer(packet))
 

@@ -490,7 +490,7 @@ class Bus:
         self.writes.append(data)
         op, rq_id, tx_id, size = struct.unpack_from("=4I", data)
         assert len(data) == 16 + size, "not one message in one write()"
-        return Packet.from_wire(op, rq_id, tx_id, data[16:])
+        return Packet(op, data[16:], rq_id, tx_id)
 
     def send(self, *packets):
         self.sock.send(b"".join(map(bytes, packets)))
@@ -691,7 +691,7 @@ def test_xenbus_over_a_terminal_in_raw_mode():
                     op, rq_id, tx_id, size = struct.unpack_from("=4I", data)
                     if len(data) < 16 + size:
                         break
-                    request = Packet.from_wire(op, rq_id, tx_id, data[16 : 16 + size])
+                    request = Packet(op, data[16 : 16 + size], rq_id, tx_id)
                     data = data[16 + size :]
                     stream.write(bytes(event("/w", "t")) + bytes(reply_to(request)))
 

@@ -13,7 +13,7 @@ import tracemalloc
 
 import pytest
 
-from pyxs._internal import Framer, Op, Packet
+from pyxs._internal import Framer, Op, packet_from_wire
 from pyxs.xenstored import requests
 from pyxs.xenstored.store import Store
 
@@ -34,7 +34,7 @@ class Speaker:
         return self.send(op, b"".join(string + b"\0" for string in strings), tx_id)
 
     def send(self, op, payload, tx_id=0):
-        packet = Packet.from_wire(op, 7, tx_id, payload)
+        packet = packet_from_wire(op, 7, tx_id, payload)
         requests.answer(self.store, self.session, packet)
         replies = [packet for packet in self._received() if packet.op != Op.WATCH_EVENT]
         assert [(reply.rq_id, reply.tx_id) for reply in replies] == [(7, tx_id)]

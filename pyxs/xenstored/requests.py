@@ -7,7 +7,7 @@ that would end it are refused with ``EINVAL``.
 import re
 from typing import Callable, Dict, List, Optional
 
-from .._internal import PAYLOAD_MAX, Op, Packet
+from .._internal import PAYLOAD_MAX, Op, Packet, packet_from_wire
 from . import _control, _permissions
 from ._domains import FEATURES
 from ._errors import Refused
@@ -93,7 +93,7 @@ def answer(store: Store, session: Session, packet: Packet) -> None:
             raise Refused("E2BIG")
     except Refused as refused:
         op, reply = Op.ERROR, refused.name.encode("ascii") + b"\0"
-    session.reply(bytes(Packet.from_wire(op, packet.rq_id, packet.tx_id, reply)))
+    session.reply(bytes(packet_from_wire(op, packet.rq_id, packet.tx_id, reply)))
     if op == Op.WATCH:
         session.report_new_watch()
 
