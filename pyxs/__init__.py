@@ -1,6 +1,8 @@
 """A synchronous XenStore client in pure Python."""
 
-from ._compat import Error, install_as_xen_lowlevel_xs, xs
+import sys
+from typing import TYPE_CHECKING
+
 from .client import Client, Monitor, monitor
 from .exceptions import (
     ConnectionError,
@@ -30,3 +32,21 @@ __all__ = [
 ]
 
 __version__ = "1.0.0"
+
+if TYPE_CHECKING or sys.version_info < (3, 7):
+    from ._compat import Error, install_as_xen_lowlevel_xs, xs
+else:
+    # What stands in for xen.lowlevel.xs is a sixth of the time that importing pyxs takes:
+    # it is imported when it is first asked for.
+    _COMPAT = ("Error", "install_as_xen_lowlevel_xs", "xs")
+
+    def __getattr__(name):
+        if name not in _COMPAT:
+            raise AttributeError("module {!r} has no attribute {!r}".format(__name__, name))
+        from . import _compat
+
+        globals().update({each: getattr(_compat, each) for each in _COMPAT})
+        return globals()[name]
+
+    def __dir__():
+        return sorted({*globals(), *_COMPAT})

@@ -71,3 +71,18 @@ def test_a_package_that_is_broken_says_so(package):
         file.write("import what_is_not_there")
     with pytest.raises(subprocess.CalledProcessError):
         run("", package)
+
+
+def test_the_package_names_what_it_has_not_imported_yet():
+    script = """
+    assert {"Error", "install_as_xen_lowlevel_xs", "xs"} <= set(dir(pyxs))
+    try:
+        pyxs.nothing
+    except AttributeError as exc:
+        assert str(exc) == "module 'pyxs' has no attribute 'nothing'"
+    else:
+        raise AssertionError
+    assert pyxs.xs is pyxs.xs and issubclass(pyxs.Error, RuntimeError)
+    """
+    text = "import pyxs\n" + textwrap.dedent(script)
+    subprocess.run([sys.executable, "-W", "error", "-c", text], check=True)
