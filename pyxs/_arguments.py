@@ -67,7 +67,7 @@ class Pairs(argparse.Action):
         parser: argparse.ArgumentParser,
         namespace: argparse.Namespace,
         values: Any,
-        _option_string: Optional[str] = None,
+        _option_string: "Optional[str]" = None,
     ) -> None:
         if len(values) % 2:
             parser.error("{}: there is no value for this path".format(values[-1]))

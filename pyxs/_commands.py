@@ -35,7 +35,7 @@ __all__ = [
 
 
 def read(client: Client, args: argparse.Namespace) -> None:
-    def body(store: Client) -> Iterator[bytes]:
+    def body(store: Client) -> "Iterator[bytes]":
         for path in args.paths:
             with _about(path):
                 value = _encoded(store.read(path))
@@ -48,7 +48,7 @@ def read(client: Client, args: argparse.Namespace) -> None:
 def write(client: Client, args: argparse.Namespace) -> None:
     pairs = [(path, _value(text, args.raw)) for path, text in args.pairs]
 
-    def body(store: Client) -> Iterable[bytes]:
+    def body(store: Client) -> "Iterable[bytes]":
         for path, value in pairs:
             with _about(path):
                 store.write(path, value)
@@ -68,7 +68,7 @@ def _value(text: str, raw: bool) -> bytes:
 
 
 def list_(client: Client, args: argparse.Namespace) -> None:
-    def body(store: Client) -> Iterator[bytes]:
+    def body(store: Client) -> "Iterator[bytes]":
         for path in args.paths:
             with _about(path):
                 names = store.ls(path)
@@ -91,8 +91,8 @@ def exists(client: Client, args: argparse.Namespace) -> None:
     _for_each(client, args.paths, must_exist)
 
 
-def _for_each(client: Client, paths: Sequence[str], act: Callable[[Client, str], None]) -> None:
-    def body(store: Client) -> Iterable[bytes]:
+def _for_each(client: Client, paths: "Sequence[str]", act: "Callable[[Client, str], None]") -> None:
+    def body(store: Client) -> "Iterable[bytes]":
         for path in paths:
             with _about(path):
                 act(store, path)
@@ -102,7 +102,7 @@ def _for_each(client: Client, paths: Sequence[str], act: Callable[[Client, str],
 
 
 def rm(client: Client, args: argparse.Namespace) -> None:
-    def body(store: Client) -> Iterable[bytes]:
+    def body(store: Client) -> "Iterable[bytes]":
         for path in args.paths:
             with _about(path):
                 store.rm(path)
@@ -113,7 +113,7 @@ def rm(client: Client, args: argparse.Namespace) -> None:
     _at_once(client, body, args.tidy or len(args.paths) > 1)
 
 
-def _rm_empty(store: Client, paths: Iterable[str]) -> None:
+def _rm_empty(store: Client, paths: "Iterable[str]") -> None:
     """Remove nodes until one has a value or a child, or is out of reach."""
     for path in paths:
         try:
@@ -132,7 +132,7 @@ def chmod(client: Client, args: argparse.Namespace) -> None:
     if args.recurse and args.path == "/":
         raise CommandError("/: -r is not for the whole store")
 
-    def body(store: Client) -> Iterable[bytes]:
+    def body(store: Client) -> "Iterable[bytes]":
         below = _subtree(store, args.path) if args.recurse else [args.path]
         above = _ancestors(args.path) if args.upto else []
         for path in itertools.chain(below, above):
@@ -143,7 +143,7 @@ def chmod(client: Client, args: argparse.Namespace) -> None:
     _at_once(client, body, args.upto or args.recurse)
 
 
-def _subtree(store: Client, top: str) -> Iterator[str]:
+def _subtree(store: Client, top: str) -> "Iterator[str]":
     pending = [top]
     while pending:
         path = pending.pop()
@@ -152,7 +152,7 @@ def _subtree(store: Client, top: str) -> Iterator[str]:
             pending += (path + "/" + name for name in store.ls(path))
 
 
-def _ancestors(path: str) -> Iterator[str]:
+def _ancestors(path: str) -> "Iterator[str]":
     """Yield the nodes above *path*, the nearest first, the root excluded."""
     path = path.rpartition("/")[0]
     while path:
@@ -160,7 +160,7 @@ def _ancestors(path: str) -> Iterator[str]:
         path = path.rpartition("/")[0]
 
 
-def _at_once(client: Client, body: Callable[[Client], Iterable[bytes]], several: bool) -> None:
+def _at_once(client: Client, body: "Callable[[Client], Iterable[bytes]]", several: bool) -> None:
     """Run *body* and print the lines that it gives, also those before an error.
 
     :param several: whether to run it in a transaction, started over on ``EAGAIN``.
@@ -198,13 +198,13 @@ def ls(client: Client, args: argparse.Namespace) -> None:
             pending += _children(depth + 1, path, _names_if_there(client, path))
 
 
-def _children(depth: int, path: str, names: List[str]) -> List[Tuple[int, str]]:
+def _children(depth: int, path: str, names: "List[str]") -> "List[Tuple[int, str]]":
     """Return the paths of the children, the first one last, each with its depth."""
     prefix = path if path == "/" else path + "/"
     return [(depth, prefix + name) for name in reversed(names)]
 
 
-def _names_if_there(client: Client, path: str) -> List[str]:
+def _names_if_there(client: Client, path: str) -> "List[str]":
     with _about(path):
         try:
             return client.ls(path)
@@ -214,7 +214,7 @@ def _names_if_there(client: Client, path: str) -> List[str]:
             raise
 
 
-def _value_if_readable(client: Client, path: str) -> Optional[bytes]:
+def _value_if_readable(client: Client, path: str) -> "Optional[bytes]":
     try:
         return _encoded(client.read(path))
     except PyXSError as exc:
@@ -223,7 +223,7 @@ def _value_if_readable(client: Client, path: str) -> Optional[bytes]:
         return None
 
 
-def _perms_if_readable(client: Client, path: str) -> List[bytes]:
+def _perms_if_readable(client: Client, path: str) -> "List[bytes]":
     try:
         return [_encoded(perm) for perm in client.get_permissions(path)]
     except PyXSError as exc:
@@ -233,7 +233,7 @@ def _perms_if_readable(client: Client, path: str) -> List[bytes]:
         return []
 
 
-def _terminal_columns() -> Optional[int]:
+def _terminal_columns() -> "Optional[int]":
     try:
         return os.get_terminal_size(1).columns
     except OSError:
@@ -277,7 +277,7 @@ def _encoded(text: str) -> bytes:
 
 
 @contextlib.contextmanager
-def _about(what: str) -> Iterator[None]:
+def _about(what: str) -> "Iterator[None]":
     """Name what the daemon refused: its answer is an errno alone."""
     try:
         yield

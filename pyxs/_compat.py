@@ -64,7 +64,7 @@ def _by_name_too(method: _Method) -> _Method:
     return cast(_Method, checked)
 
 
-def _unless_missing(ask: Callable[..., T], *args: Any) -> Optional[T]:
+def _unless_missing(ask: "Callable[..., T]", *args: Any) -> "Optional[T]":
     """Return what *ask* returns, or ``None`` if it raises ENOENT."""
     try:
         return ask(*args)
@@ -97,7 +97,7 @@ class xs:
     __slots__ = ("_handles",)
 
     #: By process. Empty: closed. That of another process is its, not ours.
-    _handles: Dict[int, Handle]
+    _handles: "Dict[int, Handle]"
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "xs":  # noqa: ARG004
         self = super().__new__(cls)
@@ -145,13 +145,13 @@ class xs:
     # -- nodes -------------------------------------------------------------------------
 
     @_positional
-    def read(self, transaction: Transaction, path: str) -> Optional[bytes]:
+    def read(self, transaction: Transaction, path: str) -> "Optional[bytes]":
         """Return the value of a node as ``bytes``, or ``None`` if there is no such node."""
         tx_id, payload = transaction_argument(transaction), path_argument(path)
         return _unless_missing(self._live().ask, bytes, Op.READ, payload, tx_id)
 
     @_positional
-    def write(self, transaction: Transaction, path: str, data: Union[str, bytes]) -> None:
+    def write(self, transaction: Transaction, path: str, data: "Union[str, bytes]") -> None:
         """Store *data* in a node; it and its ancestors are made where they do not exist."""
         tx_id, payload = (
             transaction_argument(transaction),
@@ -160,7 +160,7 @@ class xs:
         self._live().ask(decode_ack, Op.WRITE, payload, tx_id)
 
     @_positional
-    def ls(self, transaction: Transaction, path: str) -> Optional[List[str]]:
+    def ls(self, transaction: Transaction, path: str) -> "Optional[List[str]]":
         """Return the names of a node's children, or ``None`` if there is no such node."""
         tx_id, payload = transaction_argument(transaction), path_argument(path)
         return _unless_missing(self._live().names, payload, tx_id)
@@ -183,7 +183,7 @@ class xs:
         _unless_missing(self._live().ask, decode_ack, Op.RM, payload, tx_id)
 
     @_positional
-    def get_permissions(self, transaction: Transaction, path: str) -> List[Dict[str, int]]:
+    def get_permissions(self, transaction: Transaction, path: str) -> "List[Dict[str, int]]":
         """Return the permissions of a node, its owner's entry first.
 
         :returns: dicts with the domid ``dom``, ``read``, 0 or 1, and ``write``, 0 or 2.
@@ -193,7 +193,7 @@ class xs:
 
     @_positional
     def set_permissions(
-        self, transaction: Transaction, path: str, perms: List[Dict[str, int]]
+        self, transaction: Transaction, path: str, perms: "List[Dict[str, int]]"
     ) -> None:
         """Replace the permissions of a node.
 
@@ -227,14 +227,14 @@ class xs:
         """Stop watching; *token* must be the object given to :meth:`watch`."""
         self._live().unwatch(text_argument(path, 1), token)
 
-    def read_watch(self) -> Tuple[str, Any]:
+    def read_watch(self) -> "Tuple[str, Any]":
         """Wait for the next event of a watch and return its path and token.
 
         :raises Error: ``EINVAL`` the connection is lost.
         """
         return self._live().wait_event()
 
-    def check_watch(self) -> Optional[Tuple[str, Any]]:
+    def check_watch(self) -> "Optional[Tuple[str, Any]]":
         """Return the next event's path and token, or ``None`` if none is here.
 
         A message that has begun to arrive is finished; one that has not is not waited for.
@@ -316,7 +316,7 @@ class xs:
         self._live().ask(decode_ack, Op.SET_TARGET, payload)
 
     @_positional
-    def get_domain_path(self, domid: int) -> Optional[str]:
+    def get_domain_path(self, domid: int) -> "Optional[str]":
         """Return the home of a domain, such as ``/local/domain/5``, whether it exists or not."""
         payload = b"%d\0" % domid_argument(domid)
         return _unless_missing(self._live().ask, decode_string, Op.GET_DOMAIN_PATH, payload)
@@ -349,7 +349,7 @@ def install_as_xen_lowlevel_xs() -> None:
     vars(lowlevel)["xs"] = module
 
 
-def _package(name: str, parent: Optional[ModuleType] = None) -> ModuleType:
+def _package(name: str, parent: "Optional[ModuleType]" = None) -> ModuleType:
     """Import a package, or make an empty one where there is none."""
     try:
         return importlib.import_module(name)

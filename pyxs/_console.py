@@ -41,7 +41,7 @@ def warn(message: str) -> None:
 
 
 @contextlib.contextmanager
-def _output_errors() -> Iterator[None]:
+def _output_errors() -> "Iterator[None]":
     try:
         yield
     except BrokenPipeError:

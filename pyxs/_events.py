@@ -24,7 +24,7 @@ class EventQueue:
     def __len__(self) -> int:
         return len(self._queue)
 
-    def watches(self) -> List[RawEvent]:
+    def watches(self) -> "List[RawEvent]":
         """Return the live watches, each a path and a token."""
         return [(wpath, token) for token, wpaths in self._watches.items() for wpath in wpaths]
 
@@ -59,13 +59,13 @@ class EventQueue:
         self._signal()
         return True
 
-    def pop(self) -> Optional[RawEvent]:
+    def pop(self) -> "Optional[RawEvent]":
         """Take the oldest event, or ``None``."""
         event = self._queue.popleft() if self._queue else None
         self._signal()
         return event
 
-    def attach(self, readiness: "Readiness", fd: Optional[int]) -> None:
+    def attach(self, readiness: "Readiness", fd: "Optional[int]") -> None:
         """Keep the state of this queue, and of descriptor *fd*, shown there."""
         if self._readiness is readiness:
             return
@@ -119,7 +119,7 @@ class Readiness:
         """Return the descriptor to select on."""
         return self._selector.fileno()
 
-    def follow(self, fd: Optional[int]) -> None:
+    def follow(self, fd: "Optional[int]") -> None:
         """Be readable when *fd* is; the one followed before is left.
 
         To be called before that one is closed: a copy of it in a forked child would

@@ -14,7 +14,7 @@ def escape(value: bytes) -> bytes:
     return _UNPRINTABLE.sub(_escape_byte, value)
 
 
-def _escape_byte(match: Match[bytes]) -> bytes:
+def _escape_byte(match: "Match[bytes]") -> bytes:
     byte = match.group()
     if byte in _NAMED:
         return _NAMED[byte]
@@ -32,7 +32,7 @@ def unescape(text: bytes) -> bytes:
     return _ESCAPED.sub(_unescape_one, text)
 
 
-def _unescape_one(match: Match[bytes]) -> bytes:
+def _unescape_one(match: "Match[bytes]") -> bytes:
     hexadecimal, octal = match.groups()
     if hexadecimal is not None:
         return bytes([int(hexadecimal, 16)])
@@ -52,7 +52,7 @@ class TreeFormat:
     :param flat: whole paths instead of an indented tree.
     """
 
-    def __init__(self, columns: Optional[int], flat: bool) -> None:
+    def __init__(self, columns: "Optional[int]", flat: bool) -> None:
         self._flat = flat
         if columns is None:
             columns = 0 if flat else 82
@@ -64,8 +64,8 @@ class TreeFormat:
         self,
         depth: int,
         path: bytes,
-        value: Optional[bytes],
-        perms: Optional[Sequence[bytes]] = None,
+        value: "Optional[bytes]",
+        perms: "Optional[Sequence[bytes]]" = None,
     ) -> bytes:
         """Return the line of one node.
 
@@ -101,5 +101,5 @@ def _clipped(text: bytes, room: int) -> bytes:
     return text if room < 0 else text[:room]
 
 
-def _shown(perms: Optional[Sequence[bytes]]) -> bytes:
+def _shown(perms: "Optional[Sequence[bytes]]") -> bytes:
     return b"  (" + b",".join(perms) + b")" if perms else b""

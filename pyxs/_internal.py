@@ -89,9 +89,9 @@ class Packet:
     def __init__(
         self,
         op: int,
-        payload: Union[bytes, str],
-        rq_id: Optional[int] = None,
-        tx_id: Optional[int] = None,
+        payload: "Union[bytes, str]",
+        rq_id: "Optional[int]" = None,
+        tx_id: "Optional[int]" = None,
     ) -> None:
         if isinstance(payload, str):
             try:
@@ -175,7 +175,7 @@ class Framer:
         #: Why nothing more can be made of the stream, if so.
         self.refused: Optional[UnexpectedPacket] = None
 
-    def feed(self, data: bytes) -> List[Packet]:
+    def feed(self, data: bytes) -> "List[Packet]":
         """Take in the next bytes of the stream; return the packets that are whole now.
 
         :raises UnexpectedPacket: the next header announces more than the limit. When packets

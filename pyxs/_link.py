@@ -32,7 +32,7 @@ class Link:
                 router = self._begin(router)
             return router
 
-    def _begin(self, ended: Optional[Router]) -> Router:
+    def _begin(self, ended: "Optional[Router]") -> Router:
         if ended is not None:
             ended.join()
         # It closes a descriptor inherited from a parent process first.

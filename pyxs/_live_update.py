@@ -16,7 +16,7 @@ from .exceptions import PyXSError
 __all__ = ["live_update"]
 
 
-def live_update(client: Client, words: Sequence[str]) -> None:
+def live_update(client: Client, words: "Sequence[str]") -> None:
     """Replace the daemon.
 
     :param words: the arguments after ``live-update``.
@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _start(client: Client, timeout: int, words: Sequence[str]) -> None:
+def _start(client: Client, timeout: int, words: "Sequence[str]") -> None:
     """Ask again each second while transactions keep the daemon busy."""
     deadline = time.monotonic() + timeout
     answer = _answer(client, *words)

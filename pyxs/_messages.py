@@ -28,7 +28,7 @@ _VARARGS = 0x04  # inspect.CO_VARARGS; inspect itself is slow to import
 _PERMISSION = "[wrbn][0-9]+"
 
 
-def encode(op: int, args: Tuple[Any, ...]) -> bytes:
+def encode(op: int, args: "Tuple[Any, ...]") -> bytes:
     """Return the payload of a request.
 
     :raises InvalidOperation: *op* is no request, or has a method of its own.
@@ -46,7 +46,7 @@ def encode(op: int, args: Tuple[Any, ...]) -> bytes:
         raise
 
 
-def _check_count(op: Op, encoder: Callable[..., bytes], count: int) -> None:
+def _check_count(op: Op, encoder: "Callable[..., bytes]", count: int) -> None:
     code = encoder.__code__
     names = code.co_varnames[: code.co_argcount]
     if count < len(names) or (count > len(names) and not code.co_flags & _VARARGS):
@@ -99,7 +99,7 @@ def _directory_part(path: Text, offset: int) -> bytes:
     return strings(validate_path(path), _number(number))
 
 
-def _set_perms(path: Text, perms: Iterable[Text]) -> bytes:
+def _set_perms(path: Text, perms: "Iterable[Text]") -> bytes:
     node = validate_path(path)
     entries = validate_perms(perms)
     if not may_have_perms(node):
@@ -171,7 +171,7 @@ def _quota_value(value: int) -> bytes:
     return strings(_number(validate_number(value, "value", 0, _UINT32_MAX)))
 
 
-_ENCODERS: Dict[int, Callable[..., bytes]] = {
+_ENCODERS: "Dict[int, Callable[..., bytes]]" = {
     Op.CONTROL: _control,
     Op.DIRECTORY: _path,
     Op.READ: _path,
@@ -206,7 +206,7 @@ def decode_ack(payload: bytes) -> None:
         raise ValueError("not OK")
 
 
-def decode_strings(payload: bytes) -> List[str]:
+def decode_strings(payload: bytes) -> "List[str]":
     """Return strings that end with NUL each."""
     if not payload:
         return []
@@ -215,7 +215,7 @@ def decode_strings(payload: bytes) -> List[str]:
     return decode_text(payload[:-1]).split("\0")
 
 
-def decode_names(payload: bytes) -> List[str]:
+def decode_names(payload: bytes) -> "List[str]":
     """Return the names of children."""
     names = decode_strings(payload)
     if "" in names:
@@ -223,7 +223,7 @@ def decode_names(payload: bytes) -> List[str]:
     return names
 
 
-def decode_part(payload: bytes) -> Tuple[bytes, bytes, bool]:
+def decode_part(payload: bytes) -> "Tuple[bytes, bytes, bool]":
     """Return a generation, a part of the names as on the wire, and whether it is the last."""
     generation, separator, names = payload.partition(b"\0")
     if not separator or not names.endswith(b"\0"):
@@ -232,7 +232,7 @@ def decode_part(payload: bytes) -> Tuple[bytes, bytes, bool]:
     return generation, names[:-1] if last else names, last
 
 
-def join_parts(ask_part: Callable[[int], Tuple[bytes, bytes, bool]]) -> List[str]:
+def join_parts(ask_part: "Callable[[int], Tuple[bytes, bytes, bool]]") -> "List[str]":
     """Return all names of children.
 
     :param ask_part: returns what :func:`decode_part` made of the reply from an offset on.
@@ -249,7 +249,7 @@ def join_parts(ask_part: Callable[[int], Tuple[bytes, bytes, bool]]) -> List[str
     return decode_names(names)
 
 
-def decode_perms(payload: bytes) -> List[str]:
+def decode_perms(payload: bytes) -> "List[str]":
     """Return permissions."""
     perms = decode_strings(payload)
     if not perms or not all(re.fullmatch(_PERMISSION, perm) for perm in perms):

@@ -53,7 +53,9 @@ class Monitor:
 
     # -- watching ----------------------------------------------------------------------
 
-    def watch(self, wpath: Text, token: Optional[Text] = None, depth: Optional[int] = None) -> None:
+    def watch(
+        self, wpath: Text, token: "Optional[Text]" = None, depth: "Optional[int]" = None
+    ) -> None:
         """Watch a node and all below it. An event comes at once, then one for each change.
 
         :param wpath: a path, or ``@introduceDomain``, ``@releaseDomain`` or
@@ -90,7 +92,7 @@ class Monitor:
                     _send_only(router, Op.UNWATCH, strings(*watch))
                 raise
 
-    def unwatch(self, wpath: Text, token: Optional[Text] = None) -> None:
+    def unwatch(self, wpath: Text, token: "Optional[Text]" = None) -> None:
         """Stop watching; events of that watch which were not taken yet are dropped.
 
         :raises InvalidPath, InvalidPayload: as :meth:`watch`; nothing was sent.
@@ -124,7 +126,7 @@ class Monitor:
                 for watch in watches:
                     self._end(router, Op.UNWATCH, strings(*watch), [watch])
 
-    def _end(self, router: Router, op: Op, payload: bytes, watches: List[RawEvent]) -> None:
+    def _end(self, router: Router, op: Op, payload: bytes, watches: "List[RawEvent]") -> None:
         try:
             _acknowledged(router, op, payload)
             _discard(router, watches)
@@ -139,9 +141,9 @@ class Monitor:
 
     def wait(
         self,
-        sleep: Optional[float] = None,  # noqa: ARG002
-        timeout: Optional[float] = None,
-    ) -> Optional[Event]:
+        sleep: "Optional[float]" = None,  # noqa: ARG002
+        timeout: "Optional[float]" = None,
+    ) -> "Optional[Event]":
         """Wait for the next event.
 
         :param sleep: accepted for old callers; nothing is polled.
@@ -153,7 +155,7 @@ class Monitor:
         deadline = None if timeout is None else time.monotonic() + _seconds(timeout)
         return _event(self._current().wait_event(deadline))
 
-    def check(self) -> Optional[Event]:
+    def check(self) -> "Optional[Event]":
         """Return an event that is here already, or ``None``.
 
         A message that has begun to arrive is finished; one that has not is not waited for.
@@ -162,7 +164,7 @@ class Monitor:
         """
         return _event(self._current().poll_event())
 
-    def __iter__(self) -> Iterator[Event]:
+    def __iter__(self) -> "Iterator[Event]":
         return self
 
     def __next__(self) -> Event:
@@ -193,16 +195,16 @@ _DEPTH_MAX = 2**31 - 1
 
 
 def monitor(
-    unix_socket_path: Optional[AnyPath] = None,
-    socket_timeout: Optional[float] = None,
-    xen_bus_path: Optional[AnyPath] = None,
-    connection: Optional[PacketConnection] = None,
+    unix_socket_path: "Optional[AnyPath]" = None,
+    socket_timeout: "Optional[float]" = None,
+    xen_bus_path: "Optional[AnyPath]" = None,
+    connection: "Optional[PacketConnection]" = None,
 ) -> Monitor:
     """Return a :class:`Monitor`; the arguments are those of :class:`Client`."""
     return Monitor(choose_connection(unix_socket_path, socket_timeout, xen_bus_path, connection))
 
 
-def _raw_watch(wpath: Text, token: Optional[Text]) -> RawEvent:
+def _raw_watch(wpath: Text, token: "Optional[Text]") -> RawEvent:
     path = validate_watch_path(wpath)
     return path, path if token is None else validate_token(token)
 
@@ -219,12 +221,12 @@ def _send_only(router: Router, op: Op, payload: bytes) -> None:
         router.submit((Request(op, payload),))
 
 
-def _discard(router: Router, watches: List[RawEvent]) -> None:
+def _discard(router: Router, watches: "List[RawEvent]") -> None:
     for watch in watches:
         router.discard_watch(*watch)
 
 
-def _event(raw: Optional[RawEvent]) -> Optional[Event]:
+def _event(raw: "Optional[RawEvent]") -> "Optional[Event]":
     return None if raw is None else Event(decode_text(raw[0]), decode_text(raw[1]))
 
 

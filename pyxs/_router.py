@@ -147,7 +147,7 @@ class Router:
         self.submit((request,))
         self.wait(request)
 
-    def decoded(self, request: Request, decoder: Callable[[bytes], T]) -> T:
+    def decoded(self, request: Request, decoder: "Callable[[bytes], T]") -> T:
         """Return what the reply says; one that makes no sense ends the conversation.
 
         :raises PyXSError: the daemon's answer.
@@ -162,7 +162,7 @@ class Router:
             )
             raise self._distrust(message) from exc
 
-    def submit(self, requests: Sequence[Request]) -> None:
+    def submit(self, requests: "Sequence[Request]") -> None:
         """Send requests in order, as many at a time as the window has room for.
 
         :raises InvalidPayload: one is too long for the connection; nothing was sent.
@@ -188,7 +188,7 @@ class Router:
         if not (request.done or self._await(request, request.deadline)):
             self._time_out()
 
-    def _send_some(self, requests: Sequence[Request], ticket: Optional[Ticket]) -> int:
+    def _send_some(self, requests: "Sequence[Request]", ticket: "Optional[Ticket]") -> int:
         """Send those that there is room for, and return how many."""
         try:
             with self._send_lock:
@@ -224,7 +224,7 @@ class Router:
                 request.error = exc
                 self._settle(request)
 
-    def _send_rest(self, requests: Sequence[Request]) -> None:
+    def _send_rest(self, requests: "Sequence[Request]") -> None:
         ticket = Ticket()
         half = max(1, self._connection.max_outstanding // 2)
         try:
@@ -267,7 +267,7 @@ class Router:
         if ticket is not None:
             self._finish(ticket)
 
-    def _deadline(self) -> Optional[float]:
+    def _deadline(self) -> "Optional[float]":
         return None if self._timeout is None else time.monotonic() + self._timeout
 
     def _time_out(self) -> None:
@@ -280,7 +280,7 @@ class Router:
     # while the thread sleeps, or waits for bytes; anywhere else the conversation ends, and
     # what was to be done on leaving is done again.
 
-    def _await(self, waiter: Waiting, deadline: Optional[float]) -> bool:
+    def _await(self, waiter: Waiting, deadline: "Optional[float]") -> bool:
         """Wait until *waiter* is done, reading for all if nobody does; False: too late."""
         try:
             # Not before the try: what is raised on the way back to the head of a loop,
@@ -369,7 +369,7 @@ class Router:
                 self._fail(self._ended("interrupted while waiting"))
         self._get_up(waiter)
 
-    def _read(self, waiter: Waiting, timeout: Optional[float]) -> bool:
+    def _read(self, waiter: Waiting, timeout: "Optional[float]") -> bool:
         """Take packets off the wire and hand them out; False: none came, or a failure.
 
         The leader steps down when it is done, or may lead no more.
@@ -455,12 +455,12 @@ class Router:
         with self._lock:
             self._events.discard(wpath, token)
 
-    def watches(self) -> List[RawEvent]:
+    def watches(self) -> "List[RawEvent]":
         """Return the live watches, each a path and a token."""
         with self._lock:
             return self._events.watches()
 
-    def wait_event(self, deadline: Optional[float]) -> Optional[RawEvent]:
+    def wait_event(self, deadline: "Optional[float]") -> "Optional[RawEvent]":
         """Return the next event, waiting for it; ``None`` when the deadline passes.
 
         :raises ConnectionError: the connection is lost, and no event is left.
@@ -478,7 +478,7 @@ class Router:
             self._leave_events(waiter)
             raise
 
-    def _take_or_queue(self, waiter: Waiter) -> Optional[RawEvent]:
+    def _take_or_queue(self, waiter: Waiter) -> "Optional[RawEvent]":
         """Return an event that is here; else let the waiter be woken for the next."""
         with self._lock:
             event = self._events.pop()
@@ -488,7 +488,7 @@ class Router:
                 self._event_waiters.append(waiter)
             return event
 
-    def poll_event(self) -> Optional[RawEvent]:
+    def poll_event(self) -> "Optional[RawEvent]":
         """Return an event that is here, finishing a message that has begun to arrive.
 
         :raises ConnectionError: the connection is lost, and no event is left.
@@ -537,5 +537,5 @@ def _wake(bed: threading.Lock) -> None:
         bed.release()
 
 
-def _remaining(deadline: Optional[float]) -> float:
+def _remaining(deadline: "Optional[float]") -> float:
     return -1 if deadline is None else max(0.0, deadline - time.monotonic())

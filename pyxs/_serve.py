@@ -86,7 +86,7 @@ class _Forwarder:
         for number in self._early:
             self._forward(number, None)
 
-    def _forward(self, number: int, _frame: Optional[FrameType]) -> None:
+    def _forward(self, number: int, _frame: "Optional[FrameType]") -> None:
         if self._child is None:
             self._early.append(number)
             return

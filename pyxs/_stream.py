@@ -24,9 +24,9 @@ class Stream:
     def __init__(
         self,
         fd: int,
-        read: Callable[[int], bytes],
-        patience: Optional[float],
-        woken: Optional[socket.socket] = None,
+        read: "Callable[[int], bytes]",
+        patience: "Optional[float]",
+        woken: "Optional[socket.socket]" = None,
     ) -> None:
         self._fd = fd
         self._reads: Iterator[bytes] = map(read, repeat(_RECV_SIZE))
@@ -43,14 +43,14 @@ class Stream:
         self._rest_due: Optional[float] = None  # when the message begun must be whole
         self.interruptible = False
 
-    def recv(self, timeout: Optional[float]) -> Optional[Packet]:
+    def recv(self, timeout: "Optional[float]") -> "Optional[Packet]":
         packets = self.recv_many(timeout)
         if not packets:
             return None
         self._kept = packets[1:]
         return packets[0]
 
-    def recv_many(self, timeout: Optional[float]) -> List[Packet]:
+    def recv_many(self, timeout: "Optional[float]") -> "List[Packet]":
         if self._kept:
             self.interruptible = False
             packets, self._kept = self._kept, []
@@ -81,7 +81,7 @@ class Stream:
         """Whether more is here than was returned: a part of a message, or whole ones."""
         return bool(self._framer.rest or self._kept)
 
-    def _wait(self, deadline: Optional[float]) -> bool:
+    def _wait(self, deadline: "Optional[float]") -> bool:
         if self._rest_due is None and self._patience is not None and self._framer.rest:
             self._rest_due = time.monotonic() + self._patience
         due = self._rest_due

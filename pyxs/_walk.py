@@ -49,7 +49,9 @@ class Walker:
     :param list_large: lists the children of a node that are too many for one reply.
     """
 
-    def __init__(self, router: Router, tx_id: int, list_large: Callable[[str], List[str]]) -> None:
+    def __init__(
+        self, router: Router, tx_id: int, list_large: "Callable[[str], List[str]]"
+    ) -> None:
         self._router = router
         self._tx_id = tx_id
         self._list_large = list_large
@@ -57,7 +59,7 @@ class Walker:
         self._flying: Deque[_Node] = collections.deque()  # asked, perhaps not answered
         self._ahead = 0  # asked, not visited
 
-    def top_down(self, top: str) -> Iterator[Visit]:
+    def top_down(self, top: str) -> "Iterator[Visit]":
         """Yield each node before its children, and visit those that the caller leaves."""
         self._stack.append(_Node(top))
         while self._stack:
@@ -67,7 +69,7 @@ class Walker:
                 yield visit
                 self._push(node, visit[2])
 
-    def bottom_up(self, top: str) -> Iterator[Visit]:
+    def bottom_up(self, top: str) -> "Iterator[Visit]":
         """Yield each node after its children."""
         self._stack.append(_Node(top))
         # The ancestors of the next node, each with the length of the stack below it.
@@ -81,7 +83,7 @@ class Walker:
             while entered and entered[-1][0] == len(self._stack):
                 yield entered.pop()[1]
 
-    def _push(self, node: _Node, names: List[str]) -> None:
+    def _push(self, node: _Node, names: "List[str]") -> None:
         known = node.children or {}
         for name in reversed(names):
             child = known.get(name)
@@ -90,7 +92,7 @@ class Walker:
                 validate_path(child.path)
             self._stack.append(child)
 
-    def _visit(self, node: _Node) -> Optional[Visit]:
+    def _visit(self, node: _Node) -> "Optional[Visit]":
         """Return what to yield of a node, or ``None`` when it has vanished."""
         self._read_ahead(node)
         self._ahead -= 1
@@ -110,7 +112,7 @@ class Walker:
                 return ""
             raise
 
-    def _children(self, node: _Node) -> Dict[str, _Node]:
+    def _children(self, node: _Node) -> "Dict[str, _Node]":
         self._router.wait(node.listing)
         if node.children is None:
             try:
@@ -148,7 +150,7 @@ class Walker:
         flying.extend(nodes)
         self._ahead += len(nodes)
 
-    def _unasked(self, node: _Node) -> Iterator[_Node]:
+    def _unasked(self, node: _Node) -> "Iterator[_Node]":
         """Yield the nodes not yet asked for, in the order of a top-down walk."""
         for start in itertools.chain((node,), reversed(self._stack)):
             todo = [start]

@@ -82,8 +82,8 @@ class Window:
         self.queue: Deque[Ticket] = collections.deque()
 
     def admit(
-        self, requests: Sequence[Request], ticket: Optional[Ticket], deadline: Optional[float]
-    ) -> Sequence[Request]:
+        self, requests: "Sequence[Request]", ticket: "Optional[Ticket]", deadline: "Optional[float]"
+    ) -> "Sequence[Request]":
         """Register as many requests as there is room for, and return them."""
         if self.queue and self.queue[0] is not ticket:
             return requests[:0]
@@ -102,7 +102,7 @@ class Window:
             self.queue.rotate(-1)  # the rest of a batch waits behind others
         return requests[:admitted]
 
-    def take(self, packet: Packet) -> Optional[Request]:
+    def take(self, packet: Packet) -> "Optional[Request]":
         """Return the request that a reply belongs to, unanswered no more, or ``None``."""
         trusted = self._trusts_ids
         request = self.pending.pop(packet.rq_id if trusted else next(iter(self.pending), 0), None)
@@ -120,7 +120,7 @@ class Window:
         del self.pending[request.rq_id]
         self._unanswered -= HEADER_SIZE + len(request.payload)
 
-    def granted(self) -> Optional[Ticket]:
+    def granted(self) -> "Optional[Ticket]":
         """Return the first in the queue if there is room for it, else ``None``."""
         if self.queue and self._has_room(self.queue[0].wanted, WINDOW_BYTES // 2):
             return self.queue[0]

@@ -97,7 +97,7 @@ def domid_argument(domid: Any) -> int:
     return int_argument(domid) & UINT32_MASK
 
 
-def _permission(dom: Any, read: Any = 0, write: Any = 0) -> Tuple[bytes, int]:
+def _permission(dom: Any, read: Any = 0, write: Any = 0) -> "Tuple[bytes, int]":
     """Return the letter and the domid of a permission given as a dict's items."""
     domid, readable, writable = int_argument(dom), int_argument(read), int_argument(write)
     if domid & 0xFFFF == DOMID_ANY:
@@ -121,14 +121,14 @@ def permissions_argument(perms: Any) -> bytes:
     return b"".join(b"%s%d\0" % entry for entry in entries)
 
 
-def decode_permission_dicts(payload: bytes) -> List[Dict[str, int]]:
+def decode_permission_dicts(payload: bytes) -> "List[Dict[str, int]]":
     *entries, rest = payload.split(b"\0")
     if rest or not entries:
         raise ValueError("not permissions")
     return [_decode_permission(entry) for entry in entries]
 
 
-def _decode_permission(entry: bytes) -> Dict[str, int]:
+def _decode_permission(entry: bytes) -> "Dict[str, int]":
     match = re.fullmatch(_PERMISSION, entry)
     if match is None:
         raise ValueError("not a permission")

@@ -86,7 +86,7 @@ class Handle:
         if readiness is not None:
             readiness.close()
 
-    def ask(self, decoder: Callable[[bytes], T], op: Op, payload: bytes, tx_id: int = 0) -> T:
+    def ask(self, decoder: "Callable[[bytes], T]", op: Op, payload: bytes, tx_id: int = 0) -> T:
         """Send a request and return what its reply says.
 
         :raises Error: the daemon's answer, ``E2BIG`` for what does not fit a message, or
@@ -119,7 +119,7 @@ class Handle:
         found_out = isinstance(cause, BrokenPipeError) and not known
         return make_error(errno.EPIPE if found_out else errno.EBADF)
 
-    def names(self, path: bytes, tx_id: int) -> List[str]:
+    def names(self, path: bytes, tx_id: int) -> "List[str]":
         """Return the names of a node's children, however many."""
         try:
             return self.ask(decode_names, Op.DIRECTORY, path, tx_id)
@@ -179,17 +179,17 @@ class Handle:
             self._tokens.pop(name, None)
             self._router.discard_watch(b"/", name)
 
-    def wait_event(self) -> Tuple[str, Any]:
+    def wait_event(self) -> "Tuple[str, Any]":
         """Return the next event, waiting for it."""
         event = self._next_event(lambda: self._router.wait_event(None))
         assert event is not None  # without a deadline there is none to miss
         return event
 
-    def poll_event(self) -> Optional[Tuple[str, Any]]:
+    def poll_event(self) -> "Optional[Tuple[str, Any]]":
         """Return an event that is here, or ``None``."""
         return self._next_event(self._router.poll_event)
 
-    def _next_event(self, take: Callable[[], Optional[RawEvent]]) -> Optional[Tuple[str, Any]]:
+    def _next_event(self, take: "Callable[[], Optional[RawEvent]]") -> "Optional[Tuple[str, Any]]":
         if self._orphaned:
             raise make_error(errno.EINVAL)
         while True:

@@ -17,7 +17,7 @@ from .exceptions import ConnectionError, PyXSError
 __all__ = ["get_parser", "main"]
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: "Optional[Sequence[str]]" = None) -> int:
     """Run the command and return its exit status.
 
     :param argv: its arguments, by default those of the process.
@@ -70,7 +70,7 @@ def _check_connection(parser: argparse.ArgumentParser, args: argparse.Namespace)
 _Command = Callable[[Client, argparse.Namespace], None]
 
 
-def _on_store(command: _Command) -> Callable[[argparse.Namespace], int]:
+def _on_store(command: _Command) -> "Callable[[argparse.Namespace], int]":
     def run(args: argparse.Namespace) -> int:
         with contextlib.closing(_client(args)) as client:
             command(client, args)
@@ -92,7 +92,7 @@ def _client(args: argparse.Namespace) -> Client:
     raise CommandError(failure)
 
 
-def _connections(args: argparse.Namespace) -> List[PacketConnection]:
+def _connections(args: argparse.Namespace) -> "List[PacketConnection]":
     """Return the connections to try, in this order."""
     if args.socket is not None:
         return [UnixSocketConnection(args.socket)]

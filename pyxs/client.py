@@ -13,7 +13,6 @@ from typing import (
     Iterator,
     List,
     Mapping,
-    NamedTuple,
     Optional,
     Tuple,
     Type,
@@ -48,9 +47,12 @@ _ATTEMPTS_MAX = 2**31
 _DOM0_ONLY = frozenset((Op.INTRODUCE, Op.RELEASE, Op.RESUME, Op.SET_TARGET))
 
 
-class _Transaction(NamedTuple):
-    tx_id: int
-    router: Router  # the conversation that it began in, and ends with
+class _Transaction:
+    __slots__ = ("router", "tx_id")
+
+    def __init__(self, tx_id: int, router: Router) -> None:
+        self.tx_id = tx_id
+        self.router = router  # the conversation that it began in, and ends with
 
 
 def _is_control_domain() -> bool:
@@ -86,11 +88,11 @@ class Client:
 
     def __init__(
         self,
-        unix_socket_path: Optional[AnyPath] = None,
-        socket_timeout: Optional[float] = None,
-        xen_bus_path: Optional[AnyPath] = None,
-        connection: Optional[PacketConnection] = None,
-        transaction: Optional[bool] = None,
+        unix_socket_path: "Optional[AnyPath]" = None,
+        socket_timeout: "Optional[float]" = None,
+        xen_bus_path: "Optional[AnyPath]" = None,
+        connection: "Optional[PacketConnection]" = None,
+        transaction: "Optional[bool]" = None,
     ) -> None:
         self._link = Link(
             choose_connection(unix_socket_path, socket_timeout, xen_bus_path, connection)
@@ -116,9 +118,9 @@ class Client:
 
     def __exit__(
         self,
-        exc_type: Optional[Type[BaseException]],
-        exc: Optional[BaseException],
-        traceback: Optional[TracebackType],
+        exc_type: "Optional[Type[BaseException]]",
+        exc: "Optional[BaseException]",
+        traceback: "Optional[TracebackType]",
     ) -> None:
         try:
             self.transaction_end(commit=exc_type is None)
@@ -164,19 +166,19 @@ class Client:
         router.call(request)
         return request.result()
 
-    def _ask(self, decoder: Callable[[bytes], T], op: Op, *args: Any) -> T:
+    def _ask(self, decoder: "Callable[[bytes], T]", op: Op, *args: Any) -> T:
         router, request = self._prepare(op, args)
         router.call(request)
         return router.decoded(request, decoder)
 
-    def _prepare(self, op: int, args: Tuple[Any, ...]) -> Tuple[Router, Request]:
+    def _prepare(self, op: int, args: "Tuple[Any, ...]") -> "Tuple[Router, Request]":
         payload = _messages.encode(op, args)
         if op in _DOM0_ONLY and not self.SU:
             raise helpers.error("EPERM")
         router, tx_id = self._route()
         return router, Request(op, payload, tx_id)
 
-    def _route(self) -> Tuple[Router, int]:
+    def _route(self) -> "Tuple[Router, int]":
         """Return the conversation for the next request, and the transaction's id."""
         running = self._running
         if running is None:
@@ -193,8 +195,8 @@ class Client:
         )
 
     def _call_many(
-        self, op: Op, arguments: Iterable[Tuple[Any, ...]]
-    ) -> Tuple[Router, List[Request]]:
+        self, op: Op, arguments: "Iterable[Tuple[Any, ...]]"
+    ) -> "Tuple[Router, List[Request]]":
         """Send many requests of one kind, and wait until all replies are here."""
         payloads = [_messages.encode(op, args) for args in arguments]
         router, tx_id = self._route()
@@ -210,7 +212,7 @@ class Client:
     def read(self, path: Text) -> str: ...
 
     @overload
-    def read(self, path: Text, default: T) -> Union[str, T]: ...
+    def read(self, path: Text, default: T) -> "Union[str, T]": ...
 
     def read(self, path: Text, default: Any = _MISSING) -> Any:
         """Return the value of a node.
@@ -255,7 +257,7 @@ class Client:
         """
         self._ask(decode_ack, Op.RM, path)
 
-    def ls(self, path: Text) -> List[str]:
+    def ls(self, path: Text) -> "List[str]":
         """Return the names of a node's children, however many; none for a leaf.
 
         :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
@@ -269,7 +271,7 @@ class Client:
                 raise
             return self._list_in_parts(path)
 
-    def _list_in_parts(self, path: Text) -> List[str]:
+    def _list_in_parts(self, path: Text) -> "List[str]":
         try:
             return join_parts(
                 lambda offset: self._ask(decode_part, Op.DIRECTORY_PART, path, offset)
@@ -296,7 +298,7 @@ class Client:
     def __delitem__(self, path: Text) -> None:
         self.rm(path)
 
-    def get_permissions(self, path: Text) -> List[str]:
+    def get_permissions(self, path: Text) -> "List[str]":
         """Return the permissions of a node, its owner's entry first.
 
         :param path: absolute, or relative to the caller's own domain.
@@ -308,7 +310,7 @@ class Client:
         """
         return self._ask(_messages.decode_perms, Op.GET_PERMS, path)
 
-    def set_permissions(self, path: Text, perms: Iterable[Text]) -> None:
+    def set_permissions(self, path: Text, perms: "Iterable[Text]") -> None:
         """Replace the permissions of a node.
 
         :param perms: strings as :meth:`get_permissions` returns them.
@@ -322,7 +324,7 @@ class Client:
 
     # -- many nodes --------------------------------------------------------------------
 
-    def walk(self, top: Text, topdown: bool = True) -> Iterator[Visit]:
+    def walk(self, top: Text, topdown: bool = True) -> "Iterator[Visit]":
         """Yield ``(path, value, children)`` for a node and all below it, as ``os.walk`` would.
 
         It is lazy, and asks for some nodes ahead of those yielded. A node that vanishes
@@ -337,17 +339,17 @@ class Client:
         path = validate_path(top).decode("ascii")
         return self._walk(path, topdown)
 
-    def _walk(self, top: str, topdown: bool) -> Iterator[Visit]:
+    def _walk(self, top: str, topdown: bool) -> "Iterator[Visit]":
         walker = Walker(*self._route(), list_large=self._list_in_parts)
         yield from walker.top_down(top) if topdown else walker.bottom_up(top)
 
     @overload
-    def read_many(self, paths: Iterable[P]) -> Dict[P, str]: ...
+    def read_many(self, paths: "Iterable[P]") -> "Dict[P, str]": ...
 
     @overload
-    def read_many(self, paths: Iterable[P], default: T) -> Dict[P, Union[str, T]]: ...
+    def read_many(self, paths: "Iterable[P]", default: T) -> "Dict[P, Union[str, T]]": ...
 
-    def read_many(self, paths: Iterable[Any], default: Any = _MISSING) -> Dict[Any, Any]:
+    def read_many(self, paths: "Iterable[Any]", default: Any = _MISSING) -> "Dict[Any, Any]":
         """Return the values of many nodes, without waiting for one before asking the next.
 
         It is not atomic; in a transaction it is.
@@ -366,7 +368,7 @@ class Client:
         _, requests = self._call_many(Op.READ, [(path,) for path in wanted])
         return {path: _value(request, default) for path, request in zip(wanted, requests)}
 
-    def write_many(self, items: Union[Mapping[P, Any], Iterable[Tuple[P, Any]]]) -> None:
+    def write_many(self, items: "Union[Mapping[P, Any], Iterable[Tuple[P, Any]]]") -> None:
         """Store many values, without waiting for one before sending the next.
 
         It is not atomic; in a transaction it is.
@@ -448,7 +450,7 @@ class Client:
         """
         return decode_text(self.execute_command(Op.CONTROL, command, *args).rstrip(b"\0"))
 
-    def get_feature(self, domid: Optional[int] = None) -> int:
+    def get_feature(self, domid: "Optional[int]" = None) -> int:
         """Return the features, as bits, that the daemon has, or offers a domain.
 
         :raises InvalidPayload: *domid* is not an integer from 0 to 65535; nothing was sent.
@@ -466,12 +468,12 @@ class Client:
         self._ask(decode_ack, Op.SET_FEATURE, domid, bits)
 
     @overload
-    def get_quota(self) -> List[str]: ...
+    def get_quota(self) -> "List[str]": ...
 
     @overload
-    def get_quota(self, name: Text, domid: Optional[int] = None) -> int: ...
+    def get_quota(self, name: Text, domid: "Optional[int]" = None) -> int: ...
 
-    def get_quota(self, name: Any = None, domid: Optional[int] = None) -> Any:
+    def get_quota(self, name: Any = None, domid: "Optional[int]" = None) -> Any:
         """Return a quota, of all domains or of one; without arguments the names of quotas.
 
         :raises InvalidPayload: *name* is empty or holds a NUL, or *domid* is given without it
@@ -490,7 +492,7 @@ class Client:
         router.call(request)
         return router.decoded(request, _messages.decode_string).split()
 
-    def set_quota(self, name: Text, value: int, domid: Optional[int] = None) -> None:
+    def set_quota(self, name: Text, value: int, domid: "Optional[int]" = None) -> None:
         """Set a quota, for all domains or for one.
 
         :raises InvalidPayload: an argument is not what it should be; nothing was sent.
@@ -554,7 +556,7 @@ class Client:
         client.transaction_start()
         return client
 
-    def run_transaction(self, func: "Callable[[Client], T]", attempts: Optional[int] = None) -> T:
+    def run_transaction(self, func: "Callable[[Client], T]", attempts: "Optional[int]" = None) -> T:
         """Call ``func(t)`` in a transaction and commit; start over when it meets ``EAGAIN``.
 
         :param func: is given a client in a new transaction; called once an attempt.
@@ -581,17 +583,17 @@ class Client:
         """Return a monitor with a connection of its own, to the same place."""
         return Monitor(self.connection.clone())
 
-    def watch(self, wpath: Text, token: Optional[Text] = None) -> None:
+    def watch(self, wpath: Text, token: "Optional[Text]" = None) -> None:
         """Watch a path through a monitor of this client's own; see :meth:`Monitor.watch`."""
         self._monitor().watch(wpath, token)
 
-    def unwatch(self, wpath: Text, token: Optional[Text] = None) -> None:
+    def unwatch(self, wpath: Text, token: "Optional[Text]" = None) -> None:
         """Stop watching a path; see :meth:`Monitor.unwatch`."""
         self._monitor().unwatch(wpath, token)
 
     def wait(
-        self, sleep: Optional[float] = None, timeout: Optional[float] = None
-    ) -> Optional[Event]:
+        self, sleep: "Optional[float]" = None, timeout: "Optional[float]" = None
+    ) -> "Optional[Event]":
         """Wait for an event of a path watched by :meth:`watch`; see :meth:`Monitor.wait`."""
         return self._monitor().wait(sleep, timeout)
 
@@ -603,7 +605,7 @@ class Client:
         return own
 
 
-def _pair(item: Any) -> Tuple[Any, Any]:
+def _pair(item: Any) -> "Tuple[Any, Any]":
     try:
         path, value = item
     except (TypeError, ValueError):

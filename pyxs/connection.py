@@ -54,7 +54,7 @@ class PacketConnection(abc.ABC):
     #: stands between, and replies are known by their type and order alone.
     trusts_ids = True
     #: Seconds for a reply, and for the rest of a message begun; ``None``: no limit.
-    socket_timeout: Optional[float] = None
+    socket_timeout: "Optional[float]" = None
     #: Where the connection leads to, for messages.
     path = ""
 
@@ -97,13 +97,13 @@ class PacketConnection(abc.ABC):
         :raises ConnectionError: the connection is lost.
         """
 
-    def send_many(self, packets: Sequence[Packet]) -> None:
+    def send_many(self, packets: "Sequence[Packet]") -> None:
         """Send several messages, in order."""
         for packet in packets:
             self.send(packet)
 
     @abc.abstractmethod
-    def recv(self, timeout: Optional[float] = None) -> Optional[Packet]:
+    def recv(self, timeout: "Optional[float]" = None) -> "Optional[Packet]":
         """Return the next packet.
 
         :param timeout: seconds to wait; ``None``: without limit.
@@ -111,7 +111,7 @@ class PacketConnection(abc.ABC):
         :raises ConnectionError: the connection is lost.
         """
 
-    def recv_many(self, timeout: Optional[float] = None) -> List[Packet]:
+    def recv_many(self, timeout: "Optional[float]" = None) -> "List[Packet]":
         """Return the next packet and all that came with it; none when :meth:`recv` has none.
 
         A connection that reads ahead has to override it: a select loop learns of
@@ -136,7 +136,7 @@ class PacketConnection(abc.ABC):
 class _StreamConnection(PacketConnection):
     """What a socket and a device have in common: a stream while connected, and its errors."""
 
-    _stream: Optional[Stream] = None
+    _stream: "Optional[Stream]" = None
 
     @property
     def begun(self) -> bool:
@@ -146,7 +146,7 @@ class _StreamConnection(PacketConnection):
     def interruptible(self) -> bool:
         return self._stream is not None and self._stream.interruptible
 
-    def recv(self, timeout: Optional[float] = None) -> Optional[Packet]:
+    def recv(self, timeout: "Optional[float]" = None) -> "Optional[Packet]":
         if self._stream is None:
             raise self._failure(None)
         try:
@@ -154,7 +154,7 @@ class _StreamConnection(PacketConnection):
         except (OSError, EOFError) as exc:
             raise self._failure(exc) from exc
 
-    def recv_many(self, timeout: Optional[float] = None) -> List[Packet]:
+    def recv_many(self, timeout: "Optional[float]" = None) -> "List[Packet]":
         if self._stream is None:
             raise self._failure(None)
         try:
@@ -162,12 +162,12 @@ class _StreamConnection(PacketConnection):
         except (OSError, EOFError) as exc:
             raise self._failure(exc) from exc
 
-    def _failure(self, cause: Optional[BaseException], hint: str = "") -> ConnectionError:
+    def _failure(self, cause: "Optional[BaseException]", hint: str = "") -> ConnectionError:
         kind = UnexpectedPacket if isinstance(cause, UnexpectedPacket) else ConnectionError
         return kind("{}: {}{}".format(self.path, _reason(cause), hint))
 
 
-def _reason(cause: Optional[BaseException]) -> str:
+def _reason(cause: "Optional[BaseException]") -> str:
     if cause is None:
         return "not connected"
     if isinstance(cause, EOFError):
@@ -187,9 +187,9 @@ class SocketConnection(_StreamConnection):
     :raises InvalidPayload: it is not a positive number.
     """
 
-    _sock: Optional[socket.socket] = None
+    _sock: "Optional[socket.socket]" = None
 
-    def __init__(self, socket_timeout: Optional[float] = None) -> None:
+    def __init__(self, socket_timeout: "Optional[float]" = None) -> None:
         self.socket_timeout = _checked_timeout(socket_timeout)
 
     @abc.abstractmethod
@@ -223,7 +223,7 @@ class SocketConnection(_StreamConnection):
     def send(self, packet: Packet) -> None:
         self.send_many((packet,))
 
-    def send_many(self, packets: Sequence[Packet]) -> None:
+    def send_many(self, packets: "Sequence[Packet]") -> None:
         sock = self._sock
         if sock is None:
             raise self._failure(None)
@@ -258,7 +258,7 @@ class UnixSocketConnection(SocketConnection):
     """
 
     def __init__(
-        self, path: Optional[AnyPath] = None, socket_timeout: Optional[float] = None
+        self, path: "Optional[AnyPath]" = None, socket_timeout: "Optional[float]" = None
     ) -> None:
         super().__init__(socket_timeout)
         self.path = _default_socket() if path is None else os.fsdecode(path)
@@ -295,11 +295,11 @@ class XenBusConnection(_StreamConnection):
     max_outstanding = 1
     trusts_ids = False
 
-    _device: Optional[io.FileIO] = None
+    _device: "Optional[io.FileIO]" = None
     _waker: socket.socket
     _woken: socket.socket
 
-    def __init__(self, path: Optional[AnyPath] = None) -> None:
+    def __init__(self, path: "Optional[AnyPath]" = None) -> None:
         self.path = _default_device() if path is None else os.fsdecode(path)
 
     def connect(self) -> None:
@@ -357,7 +357,7 @@ class XenBusConnection(_StreamConnection):
         return connection
 
 
-def _limit_sending(sock: socket.socket, timeout: Optional[float]) -> None:
+def _limit_sending(sock: socket.socket, timeout: "Optional[float]") -> None:
     """Let the kernel limit connect() and send(): that saves a poll() before each."""
     if timeout is not None:
         timeval = struct.pack("@ll", *divmod(max(1, int(timeout * 1e6)), 10**6))
@@ -365,10 +365,10 @@ def _limit_sending(sock: socket.socket, timeout: Optional[float]) -> None:
 
 
 def choose_connection(
-    unix_socket_path: Optional[AnyPath] = None,
-    socket_timeout: Optional[float] = None,
-    xen_bus_path: Optional[AnyPath] = None,
-    connection: Optional[PacketConnection] = None,
+    unix_socket_path: "Optional[AnyPath]" = None,
+    socket_timeout: "Optional[float]" = None,
+    xen_bus_path: "Optional[AnyPath]" = None,
+    connection: "Optional[PacketConnection]" = None,
 ) -> PacketConnection:
     """Return the connection that a client's arguments mean: *connection* if given, else a
     Unix socket, unless only *xen_bus_path* is given.
@@ -403,7 +403,7 @@ def _default_device() -> str:
     return old if os.path.exists(old) and not os.path.exists(device) else device
 
 
-def _checked_timeout(seconds: Optional[float]) -> Optional[float]:
+def _checked_timeout(seconds: "Optional[float]") -> "Optional[float]":
     if seconds is None or (isinstance(seconds, (int, float)) and 0 < seconds <= TIMEOUT_MAX):
         return seconds
     raise InvalidPayload(

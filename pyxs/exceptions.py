@@ -22,8 +22,8 @@ class PyXSError(Exception):
     taken for a missing node.
     """
 
-    errno: Optional[int]  #: the daemon's answer as a number from :mod:`errno`, else ``None``
-    strerror: Optional[str]  #: the daemon's answer in words, else the message
+    errno: "Optional[int]"  #: the daemon's answer as a number from :mod:`errno`, else ``None``
+    strerror: "Optional[str]"  #: the daemon's answer in words, else the message
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

@@ -37,7 +37,7 @@ _SPECIAL = rb"@introduceDomain|@releaseDomain(?:/([0-9]{1,5}))?"
 _PERMISSION = r"[wrbn]([0-9]{1,5})"
 
 
-def error(code: Union[int, str]) -> PyXSError:
+def error(code: "Union[int, str]") -> PyXSError:
     """Make the exception for an errno, given as number or as name.
 
     >>> error("EINVAL").errno == error(22).errno
@@ -96,7 +96,7 @@ def validate_watch_path(wpath: Text) -> bytes:
     return data
 
 
-def validate_perms(perms: Iterable[Text]) -> List[bytes]:
+def validate_perms(perms: "Iterable[Text]") -> "List[bytes]":
     """Return permissions such as ``["n0", "r5"]`` as a list of bytes.
 
     :raises InvalidPermission: *perms* is one bare string or empty, or an entry is not
@@ -201,7 +201,7 @@ def _utf8(text: Text, name: str) -> bytes:
         ) from None
 
 
-def _as_text(text: Any) -> Optional[str]:
+def _as_text(text: Any) -> "Optional[str]":
     """Return ``str`` or ``bytes`` as ``str``, anything else as ``None``."""
     if isinstance(text, str):
         return text

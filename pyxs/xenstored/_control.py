@@ -7,7 +7,7 @@ from ._errors import Refused
 from .store import Store
 
 
-def run(store: Store, command: bytes, arguments: List[bytes]) -> bytes:
+def run(store: Store, command: bytes, arguments: "List[bytes]") -> bytes:
     """Run a command and return its text.
 
     :raises Refused: ``EINVAL``: no such command, or wrong arguments.
@@ -19,26 +19,26 @@ def run(store: Store, command: bytes, arguments: List[bytes]) -> bytes:
     return handler(store, arguments) + b"\0"
 
 
-def _help(_store: Store, arguments: List[bytes]) -> bytes:
+def _help(_store: Store, arguments: "List[bytes]") -> bytes:
     _expect(not arguments)
     return b"".join(b"%s\t%s\n" % (name, syntax) for name, (_, syntax) in _COMMANDS.items())
 
 
-def _check(_store: Store, _arguments: List[bytes]) -> bytes:
+def _check(_store: Store, _arguments: "List[bytes]") -> bytes:
     return b"OK"
 
 
-def _log(_store: Store, arguments: List[bytes]) -> bytes:
+def _log(_store: Store, arguments: "List[bytes]") -> bytes:
     _expect(arguments in ([b"on"], [b"off"]))
     return b"OK"
 
 
-def _print(_store: Store, arguments: List[bytes]) -> bytes:
+def _print(_store: Store, arguments: "List[bytes]") -> bytes:
     _expect(len(arguments) == 1)
     return b"OK"
 
 
-def _quota(store: Store, arguments: List[bytes]) -> bytes:
+def _quota(store: Store, arguments: "List[bytes]") -> bytes:
     if not arguments:
         lines = [
             b"%-17s: %8d %s\n" % (name, store.domains.limits[name], meaning)
@@ -62,7 +62,7 @@ def _expect(right: bool) -> None:
         raise Refused("EINVAL")
 
 
-_COMMANDS: Dict[bytes, Tuple[Callable[[Store, List[bytes]], bytes], bytes]] = {
+_COMMANDS: "Dict[bytes, Tuple[Callable[[Store, List[bytes]], bytes], bytes]]" = {
     b"check": (_check, b""),
     b"log": (_log, b"on|off"),
     b"print": (_print, b"<string>"),

@@ -15,7 +15,7 @@ class Domain:
 
     __slots__ = ("domid", "features", "introduced", "limits", "target")
 
-    def __init__(self, domid: int, limits: Dict[bytes, int]) -> None:
+    def __init__(self, domid: int, limits: "Dict[bytes, int]") -> None:
         self.domid = domid
         self.introduced = domid == DOM0
         self.target: Optional[int] = None  # the domain on whose behalf it also acts

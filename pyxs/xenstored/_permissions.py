@@ -31,7 +31,7 @@ class Permission(NamedTuple):
 Permissions = Tuple[Permission, ...]
 
 
-def parse(entries: Iterable[bytes]) -> Permissions:
+def parse(entries: "Iterable[bytes]") -> Permissions:
     """Make permissions of entries such as ``b"r5"``.
 
     :raises Refused: ``EINVAL``.
@@ -56,7 +56,7 @@ def owned_by(perms: Permissions, domid: int) -> Permissions:
     return (Permission(domid, perms[0].rights),) + perms[1:]
 
 
-def rights_of(domid: int, target: Optional[int], perms: Permissions) -> int:
+def rights_of(domid: int, target: "Optional[int]", perms: Permissions) -> int:
     """Return what a domain may do: :data:`READ`, :data:`WRITE`, :data:`OWN`, added.
 
     :param target: the domain on whose behalf it also acts (SET_TARGET), if any.

@@ -6,7 +6,7 @@ from ._permissions import Permissions
 from ._tree import AnyNode
 
 #: Xen 4.17's defaults, by their names in ``xenstore-control quota``.
-DEFAULTS: Dict[bytes, int] = {
+DEFAULTS: "Dict[bytes, int]" = {
     b"nodes": 1000,
     b"watches": 128,
     b"transactions": 10,
@@ -16,7 +16,7 @@ DEFAULTS: Dict[bytes, int] = {
 }
 
 #: The same, in words.
-MEANINGS: Dict[bytes, bytes] = {
+MEANINGS: "Dict[bytes, bytes]" = {
     b"nodes": b"Nodes per domain",
     b"watches": b"Watches per domain",
     b"transactions": b"Transactions per domain",
@@ -26,7 +26,7 @@ MEANINGS: Dict[bytes, bytes] = {
 }
 
 
-def exceeded(limits: Dict[bytes, int], name: bytes, used: int) -> bool:
+def exceeded(limits: "Dict[bytes, int]", name: bytes, used: int) -> bool:
     """Whether *used* is over a limit; 0 means that there is none (*xenstore.txt*)."""
     return 0 < limits[name] < used
 

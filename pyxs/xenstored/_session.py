@@ -28,7 +28,7 @@ class Watch(NamedTuple):
             below = path[len(own) + 1 :] if path.startswith(own + b"/") else b""
         return bool(below) and (self.depth is None or below.count(b"/") < self.depth)
 
-    def event(self, path: bytes) -> Optional[bytes]:
+    def event(self, path: bytes) -> "Optional[bytes]":
         """Return the event that tells of a change of *path*; ``None``: it would be too long."""
         # A client that gave a relative path is told of relative paths.
         payload = b"%s%s\0%s\0" % (self.reported, path[len(self.path) :], self.token)
@@ -91,7 +91,7 @@ class Session:
         if watch is not None:
             self._tell(watch.event(watch.path))
 
-    def _tell(self, event: Optional[bytes]) -> None:
+    def _tell(self, event: "Optional[bytes]") -> None:
         # The C daemon too adds no event that waits already: a client that does
         # not read its events cannot fill the memory with one busy key.
         if event is not None and event not in self._waiting_events:

@@ -44,7 +44,7 @@ class Node:
         self.pins = 0
 
     @property
-    def names(self) -> List[bytes]:
+    def names(self) -> "List[bytes]":
         """The children's names, in order of creation."""
         return list(self.children or ())
 
@@ -68,7 +68,7 @@ class Draft:
 
     __slots__ = ("added", "base", "generation", "perms", "removed", "value")
 
-    def __init__(self, base: Optional[Node], value: bytes, perms: Permissions) -> None:
+    def __init__(self, base: "Optional[Node]", value: bytes, perms: Permissions) -> None:
         self.base = base  # None for a created node
         self.value = value
         self.perms = perms
@@ -77,7 +77,7 @@ class Draft:
         self.removed: Set[bytes] = set()
 
     @property
-    def names(self) -> List[bytes]:
+    def names(self) -> "List[bytes]":
         """The children's names, in order of creation."""
         kept = self.base.names if self.base is not None else []
         return [name for name in kept if name not in self.removed] + list(self.added)
@@ -109,7 +109,7 @@ class Tree:
         self._nodes: Dict[bytes, Node] = {}
         self._add(b"/", Node(b"", perms))
 
-    def get(self, path: bytes) -> Optional[Node]:
+    def get(self, path: bytes) -> "Optional[Node]":
         """Return the node at *path*, ``None`` if there is none."""
         return self._nodes.get(path)
 
@@ -117,7 +117,7 @@ class Tree:
         """Return how many nodes a domain owns."""
         return self._owned.get(domid, 0)
 
-    def tops_owned_by(self, domid: int) -> List[bytes]:
+    def tops_owned_by(self, domid: int) -> "List[bytes]":
         """Return the paths of a domain's nodes, but for those below another one of them."""
         if not self.owned(domid):
             return []
@@ -158,7 +158,7 @@ class Tree:
         self._generation += 1
         return self._generation
 
-    def apply(self, path: bytes, draft: Optional[Draft]) -> None:
+    def apply(self, path: bytes, draft: "Optional[Draft]") -> None:
         """Make public what a transaction did to one node (``None``: removed it)."""
         if draft is None or draft.base is None:
             self._discard(path)
@@ -194,7 +194,7 @@ class Tree:
         return node
 
     def _change_children(
-        self, path: bytes, added: Iterable[bytes], removed: Iterable[bytes]
+        self, path: bytes, added: "Iterable[bytes]", removed: "Iterable[bytes]"
     ) -> None:
         node = self._own(path)
         children = node.children or {}
@@ -224,7 +224,7 @@ class Transaction:
         self._changes: Dict[bytes, Change] = {}
         self._owned: Dict[int, int] = {}
 
-    def get(self, path: bytes) -> Optional[AnyNode]:
+    def get(self, path: bytes) -> "Optional[AnyNode]":
         """Return the node at *path*, ``None`` if there is none."""
         if path in self._drafts:
             return self._drafts[path]
@@ -278,7 +278,7 @@ class Transaction:
         """Remember what the watches are told after the commit."""
         self._changes[change.path] = change
 
-    def commit(self) -> List[Change]:
+    def commit(self) -> "List[Change]":
         """End the transaction and make its changes public.
 
         :returns: what the watches are told, in the order in which the
@@ -324,7 +324,7 @@ class Transaction:
 View = Union[Tree, Transaction]
 
 
-def subtree(view: View, top: bytes) -> Iterator[bytes]:
+def subtree(view: View, top: bytes) -> "Iterator[bytes]":
     """Yield the paths of a node and of all below it, each after those below it.
 
     They are looked at in the other order: each before those below it.
@@ -348,6 +348,6 @@ def subtree(view: View, top: bytes) -> Iterator[bytes]:
         stack.append((child, iter(node.names)))
 
 
-def _names(view: View, path: bytes) -> List[bytes]:
+def _names(view: View, path: bytes) -> "List[bytes]":
     node = view.get(path)
     return node.names if node is not None else []

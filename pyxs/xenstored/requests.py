@@ -39,7 +39,7 @@ class Request:
         """The tree as the request's transaction sees it."""
         return self.store.view(self.session, self.tx_id)
 
-    def strings(self, minimum: int, maximum: Optional[int] = None) -> List[bytes]:
+    def strings(self, minimum: int, maximum: "Optional[int]" = None) -> "List[bytes]":
         """Return the strings of the payload, without what follows the last NUL."""
         strings = self.payload.split(b"\0")[:-1]
         if len(strings) < minimum or (maximum is not None and len(strings) > maximum):
@@ -313,7 +313,7 @@ def _control_command(request: Request) -> bytes:
     return _control.run(request.store, command, arguments)
 
 
-_HANDLERS: Dict[int, Handler] = {
+_HANDLERS: "Dict[int, Handler]" = {
     Op.CONTROL: _control_command,
     Op.DIRECTORY: _directory,
     Op.READ: _read,

@@ -45,7 +45,7 @@ class XenStored:
         which only this user can enter and which goes with :meth:`stop`.
     """
 
-    def __init__(self, path: Optional[str] = None) -> None:
+    def __init__(self, path: "Optional[str]" = None) -> None:
         self._given_path = None if path is None else os.path.abspath(os.fspath(path))
         self._server: Optional[_Server] = None
 
@@ -124,7 +124,7 @@ class _Client:
 class _Server:
     """What exists from start to stop. All but :meth:`call` and :meth:`stop` is the thread's."""
 
-    def __init__(self, path: Optional[str]) -> None:
+    def __init__(self, path: "Optional[str]") -> None:
         self._pid = os.getpid()
         self._store = Store()
         self._clients: Dict[Session, _Client] = {}
@@ -150,7 +150,7 @@ class _Server:
 
     # From other threads
 
-    def call(self, func: Callable[[], Any]) -> Any:
+    def call(self, func: "Callable[[], Any]") -> Any:
         """Run *func* in the thread and return its result."""
         if os.getpid() != self._pid:
             raise ConnectionError(

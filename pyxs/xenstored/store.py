@@ -108,7 +108,7 @@ class Store:
         domain = self.domains.introduced(domid)
         domain.target = self.domains.introduced(target).domid
 
-    def usage(self, domid: int) -> Dict[bytes, int]:
+    def usage(self, domid: int) -> "Dict[bytes, int]":
         """Return what a domain uses of its quotas.
 
         :raises Refused: ``ENOENT``: it is not introduced.
@@ -241,7 +241,7 @@ class Store:
             if node is not None:
                 return node
 
-    def _writable(self, session: Session, view: View, path: bytes) -> Optional[AnyNode]:
+    def _writable(self, session: Session, view: View, path: bytes) -> "Optional[AnyNode]":
         """Return a node that may be written, ``None`` if it is missing and may be created."""
         try:
             return self.node(session, view, path, WRITE)
@@ -323,7 +323,7 @@ class Store:
             transaction.abort()
             raise Refused("ENOSPC")
 
-    def _sessions_of(self, domain: Domain) -> List[Session]:
+    def _sessions_of(self, domain: Domain) -> "List[Session]":
         return [each for each in self._sessions if each.domain is domain]
 
     def _transactions_of(self, domain: Domain) -> int:
