@@ -44,7 +44,6 @@ class Router:
         self._events = EventQueue()
         #: Held while sending, so that messages do not mix; taken before _lock.
         self._send_lock = threading.Lock()
-        self._sending = False  # by who holds it
         #: Held by who adds or removes a watch, for the round trip.
         self.watch_lock = threading.Lock()
         self._gone = False  # the descriptor is closed
@@ -132,7 +131,7 @@ class Router:
         Every thread that leaves comes here, so the last one does it.
         """
         with self._lock:
-            if self._leader is None and not self._sending and not self._gone:
+            if self._leader is None and not self._send_lock.locked() and not self._gone:
                 self._connection.disconnect()
                 self._gone = True
                 _wake(self._gate)
@@ -192,7 +191,6 @@ class Router:
         """Send those that there is room for, and return how many."""
         try:
             with self._send_lock:
-                self._sending = True
                 try:
                     with self._lock:
                         if self._failure is not None:
@@ -203,8 +201,6 @@ class Router:
                         self._connection.send_many(admitted)
                 except BaseException as exc:
                     self._not_sent(requests[0], exc)
-                finally:
-                    self._sending = False
         finally:
             if self._failure is not None:
                 self._retire()
@@ -337,7 +333,7 @@ class Router:
         # back from reading: so it leads only while a reply is sure to come. Where
         # send() may bring the answer itself that is not sure before its return.
         return waiter.__class__ is not Ticket or (
-            bool(self._window.pending) and (self._trusts_ids or not self._sending)
+            bool(self._window.pending) and (self._trusts_ids or not self._send_lock.locked())
         )
 
     def _rouse(self) -> None:
