@@ -130,7 +130,7 @@ class WirePrograms:
     def perms(self, owners):
         entries = [self.perm(owners)]
         entries += [self.perm(b"01279") for _ in range(self.random.choice([0, 0, 1, 2]))]
-        odd = [b"", b"x0\0", b"r\0", b"r0x\0", b"r0", b"n 0\0", b"b+1\0", b"r0\0w1", b"n0\0\0"]
+        odd = [b"", b"x0\0", b"r\0", b"r0x\0", b"r0", b"n 0\0", b"b+0\0", b"r0\0w1", b"n0\0\0"]
         return self.random.choice([b"".join(entries)] * 20 + odd)
 
     def perm(self, domids):
