@@ -2,14 +2,15 @@
 
 ::
 
-    python tests/benchmarks [--short] [--json FILE] [JOB ...]
+    python tests/benchmarks [--short] [--any-cpu] [--json FILE] [JOB ...]
 
 The peers are the C extension ``xen.lowlevel.xs``, the C tools, and pyxs 0.4.1 from the
 package index, in an environment of its own. Each runs in a process of its own on the same
 interpreter, CPython 3.11 because Debian builds the C extension for it, and on the same C
 xenstored. They take turns in small slices, so that what else the machine does meets all alike.
 A figure is the median over the slices; a ratio is the median of the ratios of slices of the
-same turn. Who is not in a row's ratio is there for scale, and skips most turns.
+same turn. Who is not in a row's ratio is there for scale, and skips most turns. In the rows of
+single calls all share one CPU; --any-cpu leaves that to the scheduler.
 
 Needs Debian's gcc, libc6-dev, xen-utils-4.17 and xenstore-utils.
 """
@@ -51,6 +52,10 @@ class Worker:
             universal_newlines=True,
         )
 
+    @property
+    def pid(self):
+        return self._process.pid
+
     def measure(self, job, units):
         """Return the seconds of wall and of CPU time per unit."""
         try:
@@ -85,7 +90,9 @@ def main():
             for nodes in set(row.trees) - trees:
                 store.fill(daemon, store.guests(nodes))
             trees.update(row.trees)
-            results.append(run(row, workers))
+            one_cpu = row.one_cpu and not arguments.any_cpu
+            with on_one_cpu([daemon, *workers.values()]) if one_cpu else contextlib.nullcontext():
+                results.append(run(row, workers))
             print_row(results[-1], judged=not arguments.short)
     if arguments.json:
         with open(arguments.json, "w") as file:
@@ -98,12 +105,26 @@ def parse():
     parser.add_argument(
         "--short", action="store_true", help="see that everything works; the figures mean nothing"
     )
+    parser.add_argument("--any-cpu", action="store_true", help="let single calls use all CPUs")
     parser.add_argument("--json", metavar="FILE", help="write the results there too")
     arguments = parser.parse_args()
     unknown = set(arguments.jobs) - {row.job for row in ROWS}
     if unknown:
         parser.error("no row has the job {}".format(", ".join(sorted(unknown))))
     return arguments
+
+
+@contextlib.contextmanager
+def on_one_cpu(processes):
+    """Keep processes, and those that they start, on one CPU for a while."""
+    cpus = os.sched_getaffinity(0)
+    for process in processes:
+        os.sched_setaffinity(process.pid, {min(cpus)})
+    try:
+        yield
+    finally:
+        for process in processes:
+            os.sched_setaffinity(process.pid, cpus)
 
 
 def shortened(row):
