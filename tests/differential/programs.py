@@ -154,6 +154,8 @@ class _Author:
         path = self._path()
         if isinstance(path, str) and path.startswith("@"):
             path = "@releaseDomain"
+        if path == "/":
+            perms = [{"dom": 0}]  # a domain that owned it would take all along when released
         return (self._tx(), path, perms), {}
 
     def _watch(self):
