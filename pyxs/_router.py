@@ -288,10 +288,8 @@ class Router:
                         break
                     if self._failure is not None:
                         raise self._failed(self._failure)
-                    leads = self._lead(waiter)
-                    if not leads:
-                        bed = self._lie_down(waiter)
-                if leads:
+                    bed = self._lead_or_lie_down(waiter)
+                if bed is None:
                     self._read(waiter, None if deadline is None else _remaining(deadline))
                     # Packets may come without end, and none for this one.
                     if deadline is None or time.monotonic() < deadline:
@@ -308,21 +306,15 @@ class Router:
             raise
         return waiter.done
 
-    def _lead(self, waiter: Waiting) -> bool:
-        """Make it the leader if there is none, or it is, and it may be."""
-        leader = self._leader
-        if (leader is None or leader is waiter) and self._may_lead(waiter):
-            self._leader = waiter
-            if self._sleepers:
-                self._sleepers.pop(waiter, None)
-            return True
-        return False
-
-    def _lie_down(self, waiter: Waiting) -> threading.Lock:
-        """Return a lock to sleep on until woken."""
+    def _lead_or_lie_down(self, waiter: Waiting) -> "Optional[threading.Lock]":
+        """Return ``None`` to who leads now, to others a lock to sleep on until woken."""
         if self._leader is waiter:
             self._leader = None
         if self._leader is None:
+            if self._may_lead(waiter):
+                self._leader = waiter
+                self._sleepers.pop(waiter, None)
+                return None
             self._rouse()
         bed = self._sleepers[waiter] = threading.Lock()
         bed.acquire()
