@@ -34,20 +34,20 @@ __all__ = [
 __version__ = "1.0.0"
 
 if TYPE_CHECKING or sys.version_info < (3, 7):
-    from ._compat import Error, install_as_xen_lowlevel_xs, xs
+    from ._xs import Error, install_as_xen_lowlevel_xs, xs
 else:
     # What stands in for xen.lowlevel.xs is a sixth of the time that importing pyxs takes:
     # it is imported when it is first asked for. Compound annotations, which are strings
     # throughout, were another fifth.
-    _COMPAT = ("Error", "install_as_xen_lowlevel_xs", "xs")
+    _XS = ("Error", "install_as_xen_lowlevel_xs", "xs")
 
     def __getattr__(name):
-        if name not in _COMPAT:
+        if name not in _XS:
             raise AttributeError("module {!r} has no attribute {!r}".format(__name__, name))
-        from . import _compat
+        from . import _xs
 
-        globals().update({each: getattr(_compat, each) for each in _COMPAT})
+        globals().update({each: getattr(_xs, each) for each in _XS})
         return globals()[name]
 
     def __dir__():
-        return sorted({*globals(), *_COMPAT})
+        return sorted({*globals(), *_XS})

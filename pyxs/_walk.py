@@ -5,12 +5,12 @@ import errno
 import itertools
 from typing import Callable, Deque, Dict, Iterator, List, Optional, Tuple
 
-from ._internal import Op
-from ._messages import decode_names, decode_text
-from ._router import Router
-from ._window import Request
+from ._conversation.router import Router
+from ._conversation.window import Request
+from ._wire.packets import Op
+from ._wire.replies import decode_names
 from .exceptions import PyXSError
-from .helpers import validate_path
+from .helpers import decode_text, encode_text, validate_path
 
 #: path, value, names of children
 Visit = Tuple[str, str, List[str]]
@@ -142,7 +142,7 @@ class Walker:
         self._router.check()
         requests: List[Request] = []
         for each in nodes:
-            payload = each.path.encode("utf-8", "surrogateescape") + b"\0"
+            payload = encode_text(each.path, "path") + b"\0"
             each.listing = Request(Op.DIRECTORY, payload, self._tx_id)
             each.reading = Request(Op.READ, payload, self._tx_id)
             requests += (each.listing, each.reading)

@@ -7,9 +7,11 @@ import signal
 import stat
 from typing import Any, Callable, List, Optional, Sequence
 
-from . import __version__, _commands, _serve
-from ._arguments import Pairs, Parser, SubcommandParser, count
-from ._console import CommandError, flush, warn
+from . import __version__
+from ._cli import commands
+from ._cli import serve as serving
+from ._cli.arguments import Pairs, Parser, SubcommandParser, count
+from ._cli.console import CommandError, flush, warn
 from .client import Client
 from .connection import PacketConnection, UnixSocketConnection, XenBusConnection
 from .exceptions import ConnectionError, PyXSError
@@ -191,7 +193,7 @@ def _add_reading(subcommands: Any) -> None:
         "read",
         "print the values of nodes",
         "pyxs read -p /local/domain/1/name /local/domain/1/domid",
-        _commands.read,
+        commands.read,
     )
     read.add_argument("-p", "--prefix", action="store_true", help="print 'PATH: ' before each")
     read.add_argument(
@@ -203,7 +205,7 @@ def _add_reading(subcommands: Any) -> None:
         "ls",
         "print the tree below nodes, with the values",
         "pyxs ls -fp /local/domain/0",
-        _commands.ls,
+        commands.ls,
     )
     ls.add_argument("-f", "--flat", action="store_true", help="print whole paths")
     ls.add_argument(
@@ -215,7 +217,7 @@ def _add_reading(subcommands: Any) -> None:
         "list",
         "print the names of the children of nodes",
         "pyxs list -p /local/domain",
-        _commands.list_,
+        commands.list_,
     )
     list_.add_argument("-p", "--prefix", action="store_true", help="print 'PATH/' before each")
     _add_paths(list_)
@@ -224,7 +226,7 @@ def _add_reading(subcommands: Any) -> None:
         "exists",
         "tell by the exit status whether nodes exist, all of them",
         "pyxs exists /local/domain/1/vm || echo 'no domain 1'",
-        _commands.exists,
+        commands.exists,
     )
     _add_paths(exists)
     watch = _add_on_store(
@@ -232,7 +234,7 @@ def _add_reading(subcommands: Any) -> None:
         "watch",
         "print the path of each node that changes, at or below others",
         "pyxs watch -n 2 @introduceDomain",
-        _commands.watch,
+        commands.watch,
     )
     watch.add_argument(
         "-n",
@@ -250,7 +252,7 @@ def _add_changing(subcommands: Any) -> None:
         "write",
         "set the values of nodes, making those that are missing",
         "pyxs write /tool/demo/a 1 /tool/demo/b 'two\\nlines'",
-        _commands.write,
+        commands.write,
     )
     write.add_argument(
         "-R",
@@ -266,7 +268,7 @@ def _add_changing(subcommands: Any) -> None:
         "mkdir",
         "make nodes, without a value, unless they exist",
         "pyxs mkdir /tool/demo",
-        _commands.mkdir,
+        commands.mkdir,
     )
     _add_paths(mkdir)
     rm = _add_on_store(
@@ -274,7 +276,7 @@ def _add_changing(subcommands: Any) -> None:
         "rm",
         "remove nodes and all below them",
         "pyxs rm -t /tool/demo/a",
-        _commands.rm,
+        commands.rm,
     )
     rm.add_argument(
         "-t",
@@ -288,7 +290,7 @@ def _add_changing(subcommands: Any) -> None:
         "chmod",
         "set the permissions of a node",
         "pyxs chmod -r /local/domain/1/data n1 r0",
-        _commands.chmod,
+        commands.chmod,
     )
     chmod.add_argument("-r", "--recurse", action="store_true", help="and of all below it")
     chmod.add_argument("-u", "--upto", action="store_true", help="and of all above it but the root")
@@ -308,7 +310,7 @@ def _add_others(subcommands: Any) -> None:
         "control",
         "give the daemon a command and print its answer",
         "pyxs control help",
-        _commands.control,
+        commands.control,
         options_first=True,
     )
     control.add_argument("words", metavar="WORD", nargs="+", help="the command and its arguments")
@@ -317,7 +319,7 @@ def _add_others(subcommands: Any) -> None:
         "serve",
         "serve a store from memory until SIGINT or SIGTERM",
         "pyxs serve --socket /tmp/xenstored.sock",
-        _serve.serve,
+        serving.serve,
     )
     serve.add_argument(
         "--socket", metavar="PATH", default=argparse.SUPPRESS, help="by default a new one"
@@ -327,7 +329,7 @@ def _add_others(subcommands: Any) -> None:
         "run",
         "run a command on a store in memory, made for it and empty",
         "pyxs run -- python3 dom0_script.py",
-        _serve.run,
+        serving.run,
         options_first=True,
     )
     run.add_argument("command", metavar="COMMAND", nargs="+", help="and its arguments")

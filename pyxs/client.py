@@ -21,17 +21,19 @@ from typing import (
     overload,
 )
 
-from . import _messages, helpers
-from ._internal import Event, Op
-from ._link import Link
-from ._messages import decode_ack, decode_names, decode_part, decode_text, join_parts
-from ._monitor import Monitor, monitor
-from ._router import Router
+from . import helpers
+from ._conversation.link import Link
+from ._conversation.router import Router
+from ._conversation.window import Request
 from ._walk import Visit, Walker
-from ._window import Request
+from ._wire import replies
+from ._wire.packets import Op
+from ._wire.replies import decode_ack, decode_names, decode_part, join_parts
+from ._wire.requests import encode
 from .connection import AnyPath, PacketConnection, choose_connection
 from .exceptions import ConnectionError, InvalidPath, InvalidPayload, PyXSError
-from .helpers import Text, validate_number, validate_path
+from .helpers import Text, decode_text, validate_number, validate_path
+from .monitor import Event, Monitor, monitor
 
 __all__ = ["Client", "Event", "Monitor", "monitor"]
 
@@ -172,7 +174,7 @@ class Client:
         return router.decoded(request, decoder)
 
     def _prepare(self, op: int, args: "Tuple[Any, ...]") -> "Tuple[Router, Request]":
-        payload = _messages.encode(op, args)
+        payload = encode(op, args)
         if op in _DOM0_ONLY and not self.SU:
             raise helpers.error("EPERM")
         router, tx_id = self._route()
@@ -198,7 +200,7 @@ class Client:
         self, op: Op, arguments: "Iterable[Tuple[Any, ...]]"
     ) -> "Tuple[Router, List[Request]]":
         """Send many requests of one kind, and wait until all replies are here."""
-        payloads = [_messages.encode(op, args) for args in arguments]
+        payloads = [encode(op, args) for args in arguments]
         router, tx_id = self._route()
         requests = [Request(op, payload, tx_id) for payload in payloads]
         router.submit(requests)
@@ -308,7 +310,7 @@ class Client:
         :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
         :raises PyXSError: ``ENOENT`` no such node, ``EACCES`` not readable.
         """
-        return self._ask(_messages.decode_perms, Op.GET_PERMS, path)
+        return self._ask(replies.decode_perms, Op.GET_PERMS, path)
 
     def set_permissions(self, path: Text, perms: "Iterable[Text]") -> None:
         """Replace the permissions of a node.
@@ -391,14 +393,14 @@ class Client:
 
         :raises InvalidPayload: *domid* is not an integer from 0 to 65535; nothing was sent.
         """
-        return self._ask(_messages.decode_string, Op.GET_DOMAIN_PATH, domid)
+        return self._ask(replies.decode_string, Op.GET_DOMAIN_PATH, domid)
 
     def is_domain_introduced(self, domid: int) -> bool:
         """Return whether the daemon talks to a domain.
 
         :raises InvalidPayload: *domid* is not an integer from 0 to 65535; nothing was sent.
         """
-        return self._ask(_messages.decode_flag, Op.IS_DOMAIN_INTRODUCED, domid)
+        return self._ask(replies.decode_flag, Op.IS_DOMAIN_INTRODUCED, domid)
 
     def introduce_domain(self, domid: int, mfn: int, eventchn: int) -> None:
         """Make the daemon talk to a domain. For the control domain only.
@@ -457,7 +459,7 @@ class Client:
         :raises PyXSError: ``ENOSYS`` the daemon is older than the request.
         """
         args = () if domid is None else (domid,)
-        return self._ask(_messages.decode_number, Op.GET_FEATURE, *args)
+        return self._ask(replies.decode_number, Op.GET_FEATURE, *args)
 
     def set_feature(self, domid: int, bits: int) -> None:
         """Choose the features that a domain is offered.
@@ -482,7 +484,7 @@ class Client:
         """
         if name is not None:
             args = (name,) if domid is None else (domid, name)
-            return self._ask(_messages.decode_number, Op.GET_QUOTA, *args)
+            return self._ask(replies.decode_number, Op.GET_QUOTA, *args)
         if domid is not None:
             raise InvalidPayload("domid {!r}: a domain's quota has a name".format(domid))
         # The empty payload would hang an older OCaml daemon: it knows no features either.
@@ -490,7 +492,7 @@ class Client:
         router, tx_id = self._route()
         request = Request(Op.GET_QUOTA, b"", tx_id)
         router.call(request)
-        return router.decoded(request, _messages.decode_string).split()
+        return router.decoded(request, replies.decode_string).split()
 
     def set_quota(self, name: Text, value: int, domid: "Optional[int]" = None) -> None:
         """Set a quota, for all domains or for one.
@@ -515,7 +517,7 @@ class Client:
         router = self._link.router()
         request = Request(Op.TRANSACTION_START, b"\0")
         router.call(request)
-        self._running = _Transaction(router.decoded(request, _messages.decode_transaction), router)
+        self._running = _Transaction(router.decoded(request, replies.decode_transaction), router)
         return self._running.tx_id
 
     def transaction_end(self, commit: bool = True) -> None:

@@ -10,8 +10,8 @@ import struct
 import sys
 from typing import TYPE_CHECKING, List, Optional, Sequence, Union
 
-from ._internal import HEADER_SIZE, PAYLOAD_MAX, Op, Packet
-from ._stream import Stream
+from ._wire.packets import HEADER_SIZE, PAYLOAD_MAX, Op, Packet
+from ._wire.stream import Stream
 from .exceptions import ConnectionError, InvalidPayload, UnexpectedPacket
 from .helpers import error
 

@@ -162,7 +162,7 @@ def validate_text(text: Text, name: str) -> bytes:
     """
     if not isinstance(text, (str, bytes)):
         raise InvalidPayload("{} {}: must be str or bytes".format(name, _shown(text)))
-    data = _utf8(text, name)
+    data = encode_text(text, name)
     if b"\0" in data:
         raise InvalidPayload("{} {}: may not contain NUL".format(name, _shown(text)))
     return data
@@ -184,13 +184,17 @@ def validate_value(value: Any) -> bytes:
 
     :raises InvalidPayload: it ends with NUL.
     """
-    data = _utf8(value if isinstance(value, (str, bytes)) else str(value), "value")
+    data = encode_text(value if isinstance(value, (str, bytes)) else str(value), "value")
     if data.endswith(b"\0"):
         raise InvalidPayload("value {}: may not end with NUL".format(_shown(value)))
     return data
 
 
-def _utf8(text: Text, name: str) -> bytes:
+def encode_text(text: Text, name: str) -> bytes:
+    """Return text as bytes, ``str`` in UTF-8; :func:`decode_text` gives it back.
+
+    :raises InvalidPayload: a surrogate in it stands for no byte.
+    """
     if isinstance(text, bytes):
         return bytes(text)
     try:
@@ -199,6 +203,11 @@ def _utf8(text: Text, name: str) -> bytes:
         raise InvalidPayload(
             "{} {}: has a surrogate that stands for no byte".format(name, _shown(text))
         ) from None
+
+
+def decode_text(data: bytes) -> str:
+    """Return bytes as the ``str`` that encodes to the same bytes again."""
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _as_text(text: Any) -> "Optional[str]":

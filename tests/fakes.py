@@ -13,7 +13,7 @@ import tempfile
 import threading
 
 from pyxs import ConnectionError
-from pyxs._internal import packet_from_wire
+from pyxs._wire.packets import packet_from_wire
 from pyxs.connection import Op, PacketConnection, UnixSocketConnection
 
 #: Seconds after which something that should have happened has not.

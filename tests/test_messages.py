@@ -3,8 +3,9 @@
 import pytest
 
 from pyxs import InvalidOperation
-from pyxs._internal import Op
-from pyxs._messages import decode_part, encode
+from pyxs._wire.packets import Op
+from pyxs._wire.replies import decode_part
+from pyxs._wire.requests import encode
 
 
 @pytest.mark.parametrize("args", [("/a",), ("/a", "b", "c")])

@@ -9,8 +9,8 @@ import pytest
 
 from fakes import PATIENCE, FakeConnection, error_to, event, reply_to
 from pyxs import ConnectionError, InvalidPayload, PyXSError, UnexpectedPacket
-from pyxs._router import Router
-from pyxs._window import Request
+from pyxs._conversation.router import Router
+from pyxs._conversation.window import Request
 from pyxs.connection import Op, Packet
 
 

@@ -13,7 +13,8 @@ import tracemalloc
 
 import pytest
 
-from pyxs._internal import Framer, Op, packet_from_wire
+from pyxs._wire.framing import Framer
+from pyxs._wire.packets import Op, packet_from_wire
 from pyxs.xenstored import requests
 from pyxs.xenstored.store import Store
 

@@ -3,7 +3,8 @@
 import socket
 import struct
 
-from pyxs._internal import Framer, Op, Packet
+from pyxs._wire.framing import Framer
+from pyxs._wire.packets import Op, Packet
 
 #: Seconds after which something that should have happened has not.
 PATIENCE = 20

@@ -3,7 +3,7 @@
 from collections import deque
 from typing import Deque, Dict, NamedTuple, Optional, Set, Tuple
 
-from .._internal import PAYLOAD_MAX, Op, Packet
+from .._wire.packets import PAYLOAD_MAX, Op, Packet
 from ._domains import Domain
 from ._permissions import ALL, DOM0, Permissions, rights_of
 from ._tree import Change, Transaction

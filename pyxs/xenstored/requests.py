@@ -7,7 +7,7 @@ that would end it are refused with ``EINVAL``.
 import re
 from typing import Callable, Dict, List, Optional
 
-from .._internal import PAYLOAD_MAX, Op, Packet, packet_from_wire
+from .._wire.packets import PAYLOAD_MAX, Op, Packet, packet_from_wire
 from . import _control, _permissions
 from ._domains import FEATURES
 from ._errors import Refused

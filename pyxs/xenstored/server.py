@@ -14,7 +14,8 @@ from collections import deque
 from concurrent.futures import Future
 from typing import Any, Callable, Deque, Dict, Optional, Tuple
 
-from .._internal import PAYLOAD_MAX, Framer
+from .._wire.framing import Framer
+from .._wire.packets import PAYLOAD_MAX
 from ..exceptions import ConnectionError, UnexpectedPacket
 from ..helpers import validate_number
 from ._permissions import DOM0, DOMID_FIRST_RESERVED

@@ -16,7 +16,7 @@ import pytest
 import pyxs
 from fakes import PATIENCE, REPLIES
 from pyxs import Client, ConnectionError, PyXSError, UnexpectedPacket
-from pyxs._internal import Framer
+from pyxs._wire.framing import Framer
 from pyxs.connection import Op, Packet, SocketConnection
 from pyxs.xenstored import XenStored
 

@@ -8,7 +8,7 @@ import subprocess
 from types import FrameType
 from typing import Any, Dict, List, Optional
 
-from ._console import CommandError, flush, show
+from .console import CommandError, flush, show
 
 # The daemon is imported where it is started: it would double the time that every other
 # subcommand takes to start.
@@ -23,7 +23,7 @@ _FORWARDED = _FROM_KEYBOARD.union(
 
 def serve(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM, or until the terminal is closed."""
-    from .xenstored import XenStored
+    from ..xenstored import XenStored
 
     ends = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     As in a shell, that is 128 and the number of the signal that ended it, 127 when
     there is no such command, and 126 when it cannot be executed.
     """
-    from .xenstored import XenStored
+    from ..xenstored import XenStored
 
     with _Forwarder() as forwarder, XenStored() as daemon:
         try:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyxs import InvalidOperation, InvalidPayload, UnexpectedPacket
-from pyxs._internal import PAYLOAD_MAX, REPLY_MAX, Framer, Op, Packet, packet_from_wire
+from pyxs._wire.framing import REPLY_MAX, Framer
+from pyxs._wire.packets import PAYLOAD_MAX, Op, Packet, packet_from_wire
 
 
 def header(op, rq_id, tx_id, size):

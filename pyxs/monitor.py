@@ -2,18 +2,28 @@
 
 import contextlib
 import time
-from typing import Iterator, List, Optional
+from typing import Iterator, List, NamedTuple, Optional
 
 from . import helpers
-from ._events import RawEvent, Readiness
-from ._internal import Event, Op
-from ._link import Link
-from ._messages import decode_ack, decode_text, strings
-from ._router import Router
-from ._window import Request
+from ._conversation.events import RawEvent, Readiness
+from ._conversation.link import Link
+from ._conversation.router import Router
+from ._conversation.window import Request
+from ._wire.packets import Op
+from ._wire.replies import decode_ack
+from ._wire.requests import strings
 from .connection import TIMEOUT_MAX, AnyPath, PacketConnection, choose_connection
 from .exceptions import InvalidPayload, PyXSError
-from .helpers import Text, validate_number, validate_token, validate_watch_path
+from .helpers import Text, decode_text, validate_number, validate_token, validate_watch_path
+
+__all__ = ["Event", "Monitor", "monitor"]
+
+
+class Event(NamedTuple):
+    """A change under a watched path."""
+
+    path: str
+    token: str
 
 
 class Monitor:

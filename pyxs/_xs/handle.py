@@ -6,14 +6,16 @@ import os
 import stat
 from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar
 
-from ._events import RawEvent, Readiness
-from ._internal import PAYLOAD_MAX, Op
-from ._messages import decode_ack, decode_names, decode_part, decode_text, join_parts, strings
-from ._router import Router
-from ._window import Request
-from ._xs_arguments import Error, make_error
-from .connection import PacketConnection, UnixSocketConnection, XenBusConnection
-from .exceptions import ConnectionError, PyXSError
+from .._conversation.events import RawEvent, Readiness
+from .._conversation.router import Router
+from .._conversation.window import Request
+from .._wire.packets import PAYLOAD_MAX, Op
+from .._wire.replies import decode_ack, decode_names, decode_part, join_parts
+from .._wire.requests import strings
+from ..connection import PacketConnection, UnixSocketConnection, XenBusConnection
+from ..exceptions import ConnectionError, PyXSError
+from ..helpers import decode_text
+from .arguments import Error, make_error
 
 T = TypeVar("T")
 

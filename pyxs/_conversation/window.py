@@ -3,8 +3,8 @@
 import collections
 from typing import Deque, Dict, Optional, Sequence, Union
 
-from ._internal import HEADER_SIZE, Op, Packet
-from .exceptions import PyXSError
+from .._wire.packets import HEADER_SIZE, Op, Packet
+from ..exceptions import PyXSError
 
 #: Bytes of requests that may be unanswered: neither side can fill the other's buffers.
 WINDOW_BYTES = 1 << 16

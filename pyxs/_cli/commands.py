@@ -11,11 +11,12 @@ import itertools
 import os
 from typing import Callable, Iterable, Iterator, List, Optional, Sequence, Tuple
 
-from ._console import CommandError, flush, show, warn
-from ._format import TreeFormat, escape, unescape
-from ._live_update import live_update
-from .client import Client
-from .exceptions import PyXSError
+from ..client import Client
+from ..exceptions import PyXSError
+from ..helpers import encode_text
+from .console import CommandError, flush, show, warn
+from .format import TreeFormat, escape, unescape
+from .live_update import live_update
 
 __all__ = [
     "chmod",
@@ -273,7 +274,7 @@ def control(client: Client, args: argparse.Namespace) -> None:
 
 def _encoded(text: str) -> bytes:
     """Return the bytes that the daemon sent, of what the client made of them."""
-    return text.encode("utf-8", "surrogateescape")
+    return encode_text(text, "text")
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import os
 import re
 from typing import Any, Dict, List, Tuple, cast
 
-from .helpers import DOMID_ANY
+from ..helpers import DOMID_ANY
 
 _INT_MAX = 2**31 - 1
 _LONG_MAX = 2**63 - 1

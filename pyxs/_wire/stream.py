@@ -7,7 +7,8 @@ import time
 from itertools import islice, repeat
 from typing import Callable, Iterator, List, Optional
 
-from ._internal import Framer, Packet
+from .framing import Framer
+from .packets import Packet
 
 _RECV_SIZE = 1 << 16
 

@@ -8,10 +8,10 @@ import contextlib
 import time
 from typing import Sequence
 
-from ._arguments import SubcommandParser, count
-from ._console import CommandError
-from .client import Client
-from .exceptions import PyXSError
+from ..client import Client
+from ..exceptions import PyXSError
+from .arguments import SubcommandParser, count
+from .console import CommandError
 
 __all__ = ["live_update"]
 

@@ -4,8 +4,8 @@ import os
 import threading
 from typing import Dict, Optional
 
-from ._router import Router
-from .connection import PacketConnection
+from ..connection import PacketConnection
+from .router import Router
 
 
 class Link:

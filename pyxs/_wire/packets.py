@@ -1,23 +1,19 @@
-"""The wire format: operations, packets, and framing without I/O.
+"""Operations and packets.
 
 The numbers and names are those of *xs_wire.h* in Xen's public headers.
 """
 
 import enum
 import struct
-from typing import Any, List, NamedTuple, Optional, Union
+from typing import Any, Optional, Union
 
-from .exceptions import InvalidOperation, InvalidPayload, UnexpectedPacket
+from ..exceptions import InvalidOperation, InvalidPayload
+from ..helpers import encode_text
 
 PAYLOAD_MAX = 4096  # XENSTORE_PAYLOAD_MAX, xs_wire.h
 
-#: The longest reply taken. The OCaml daemon answers DIRECTORY with one reply of
-#: any length, against the protocol.
-REPLY_MAX = 1 << 20
-
-_HEADER = struct.Struct("=4I")  # struct xsd_sockmsg: type, req_id, tx_id, len
-HEADER_SIZE = _HEADER.size
-_unpack_header = _HEADER.unpack_from
+HEADER = struct.Struct("=4I")  # struct xsd_sockmsg: type, req_id, tx_id, len
+HEADER_SIZE = HEADER.size
 
 
 class Op(enum.IntEnum):
@@ -57,13 +53,6 @@ class Op(enum.IntEnum):
 OPS = {int(op): op for op in Op}
 
 
-class Event(NamedTuple):
-    """A change under a watched path."""
-
-    path: str
-    token: str
-
-
 _new = object.__new__
 
 
@@ -94,12 +83,7 @@ class Packet:
         tx_id: "Optional[int]" = None,
     ) -> None:
         if isinstance(payload, str):
-            try:
-                payload = payload.encode("utf-8", "surrogateescape")
-            except UnicodeEncodeError:
-                raise InvalidPayload(
-                    "payload {:.60}: has a surrogate that stands for no byte".format(repr(payload))
-                ) from None
+            payload = encode_text(payload, "payload")
         if len(payload) > PAYLOAD_MAX:
             raise InvalidPayload(
                 "payload of {} bytes: a message carries at most {}".format(
@@ -121,7 +105,7 @@ class Packet:
 
     def __bytes__(self) -> bytes:
         try:
-            header = _HEADER.pack(self.op, self.rq_id, self.tx_id, len(self.payload))
+            header = HEADER.pack(self.op, self.rq_id, self.tx_id, len(self.payload))
         except struct.error:
             raise InvalidPayload(
                 "rq_id {!r}, tx_id {!r}: must be integers from 0 to 2**32 - 1".format(
@@ -157,65 +141,3 @@ def packet_from_wire(op: int, rq_id: int, tx_id: int, payload: bytes) -> Packet:
     packet.tx_id = tx_id
     packet.payload = payload
     return packet
-
-
-class Framer:
-    """Turns bytes, in pieces of any size, into packets.
-
-    :param limit: the longest payload taken, in bytes.
-    """
-
-    __slots__ = ("_limit", "_missing", "refused", "rest")
-
-    def __init__(self, limit: int = REPLY_MAX) -> None:
-        self._limit = limit
-        #: What came of a message that is not yet whole, in pieces.
-        self.rest: List[bytes] = []
-        self._missing = 0  # bytes due before it is worth joining them
-        #: Why nothing more can be made of the stream, if so.
-        self.refused: Optional[UnexpectedPacket] = None
-
-    def feed(self, data: bytes) -> "List[Packet]":
-        """Take in the next bytes of the stream; return the packets that are whole now.
-
-        :raises UnexpectedPacket: the next header announces more than the limit. When packets
-            came before it those are returned, and the exception is in *refused*.
-        """
-        if self.rest:
-            # Not joined one by one: a reply that comes byte by byte costs no more
-            # than its length.
-            self.rest.append(data)
-            self._missing -= len(data)
-            if self._missing > 0:
-                return []
-            data = b"".join(self.rest)
-            self.rest = []
-        packets: List[Packet] = []
-        start, end = 0, len(data)
-        stop = HEADER_SIZE
-        while stop <= end:
-            op, rq_id, tx_id, size = _unpack_header(data, start)
-            if size > self._limit:
-                refused = self._refuse(size)
-                if not packets:
-                    raise refused
-                break
-            body = stop
-            stop += size
-            if stop > end:
-                break
-            packets.append(packet_from_wire(op, rq_id, tx_id, data[body:stop]))
-            start = stop
-            stop += HEADER_SIZE
-        if start < end:
-            self.rest.append(data[start:])
-            self._missing = stop - end
-        return packets
-
-    def _refuse(self, size: int) -> UnexpectedPacket:
-        self.refused = UnexpectedPacket(
-            "a message announces a payload of {} bytes, over the limit of {}".format(
-                size, self._limit
-            )
-        )
-        return self.refused

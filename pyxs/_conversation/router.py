@@ -11,12 +11,12 @@ import threading
 import time
 from typing import Callable, Deque, Dict, List, Optional, Sequence, TypeVar
 
-from . import helpers
-from ._events import EventQueue, RawEvent, Readiness
-from ._internal import Op, Packet
-from ._window import Request, Ticket, Waiter, Waiting, Window
-from .connection import PacketConnection
-from .exceptions import ConnectionError, InvalidPayload, PyXSError, UnexpectedPacket
+from .. import helpers
+from .._wire.packets import Op, Packet
+from ..connection import PacketConnection
+from ..exceptions import ConnectionError, InvalidPayload, PyXSError, UnexpectedPacket
+from .events import EventQueue, RawEvent, Readiness
+from .window import Request, Ticket, Waiter, Waiting, Window
 
 _WATCH_EVENT = int(Op.WATCH_EVENT)
 _ERROR = int(Op.ERROR)
