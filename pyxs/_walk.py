@@ -5,8 +5,8 @@ import errno
 import itertools
 from typing import Callable, Deque, Dict, Iterator, List, Optional, Tuple
 
-from ._conversation.router import Router
-from ._conversation.window import Request
+from ._conversation.conversation import Conversation
+from ._conversation.request import Request
 from ._wire.packets import Op
 from ._wire.replies import decode_names
 from .exceptions import PyXSError
@@ -44,15 +44,15 @@ class _Node:
 class Walker:
     """One walk over a tree.
 
-    :param router: the conversation to hold it in.
+    :param conversation: the one to walk in.
     :param tx_id: the transaction, 0 for none.
     :param list_large: lists the children of a node that are too many for one reply.
     """
 
     def __init__(
-        self, router: Router, tx_id: int, list_large: "Callable[[str], List[str]]"
+        self, conversation: Conversation, tx_id: int, list_large: "Callable[[str], List[str]]"
     ) -> None:
-        self._router = router
+        self._conversation = conversation
         self._tx_id = tx_id
         self._list_large = list_large
         self._stack: List[_Node] = []  # still to visit, the next one last
@@ -96,34 +96,29 @@ class Walker:
         """Return what to yield of a node, or ``None`` when it has vanished."""
         self._read_ahead(node)
         self._ahead -= 1
+        for request in (node.reading, node.listing):
+            self._conversation.wait(request)
+            if request.refusal == b"ENOENT":
+                return None
         try:
             return node.path, self._value(node), list(self._children(node))
         except PyXSError as exc:
-            if exc.errno == errno.ENOENT:
+            if exc.errno == errno.ENOENT:  # it vanished while its children were listed in parts
                 return None
             raise
 
     def _value(self, node: _Node) -> str:
-        self._router.wait(node.reading)
-        try:
-            return decode_text(node.reading.result())
-        except PyXSError as exc:
-            if exc.errno == errno.EACCES:
-                return ""
-            raise
+        if node.reading.refusal == b"EACCES":
+            return ""
+        return decode_text(node.reading.result())
 
     def _children(self, node: _Node) -> "Dict[str, _Node]":
-        self._router.wait(node.listing)
         if node.children is None:
-            try:
-                names = self._router.decoded(node.listing, decode_names)
-            except PyXSError as exc:
-                if exc.errno == errno.EACCES:
-                    names = []
-                elif exc.errno == errno.E2BIG:
-                    names = self._list_large(node.path)
-                else:
-                    raise
+            names: List[str] = []
+            if node.listing.refusal == b"E2BIG":
+                names = self._list_large(node.path)
+            elif node.listing.refusal != b"EACCES":
+                names = self._conversation.decoded(node.listing, decode_names)
             node.children = {name: node.child(name) for name in names}
         return node.children
 
@@ -132,21 +127,21 @@ class Walker:
     def _read_ahead(self, node: _Node) -> None:
         """Ask for *node*, if it has not been, and for those that come after it."""
         flying = self._flying
-        while flying and flying[0].reading.done:
+        while flying and flying[0].reading.answer is not None:
             flying.popleft()
         room = min(_FLYING_HIGH - len(flying), _AHEAD_MAX - self._ahead)
         # A few at a time: messages sent together cost one system call.
         if node.asked() and room < _FLYING_HIGH - _FLYING_LOW:
             return
         nodes = list(itertools.islice(self._unasked(node), max(room, 1)))
-        self._router.check()
+        self._conversation.check()
         requests: List[Request] = []
         for each in nodes:
             payload = encode_text(each.path, "path") + b"\0"
             each.listing = Request(Op.DIRECTORY, payload, self._tx_id)
             each.reading = Request(Op.READ, payload, self._tx_id)
             requests += (each.listing, each.reading)
-        self._router.submit(requests)
+        self._conversation.submit(requests)
         flying.extend(nodes)
         self._ahead += len(nodes)
 
@@ -158,5 +153,5 @@ class Walker:
                 each = todo.pop()
                 if not each.asked():
                     yield each
-                elif each.listing.done and each.listing.error is None:
+                elif each.listing.answer is not None and not each.listing.refusal:
                     todo.extend(reversed(list(self._children(each).values())))

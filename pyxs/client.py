@@ -1,6 +1,5 @@
 """The API: :class:`Client` for requests, :class:`Monitor` for watches."""
 
-import contextlib
 import errno
 import itertools
 from types import TracebackType
@@ -22,9 +21,9 @@ from typing import (
 )
 
 from . import helpers
+from ._conversation.conversation import Conversation, nested_call
 from ._conversation.link import Link
-from ._conversation.router import Router
-from ._conversation.window import Request
+from ._conversation.request import Request
 from ._walk import Visit, Walker
 from ._wire import replies
 from ._wire.packets import Op
@@ -50,11 +49,11 @@ _DOM0_ONLY = frozenset((Op.INTRODUCE, Op.RELEASE, Op.RESUME, Op.SET_TARGET))
 
 
 class _Transaction:
-    __slots__ = ("router", "tx_id")
+    __slots__ = ("conversation", "tx_id")
 
-    def __init__(self, tx_id: int, router: Router) -> None:
+    def __init__(self, tx_id: int, conversation: Conversation) -> None:
         self.tx_id = tx_id
-        self.router = router  # the conversation that it began in, and ends with
+        self.conversation = conversation  # in which it began, and with which it ends
 
 
 def _is_control_domain() -> bool:
@@ -115,7 +114,7 @@ class Client:
         return 0 if self._running is None else self._running.tx_id
 
     def __enter__(self: "_Self") -> "_Self":
-        self._route()
+        self._conversation()
         return self
 
     def __exit__(
@@ -125,10 +124,8 @@ class Client:
         traceback: "Optional[TracebackType]",
     ) -> None:
         try:
-            self.transaction_end(commit=exc_type is None)
-        except PyXSError:
             if exc_type is None:
-                raise  # else the exception that passes through says more
+                self.transaction_end()
         finally:
             self.close()
 
@@ -138,8 +135,7 @@ class Client:
         A client made by :meth:`transaction` leaves the connection open, which is its
         parent's.
         """
-        with contextlib.suppress(PyXSError):  # closing the connection undoes it too
-            self.transaction_end(commit=False)
+        self._end_transaction(b"F\0")  # whatever the answer
         if self._borrowed:
             return
         own_monitor = vars(self).pop("_own_monitor", None)
@@ -164,30 +160,38 @@ class Client:
         :raises PyXSError: the daemon's answer.
         :raises ConnectionError: there is no daemon, or the connection was lost.
         """
-        router, request = self._prepare(op, args)
-        router.call(request)
-        return request.result()
+        return self._call(op, args)[1].result()
 
     def _ask(self, decoder: "Callable[[bytes], T]", op: Op, *args: Any) -> T:
-        router, request = self._prepare(op, args)
-        router.call(request)
-        return router.decoded(request, decoder)
+        conversation, request = self._call(op, args)
+        return conversation.decoded(request, decoder)
 
-    def _prepare(self, op: int, args: "Tuple[Any, ...]") -> "Tuple[Router, Request]":
+    def _call(self, op: int, args: "Tuple[Any, ...]") -> "Tuple[Conversation, Request]":
+        """Send a request, and wait until its answer is here."""
         payload = encode(op, args)
         if op in _DOM0_ONLY and not self.SU:
             raise helpers.error("EPERM")
-        router, tx_id = self._route()
-        return router, Request(op, payload, tx_id)
+        return self._exchange(op, payload)
 
-    def _route(self) -> "Tuple[Router, int]":
-        """Return the conversation for the next request, and the transaction's id."""
+    def _exchange(self, op: int, payload: bytes) -> "Tuple[Conversation, Request]":
         running = self._running
         if running is None:
-            return self._link.router(), 0
-        if not running.router.usable():
+            request = Request(op, payload)
+            return self._link.call(request), request
+        request = Request(op, payload, running.tx_id)
+        conversation = self._conversation()
+        if not conversation.call(request):
+            raise nested_call()
+        return conversation, request
+
+    def _conversation(self) -> Conversation:
+        """Return the conversation for the next request."""
+        running = self._running
+        if running is None:
+            return self._link.free_conversation()
+        if not running.conversation.usable():
             raise self._gone(running)
-        return running.router, running.tx_id
+        return running.conversation
 
     def _gone(self, running: _Transaction) -> ConnectionError:
         return ConnectionError(
@@ -198,15 +202,13 @@ class Client:
 
     def _call_many(
         self, op: Op, arguments: "Iterable[Tuple[Any, ...]]"
-    ) -> "Tuple[Router, List[Request]]":
-        """Send many requests of one kind, and wait until all replies are here."""
+    ) -> "Tuple[Conversation, List[Request]]":
+        """Send many requests of one kind, and wait until all answers are here."""
         payloads = [encode(op, args) for args in arguments]
-        router, tx_id = self._route()
+        conversation, tx_id = self._conversation(), self.tx_id
         requests = [Request(op, payload, tx_id) for payload in payloads]
-        router.submit(requests)
-        for request in requests:
-            router.wait(request)
-        return router, requests
+        conversation.call_many(requests)
+        return conversation, requests
 
     # -- nodes -------------------------------------------------------------------------
 
@@ -226,9 +228,7 @@ class Client:
         :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
         :raises PyXSError: ``ENOENT`` no such node, ``EACCES`` not readable.
         """
-        router, request = self._prepare(Op.READ, (path,))
-        router.call(request)
-        return _value(request, default)
+        return _value(self._call(Op.READ, (path,))[1], default)
 
     def write(self, path: Text, value: Any) -> None:
         """Store a value in a node; it and its ancestors are made where they do not exist.
@@ -266,22 +266,19 @@ class Client:
         :raises PyXSError: ``ENOENT`` no such node, ``EACCES`` not readable, ``E2BIG`` over 4096
             bytes of names from *oxenstored* over XenBus.
         """
-        try:
-            return self._ask(decode_names, Op.DIRECTORY, path)
-        except PyXSError as exc:
-            if exc.errno != errno.E2BIG:
-                raise
+        conversation, request = self._call(Op.DIRECTORY, (path,))
+        if request.refusal == b"E2BIG":
             return self._list_in_parts(path)
+        return conversation.decoded(request, decode_names)
 
     def _list_in_parts(self, path: Text) -> "List[str]":
-        try:
-            return join_parts(
-                lambda offset: self._ask(decode_part, Op.DIRECTORY_PART, path, offset)
-            )
-        except PyXSError as exc:
-            if exc.errno == errno.ENOSYS:  # oxenstored, over XenBus: it knows no parts
-                raise helpers.error("E2BIG") from None
-            raise
+        def ask_part(offset: int) -> "Tuple[bytes, bytes, bool]":
+            conversation, request = self._call(Op.DIRECTORY_PART, (path, offset))
+            if request.refusal == b"ENOSYS":  # oxenstored, over XenBus: it knows no parts
+                raise helpers.error("E2BIG")
+            return conversation.decoded(request, decode_part)
+
+        return join_parts(ask_part)
 
     def exists(self, path: Text) -> bool:
         """Return whether there is such a node.
@@ -342,7 +339,7 @@ class Client:
         return self._walk(path, topdown)
 
     def _walk(self, top: str, topdown: bool) -> "Iterator[Visit]":
-        walker = Walker(*self._route(), list_large=self._list_in_parts)
+        walker = Walker(self._conversation(), self.tx_id, list_large=self._list_in_parts)
         yield from walker.top_down(top) if topdown else walker.bottom_up(top)
 
     @overload
@@ -382,9 +379,9 @@ class Client:
             all replies have arrived.
         """
         pairs = items.items() if isinstance(items, Mapping) else items
-        router, requests = self._call_many(Op.WRITE, map(_pair, pairs))
+        conversation, requests = self._call_many(Op.WRITE, map(_pair, pairs))
         for request in requests:
-            router.decoded(request, decode_ack)
+            conversation.decoded(request, decode_ack)
 
     # -- domains -----------------------------------------------------------------------
 
@@ -489,10 +486,8 @@ class Client:
             raise InvalidPayload("domid {!r}: a domain's quota has a name".format(domid))
         # The empty payload would hang an older OCaml daemon: it knows no features either.
         self.get_feature()
-        router, tx_id = self._route()
-        request = Request(Op.GET_QUOTA, b"", tx_id)
-        router.call(request)
-        return router.decoded(request, replies.decode_string).split()
+        conversation, request = self._exchange(Op.GET_QUOTA, b"")
+        return conversation.decoded(request, replies.decode_string).split()
 
     def set_quota(self, name: Text, value: int, domid: "Optional[int]" = None) -> None:
         """Set a quota, for all domains or for one.
@@ -514,11 +509,16 @@ class Client:
         """
         if self._running is not None:
             raise helpers.error("EALREADY")
-        router = self._link.router()
-        request = Request(Op.TRANSACTION_START, b"\0")
-        router.call(request)
-        self._running = _Transaction(router.decoded(request, replies.decode_transaction), router)
-        return self._running.tx_id
+        conversation = self._link.free_conversation()
+        request = Request(Op.TRANSACTION_START, b"\0", undo=_abort)
+        try:
+            tx_id = conversation.ask(request, replies.decode_transaction)
+            self._running = _Transaction(tx_id, conversation)
+            return tx_id
+        except BaseException:
+            if self._running is None:
+                conversation.undo(request)
+            raise
 
     def transaction_end(self, commit: bool = True) -> None:
         """Commit the running transaction, or abort it; without one nothing is sent.
@@ -529,18 +529,41 @@ class Client:
         :raises ConnectionError: the connection that it began on is gone, and it with it
             (an abort is silent about that).
         """
-        running, self._running = self._running, None
-        if running is None:
+        running = self._running
+        request = self._end_transaction(b"T\0" if commit else b"F\0")
+        if running is None or request is None:
             return
-        request = Request(Op.TRANSACTION_END, b"T\0" if commit else b"F\0", running.tx_id)
+        if request.answer is not None:
+            running.conversation.decoded(request, decode_ack)
+        elif commit:
+            raise self._gone(running)
+
+    def _end_transaction(self, how: bytes) -> "Optional[Request]":
+        """Leave the running transaction, if there is one.
+
+        :returns: the request to end it; not answered when the connection is gone.
+        """
+        running = self._running
+        if running is None:
+            return None
+        conversation = running.conversation
+        request = Request(Op.TRANSACTION_END, how, running.tx_id)
+        if not conversation.usable():
+            self._running = None
+            return request
+        if conversation.is_inside():
+            raise nested_call()
         try:
-            if not running.router.usable():
-                raise self._gone(running)
-            running.router.call(request)
-            running.router.decoded(request, decode_ack)
-        except ConnectionError:
-            if commit:
-                raise
+            self._running = None
+            conversation.call(request)
+        except BaseException as exc:
+            if conversation.tells_of_failure(exc):
+                return request
+            if request.answer is None:
+                # A signal handler raised, perhaps before anything was sent.
+                conversation.post(Request(Op.TRANSACTION_END, b"F\0", running.tx_id))
+            raise
+        return request
 
     def transaction(self) -> "Client":
         """Return a new client in a new transaction, over the same connection.
@@ -615,11 +638,13 @@ def _pair(item: Any) -> "Tuple[Any, Any]":
     return path, value
 
 
+def _abort(reply: bytes) -> Request:
+    """Return what undoes a TRANSACTION_START."""
+    return Request(Op.TRANSACTION_END, b"F\0", replies.decode_transaction(reply))
+
+
 def _value(request: Request, default: Any) -> Any:
     """Return the value that a READ brought, or the default for ENOENT."""
-    error = request.error
-    if error is None:
-        return decode_text(request.reply)
-    if default is _MISSING or error.errno != errno.ENOENT:
-        raise error
-    return default
+    if default is not _MISSING and request.refusal == b"ENOENT":
+        return default
+    return decode_text(request.result())

@@ -1,19 +1,19 @@
 """Connections to a XenStore daemon: one file descriptor, packets in, packets out."""
 
 import abc
-import contextlib
+import collections
 import errno
 import io
 import os
 import socket
 import struct
 import sys
-from typing import TYPE_CHECKING, List, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Deque, List, Optional, Sequence, Tuple, Union
 
-from ._wire.packets import HEADER_SIZE, PAYLOAD_MAX, Op, Packet
+from ._wire.packets import HEADER_SIZE, PAYLOAD_MAX, Message, Op, Packet, packet_from_wire
 from ._wire.stream import Stream
-from .exceptions import ConnectionError, InvalidPayload, UnexpectedPacket
-from .helpers import error
+from .exceptions import ConnectionError, InvalidPayload, PyXSError, UnexpectedPacket
+from .helpers import error, raised_here
 
 __all__ = [
     "Op",
@@ -58,12 +58,15 @@ class PacketConnection(abc.ABC):
     #: Where the connection leads to, for messages.
     path = ""
 
+    _fault: "Optional[ConnectionError]" = None
+    _arrived: "Deque[Packet]"
+
     @property
     def interruptible(self) -> bool:
-        """True while :meth:`recv` waits and has taken nothing.
+        """Whether an exception that a signal handler raises now loses nothing.
 
-        An exception that a signal handler raises then loses nothing; at any other
-        time, and where this is not overridden, the connection is closed.
+        pyxs asks when such an exception has come out of :meth:`recv` or :meth:`send`;
+        where the answer is no it closes the connection.
         """
         return False
 
@@ -111,15 +114,6 @@ class PacketConnection(abc.ABC):
         :raises ConnectionError: the connection is lost.
         """
 
-    def recv_many(self, timeout: "Optional[float]" = None) -> "List[Packet]":
-        """Return the next packet and all that came with it; none when :meth:`recv` has none.
-
-        A connection that reads ahead has to override it: a select loop learns of
-        nothing that stays behind.
-        """
-        packet = self.recv(timeout)
-        return [] if packet is None else [packet]
-
     @abc.abstractmethod
     def fileno(self) -> int:
         """Return the descriptor. :meth:`recv` may hold packets though it is not readable."""
@@ -132,11 +126,51 @@ class PacketConnection(abc.ABC):
     def clone(self) -> "PacketConnection":
         """Return an unconnected connection to the same place."""
 
+    # -- what pyxs itself calls: failures are values, so that what user code raises passes --
+
+    def begin(self) -> None:
+        """Forget the packets and the fault of an earlier connection."""
+        self._fault = None
+        self._arrived = collections.deque()
+
+    @property
+    def fault(self) -> "Optional[ConnectionError]":
+        """Why nothing more will come, once that is so."""
+        return self._fault
+
+    def transmit(self, messages: "Sequence[Message]") -> "Optional[PyXSError]":
+        """Send messages; where :attr:`interruptible`, the same list again is continued.
+
+        :returns: a ``ConnectionError`` when the connection is lost, or the daemon's answer.
+        """
+        try:
+            self.send_many([packet_from_wire(m.op, m.rq_id, m.tx_id, m.payload) for m in messages])
+        except PyXSError as exc:
+            return exc.with_traceback(None)  # which would hold this frame
+        return None
+
+    def receive(self, timeout: "Optional[float]") -> "Deque[Packet]":
+        """Return the packets that are here, waiting for the first; the caller takes them.
+
+        :returns: none when the time has passed, after :meth:`wake`, and when there is a
+            :attr:`fault`.
+        """
+        arrived = self._arrived
+        if not arrived:
+            try:
+                arrived.extend(filter(None, (self.recv(timeout),)))
+            except ConnectionError as exc:
+                self._fault = exc.with_traceback(None)
+        return arrived
+
 
 class _StreamConnection(PacketConnection):
     """What a socket and a device have in common: a stream while connected, and its errors."""
 
     _stream: "Optional[Stream]" = None
+    #: The messages being sent, and what came of each system call so far. Replaced as a
+    #: whole, so that an exception at any instruction leaves it true.
+    _sending: "Tuple[Sequence[Message], List[int]]" = ((), [])
 
     @property
     def begun(self) -> bool:
@@ -144,27 +178,47 @@ class _StreamConnection(PacketConnection):
 
     @property
     def interruptible(self) -> bool:
-        return self._stream is not None and self._stream.interruptible
+        return True
+
+    def begin(self) -> None:
+        self._sending = ((), [])
+
+    @property
+    def fault(self) -> "Optional[ConnectionError]":
+        if self._stream is None:
+            return self._failure(None)
+        return None if self._stream.fault is None else self._failure(self._stream.fault)
 
     def recv(self, timeout: "Optional[float]" = None) -> "Optional[Packet]":
-        if self._stream is None:
-            raise self._failure(None)
-        try:
-            return self._stream.recv(timeout)
-        except (OSError, EOFError) as exc:
-            raise self._failure(exc) from exc
+        packets = self.receive(timeout)
+        if packets:
+            return packets.popleft()
+        if self.fault is not None:
+            raise self.fault
+        return None
 
-    def recv_many(self, timeout: "Optional[float]" = None) -> "List[Packet]":
-        if self._stream is None:
-            raise self._failure(None)
-        try:
-            return self._stream.recv_many(timeout)
-        except (OSError, EOFError) as exc:
-            raise self._failure(exc) from exc
+    def receive(self, timeout: "Optional[float]") -> "Deque[Packet]":
+        return collections.deque() if self._stream is None else self._stream.receive(timeout)
+
+    def send(self, packet: Packet) -> None:
+        self.send_many((packet,))
+
+    def send_many(self, packets: "Sequence[Packet]") -> None:
+        answer = self.transmit(list(packets))
+        if answer is not None:
+            raise answer
+
+    def _counts(self, messages: "Sequence[Message]") -> "List[int]":
+        """Return what the system calls for these messages returned so far."""
+        if self._sending[0] is not messages:
+            self._sending = (messages, [])
+        return self._sending[1]
 
     def _failure(self, cause: "Optional[BaseException]", hint: str = "") -> ConnectionError:
         kind = UnexpectedPacket if isinstance(cause, UnexpectedPacket) else ConnectionError
-        return kind("{}: {}{}".format(self.path, _reason(cause), hint))
+        failure = kind("{}: {}{}".format(self.path, _reason(cause), hint))
+        failure.__cause__ = cause
+        return failure
 
 
 def _reason(cause: "Optional[BaseException]") -> str:
@@ -200,40 +254,62 @@ class SocketConnection(_StreamConnection):
         self.disconnect()
         try:
             sock = self.open()
-            sock.settimeout(None)
-            _limit_sending(sock, self.socket_timeout)
+            try:
+                sock.settimeout(None)
+                _limit_sending(sock, self.socket_timeout)
+                self._stream = Stream(sock.fileno(), sock.recv, self.socket_timeout)
+                self._sock = sock
+            except BaseException:
+                self._stream = None
+                sock.close()
+                raise
         except OSError as exc:
+            if not self._opens_in(_innermost(exc)):
+                raise  # a signal handler's
             raise self._failure(exc, self._hint()) from exc
-        self._sock = sock
-        self._stream = Stream(sock.fileno(), sock.recv, self.socket_timeout)
+
+    def _opens_in(self, module: str) -> bool:
+        """Whether an ``OSError`` raised in a module says that :meth:`open` has failed."""
+        return module in (__name__, type(self).__module__, "socket", "ssl")
 
     def _hint(self) -> str:
         return ""
 
     def disconnect(self, silent: bool = True) -> None:
-        sock, self._sock, self._stream = self._sock, None, None
+        # The socket last: whoever repeats this after an interruption finds it.
+        sock, self._stream = self._sock, None
         if sock is None:
             return
         try:
             sock.close()
         except OSError as exc:
+            if not raised_here(exc):
+                raise
             if not silent:
                 raise self._failure(exc) from exc
+        finally:
+            self._sock = None
 
-    def send(self, packet: Packet) -> None:
-        self.send_many((packet,))
-
-    def send_many(self, packets: "Sequence[Packet]") -> None:
+    def transmit(self, messages: "Sequence[Message]") -> "Optional[PyXSError]":
         sock = self._sock
         if sock is None:
-            raise self._failure(None)
+            return self._failure(None)
+        counts = self._counts(messages)
+        if len(messages) == 1:
+            data = messages[0].__bytes__()
+        else:
+            data = b"".join([message.__bytes__() for message in messages])
         try:
-            if len(packets) == 1:
-                sock.sendall(packets[0].__bytes__())
-            else:
-                sock.sendall(b"".join([packet.__bytes__() for packet in packets]))
+            sent = sum(counts)
+            while sent < len(data):
+                # One call in C sends and keeps how much: an exception cannot come between.
+                counts.extend(map(sock.send, (data[sent:],)))
+                sent = sum(counts)
         except OSError as exc:
-            raise self._failure(exc) from exc
+            if not raised_here(exc):
+                raise
+            return self._failure(exc.with_traceback(None))
+        return None
 
     def fileno(self) -> int:
         if self._sock is None:
@@ -242,9 +318,23 @@ class SocketConnection(_StreamConnection):
 
     def wake(self) -> None:
         sock = self._sock
-        if sock is not None:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+        if sock is None:
+            return
+        try:
+            sock.shutdown(socket.SHUT_RDWR)
+        except OSError as exc:  # the daemon was faster
+            if not raised_here(exc):
+                raise
+
+
+def _innermost(exc: OSError) -> str:
+    """Return the name of the module whose code was running when *exc* was raised."""
+    traceback = exc.__traceback__
+    name = __name__
+    while traceback is not None:
+        name = traceback.tb_frame.f_globals.get("__name__", "")
+        traceback = traceback.tb_next
+    return name
 
 
 class UnixSocketConnection(SocketConnection):
@@ -296,8 +386,8 @@ class XenBusConnection(_StreamConnection):
     trusts_ids = False
 
     _device: "Optional[io.FileIO]" = None
-    _waker: socket.socket
-    _woken: socket.socket
+    _waker: "Optional[socket.socket]" = None
+    _woken: "Optional[socket.socket]" = None
 
     def __init__(self, path: "Optional[AnyPath]" = None) -> None:
         self.path = _default_device() if path is None else os.fsdecode(path)
@@ -305,41 +395,56 @@ class XenBusConnection(_StreamConnection):
     def connect(self) -> None:
         self.disconnect()
         try:
-            fd = os.open(self.path, os.O_RDWR)
+            # Not open(): that takes the device for a file to seek in. One call in C opens
+            # and keeps the descriptor.
+            self._device = io.FileIO(self.path, "r+", opener=os.open)
         except OSError as exc:
+            if not raised_here(exc):
+                raise
             raise self._failure(exc) from exc
-        self._device = io.FileIO(fd, "r+")
         # close() does not wake a blocked read() on this device: each wait is a
         # poll() on it and on this pair.
         self._waker, self._woken = socket.socketpair()
-        self._stream = Stream(fd, self._device.read, self.socket_timeout, self._woken)
+        self._stream = Stream(
+            self._device.fileno(), self._device.read, self.socket_timeout, self._woken
+        )
 
     def disconnect(self, silent: bool = True) -> None:
-        device, self._device, self._stream = self._device, None, None
+        device, self._stream = self._device, None
+        for end in (self._waker, self._woken):
+            if end is not None:
+                end.close()
         if device is None:
             return
-        self._waker.close()
-        self._woken.close()
         try:
             device.close()
         except OSError as exc:
+            if not raised_here(exc):
+                raise
             if not silent:
                 raise self._failure(exc) from exc
+        finally:
+            self._device = None
 
-    def send(self, packet: Packet) -> None:
+    def transmit(self, messages: "Sequence[Message]") -> "Optional[PyXSError]":
         if self._device is None:
-            raise self._failure(None)
-        data = bytes(packet)
-        try:
-            written = self._device.write(data)
-        except OSError as exc:
-            # The kernel registers watches itself: what xenstored answers to one is
-            # the error of write(), and no reply comes.
-            if exc.errno == errno.EINVAL or packet.op == Op.WATCH:
-                raise error(exc.errno or errno.EINVAL) from exc
-            raise self._failure(exc) from exc
-        if written != len(data):
-            raise ConnectionError("{}: took a part of a message".format(self.path))
+            return self._failure(None)
+        counts = self._counts(messages)
+        for message in messages[len(counts) :]:
+            data = bytes(message)
+            try:
+                counts.extend(map(self._device.write, (data,)))
+            except OSError as exc:
+                if not raised_here(exc):
+                    raise
+                # The kernel registers watches itself: what xenstored answers to one is
+                # the error of write(), and no reply comes.
+                if exc.errno == errno.EINVAL or message.op == Op.WATCH:
+                    return error(exc.errno or errno.EINVAL)
+                return self._failure(exc.with_traceback(None))
+            if counts[-1] != len(data):
+                return ConnectionError("{}: took a part of a message".format(self.path))
+        return None
 
     def fileno(self) -> int:
         if self._device is None:
@@ -347,9 +452,13 @@ class XenBusConnection(_StreamConnection):
         return self._device.fileno()
 
     def wake(self) -> None:
-        if self._device is not None:
-            with contextlib.suppress(OSError):
-                self._waker.send(b"!")
+        if self._waker is None:
+            return
+        try:
+            self._waker.send(b"!")
+        except OSError as exc:  # closed, or full of wake-ups
+            if not raised_here(exc):
+                raise
 
     def clone(self) -> "XenBusConnection":
         connection = XenBusConnection(self.path)

@@ -108,7 +108,9 @@ def validate_perms(perms: "Iterable[Text]") -> "List[bytes]":
         )
     try:
         entries = list(perms)
-    except TypeError:
+    except TypeError as exc:
+        if not raised_here(exc):
+            raise
         raise InvalidPermission(
             "{}: permissions are a list of strings".format(_shown(perms))
         ) from None
@@ -208,6 +210,15 @@ def encode_text(text: Text, name: str) -> bytes:
 def decode_text(data: bytes) -> str:
     """Return bytes as the ``str`` that encodes to the same bytes again."""
     return data.decode("utf-8", "surrogateescape")
+
+
+def raised_here(exc: BaseException) -> bool:
+    """Whether a call in C raised *exc*, in the very frame that has caught it.
+
+    A signal handler or a method of the caller's may run inside the call. What that raises
+    has its own frame in the traceback too, and is for the caller.
+    """
+    return exc.__traceback__ is None or exc.__traceback__.tb_next is None
 
 
 def _as_text(text: Any) -> "Optional[str]":

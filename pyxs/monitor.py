@@ -1,19 +1,18 @@
 """Watches: :class:`Monitor`."""
 
-import contextlib
 import time
-from typing import Iterator, List, NamedTuple, Optional
+from typing import Iterator, NamedTuple, Optional
 
 from . import helpers
-from ._conversation.events import RawEvent, Readiness
+from ._conversation.conversation import Conversation
+from ._conversation.events import Notice, Watch
 from ._conversation.link import Link
-from ._conversation.router import Router
-from ._conversation.window import Request
+from ._conversation.readiness import Readiness
+from ._conversation.watching import end_watches, set_watch
 from ._wire.packets import Op
-from ._wire.replies import decode_ack
 from ._wire.requests import strings
 from .connection import TIMEOUT_MAX, AnyPath, PacketConnection, choose_connection
-from .exceptions import InvalidPayload, PyXSError
+from .exceptions import InvalidPayload
 from .helpers import Text, decode_text, validate_number, validate_token, validate_watch_path
 
 __all__ = ["Event", "Monitor", "monitor"]
@@ -48,7 +47,7 @@ class Monitor:
         return self._link.connection
 
     def __enter__(self) -> "Monitor":
-        self._link.router()
+        self._link.conversation()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -57,9 +56,10 @@ class Monitor:
     def close(self) -> None:
         """Disconnect; a thread blocked in :meth:`wait` gets a ``ConnectionError``."""
         self._link.close()
-        readiness, self._readiness = self._readiness, None
+        readiness = self._readiness
         if readiness is not None:
             readiness.close()
+            self._readiness = None
 
     # -- watching ----------------------------------------------------------------------
 
@@ -80,27 +80,17 @@ class Monitor:
             depth, ``ENOSYS`` XenBus passes none on.
         :raises ConnectionError: there is no daemon, or the connection was lost.
         """
-        watch = _raw_watch(wpath, token)
-        payload = strings(*watch)
+        watch = _watch(wpath, token)
+        suffix = b""
         if depth is not None:
-            payload += strings(b"%d" % validate_number(depth, "depth", 0, _DEPTH_MAX))
+            suffix = strings(b"%d" % validate_number(depth, "depth", 0, _DEPTH_MAX))
             if not self.connection.trusts_ids:
                 raise helpers.error("ENOSYS")  # the kernel would drop it without a word
-        router = self._link.router()
-        if self._readiness is not None and self._readiness.is_own():
-            router.attach(self._readiness)
-        with router.watch_lock:
-            if watch in router.watches():
-                raise helpers.error("EEXIST")
-            try:
-                router.add_watch(*watch)
-                _acknowledged(router, Op.WATCH, payload)
-            except BaseException as exc:
-                router.discard_watch(*watch)
-                if not isinstance(exc, PyXSError):
-                    # A signal handler raised: the daemon may have the watch.
-                    _send_only(router, Op.UNWATCH, strings(*watch))
-                raise
+        conversation = self._link.conversation()
+        readiness = self._readiness
+        if readiness is not None and readiness.is_own():
+            conversation.attach(readiness)
+        set_watch(conversation, watch, suffix, once=True)
 
     def unwatch(self, wpath: Text, token: "Optional[Text]" = None) -> None:
         """Stop watching; events of that watch which were not taken yet are dropped.
@@ -109,13 +99,13 @@ class Monitor:
         :raises PyXSError: ``ENOENT`` there is no such watch; nothing was sent.
         :raises ConnectionError: the connection was lost, and the watch with it.
         """
-        watch = _raw_watch(wpath, token)
-        router = self._current()
-        router.check()
-        with router.watch_lock:
-            if watch not in router.watches():
-                raise helpers.error("ENOENT")
-            self._end(router, Op.UNWATCH, strings(*watch), [watch])
+        wanted = _watch(wpath, token)
+        conversation = self._current()
+        conversation.check()
+        watch = conversation.events.first_like(wanted)
+        if watch is wanted:
+            raise helpers.error("ENOENT")
+        end_watches(conversation, Op.UNWATCH, strings(watch.wpath, watch.token), [watch])
 
     def reset_watches(self) -> None:
         """Stop watching anything; events which were not taken yet are dropped.
@@ -124,28 +114,16 @@ class Monitor:
 
         :raises ConnectionError: the connection was lost, and the watches with it.
         """
-        router = self._current()
-        router.check()
-        with router.watch_lock:
-            watches = router.watches()
-            if self.connection.trusts_ids:
-                self._end(router, Op.RESET_WATCHES, b"\0", watches)
-            else:
-                # The kernel shares one connection among the processes of a domain:
-                # RESET_WATCHES would end the watches of all.
-                for watch in watches:
-                    self._end(router, Op.UNWATCH, strings(*watch), [watch])
-
-    def _end(self, router: Router, op: Op, payload: bytes, watches: "List[RawEvent]") -> None:
-        try:
-            _acknowledged(router, op, payload)
-            _discard(router, watches)
-        except BaseException as exc:
-            if not isinstance(exc, PyXSError):
-                # A signal handler raised, perhaps before anything was sent.
-                _send_only(router, op, payload)
-            _discard(router, watches)
-            raise
+        conversation = self._current()
+        conversation.check()
+        watches = conversation.events.watches()
+        if self.connection.trusts_ids:
+            end_watches(conversation, Op.RESET_WATCHES, b"\0", watches)
+            return
+        # The kernel shares one connection among the processes of a domain:
+        # RESET_WATCHES would end the watches of all.
+        for watch in watches:
+            end_watches(conversation, Op.UNWATCH, strings(watch.wpath, watch.token), [watch])
 
     # -- events ------------------------------------------------------------------------
 
@@ -163,7 +141,7 @@ class Monitor:
         :raises ConnectionError: the connection is lost or closed.
         """
         deadline = None if timeout is None else time.monotonic() + _seconds(timeout)
-        return _event(self._current().wait_event(deadline))
+        return self._current().wait_event(_event, deadline)
 
     def check(self) -> "Optional[Event]":
         """Return an event that is here already, or ``None``.
@@ -172,7 +150,7 @@ class Monitor:
 
         :raises ConnectionError: the connection is lost or closed.
         """
-        return _event(self._current().poll_event())
+        return self._current().poll_event(_event)
 
     def __iter__(self) -> "Iterator[Event]":
         return self
@@ -190,15 +168,16 @@ class Monitor:
 
         :raises ConnectionError: there is no daemon.
         """
-        router = self._current()
-        if self._readiness is None or not self._readiness.is_own():
-            self._readiness = Readiness()
-        router.attach(self._readiness)
-        return self._readiness.fileno()
+        conversation = self._current()
+        readiness = self._readiness
+        if readiness is None or not readiness.is_own():
+            readiness = self._readiness = Readiness()
+        conversation.attach(readiness)
+        return readiness.fileno()
 
-    def _current(self) -> Router:
+    def _current(self) -> Conversation:
         """Return the conversation that the watches are part of, also if it has ended."""
-        return self._link.last or self._link.router()
+        return self._link.last or self._link.conversation()
 
 
 _DEPTH_MAX = 2**31 - 1
@@ -214,30 +193,13 @@ def monitor(
     return Monitor(choose_connection(unix_socket_path, socket_timeout, xen_bus_path, connection))
 
 
-def _raw_watch(wpath: Text, token: "Optional[Text]") -> RawEvent:
+def _watch(wpath: Text, token: "Optional[Text]") -> Watch:
     path = validate_watch_path(wpath)
-    return path, path if token is None else validate_token(token)
+    return Watch(path, path if token is None else validate_token(token))
 
 
-def _acknowledged(router: Router, op: Op, payload: bytes) -> None:
-    request = Request(op, payload)
-    router.call(request)
-    router.decoded(request, decode_ack)
-
-
-def _send_only(router: Router, op: Op, payload: bytes) -> None:
-    """Send a request whose reply concerns nobody."""
-    with contextlib.suppress(PyXSError):
-        router.submit((Request(op, payload),))
-
-
-def _discard(router: Router, watches: "List[RawEvent]") -> None:
-    for watch in watches:
-        router.discard_watch(*watch)
-
-
-def _event(raw: "Optional[RawEvent]") -> "Optional[Event]":
-    return None if raw is None else Event(decode_text(raw[0]), decode_text(raw[1]))
+def _event(notice: Notice) -> Event:
+    return Event(decode_text(notice.path), decode_text(notice.token))
 
 
 def _seconds(timeout: float) -> float:

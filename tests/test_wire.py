@@ -164,9 +164,9 @@ def test_a_packet_in_halves(cut):
     data = bytes(Packet(Op.READ, b"value", 7, 9))
     framer = Framer()
     assert framer.feed(data[:cut]) == []
-    assert framer.rest
+    assert framer.begun
     assert framer.feed(data[cut:]) == [Packet(Op.READ, b"value", 7, 9)]
-    assert not framer.rest
+    assert not framer.begun
 
 
 def test_merged_packets_come_together():
@@ -184,7 +184,7 @@ def test_pieces_of_any_size_make_the_same_packets(sent, data):
         got += framer.feed(stream[:size])
         stream = stream[size:]
     assert got == sent
-    assert not framer.rest
+    assert not framer.begun
 
 
 @given(st.lists(packets, min_size=1, max_size=4))

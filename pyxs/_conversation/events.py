@@ -1,148 +1,189 @@
-"""Watch events: which are wanted, which wait to be taken, and a descriptor to select on."""
+"""Watch events: the live watches of a conversation, and the events that came for them."""
 
-import collections
-import os
-import selectors
-import socket
-from typing import Deque, Dict, List, Optional, Tuple
+from collections import deque
+from itertools import islice
+from typing import Any, Deque, Dict, List, Optional, Tuple
+
+from .._wire.packets import Op
+from .._wire.replies import MalformedError
+from ..helpers import raised_here
+from .readiness import Readiness
 
 RawEvent = Tuple[bytes, bytes]  # path and token, as on the wire
 
 
-class EventQueue:
-    """The live watches of one conversation, and the events that came for them.
+class Watch:
+    """One watch, from before it is set until it is ended.
 
-    It has no lock of its own: its router's lock guards it.
+    :param label: what the caller wants back with each event.
+    :param anywhere: whether it takes all events with its token, whatever their paths.
+    """
+
+    __slots__ = ("_anywhere", "label", "token", "wpath")
+
+    def __init__(
+        self, wpath: bytes, token: bytes, label: Any = None, anywhere: bool = False
+    ) -> None:
+        self.wpath = wpath
+        self.token = token
+        self.label = label
+        self._anywhere = anywhere
+
+    def covers(self, path: bytes) -> bool:
+        """Whether an event for *path* may be one of this watch's."""
+        wpath = self.wpath
+        if path == wpath or self._anywhere or wpath == b"/":
+            return True
+        if wpath.startswith(b"@"):  # @releaseDomain/<domid> may be reported without the domid
+            return wpath.startswith(path)
+        return path.startswith(wpath + b"/")
+
+
+class Notice:
+    """An event that has arrived, and the watches that were live then and cover it."""
+
+    __slots__ = ("path", "token", "watches")
+
+    op = int(Op.WATCH_EVENT)  # it stands among packets for a moment
+
+    def __init__(self, path: bytes, token: bytes, watches: "List[Watch]") -> None:
+        self.path = path
+        self.token = token
+        self.watches = watches
+
+
+class Events:
+    """The live watches of one conversation, and the events that nobody has taken yet.
+
+    Any thread may call; the reader alone calls :meth:`take_in`.
     """
 
     def __init__(self) -> None:
+        self.queue: Deque[Notice] = deque()
+        self._oldest = iter(self.queue.popleft, None)
+        self._watches: Dict[Watch, None] = {}
+        # The watches by token, made when an event comes after a change: valid as long
+        # as the object beside it is _version.
+        self._version = object()
+        self._by_token: Tuple[object, Dict[bytes, List[Watch]]] = (None, {})
         self._readiness: Optional[Readiness] = None
-        self._watches: Dict[bytes, List[bytes]] = {}  # by token: the watched paths
-        self._queue: Deque[RawEvent] = collections.deque()
+        self._fd: Optional[int] = None
         self._lost = False
 
-    def __len__(self) -> int:
-        return len(self._queue)
+    # -- watches -----------------------------------------------------------------------
 
-    def watches(self) -> "List[RawEvent]":
-        """Return the live watches, each a path and a token."""
-        return [(wpath, token) for token, wpaths in self._watches.items() for wpath in wpaths]
+    def watches(self) -> "List[Watch]":
+        """Return the live watches, the oldest first."""
+        return list(self._watches)
 
-    def add(self, wpath: bytes, token: bytes) -> None:
+    def add(self, watch: Watch) -> None:
         """Let the events of a watch pass from now on."""
-        wpaths = self._watches.setdefault(token, [])
-        if wpath not in wpaths:
-            wpaths.append(wpath)
+        self._watches[watch] = None
+        self._version = object()
 
-    def discard(self, wpath: bytes, token: bytes) -> None:
+    def discard(self, watch: Watch) -> None:
         """Let them pass no more, and drop those that only this watch let in."""
-        wpaths = self._watches.get(token, [])
-        if wpath in wpaths:
-            wpaths.remove(wpath)
-        if not wpaths:
-            self._watches.pop(token, None)
-        self._queue = collections.deque(event for event in self._queue if self._wanted(*event))
+        self._watches.pop(watch, None)
+        self._version = object()
+        for notice in list(self.queue):
+            if not self._is_live(notice):
+                self._drop(notice)
         self._signal()
 
-    def push(self, payload: bytes) -> bool:
-        """Take in a WATCH_EVENT; return whether it is one for a live watch.
+    def first_like(self, watch: Watch) -> Watch:
+        """Return the oldest live watch with the same path and token."""
+        alike = [
+            each
+            for each in self.watches()
+            if each.wpath == watch.wpath and each.token == watch.token
+        ]
+        return alike[0] if alike else watch
 
-        :raises ValueError: the payload is not a path and a token.
+    def _is_live(self, notice: Notice) -> bool:
+        return any(watch in self._watches for watch in notice.watches)
+
+    def _drop(self, notice: Notice) -> None:
+        try:
+            self.queue.remove(notice)
+        except ValueError as exc:  # another thread has taken it
+            if not raised_here(exc):
+                raise
+
+    def _with_token(self, token: bytes) -> "List[Watch]":
+        version, index = self._by_token
+        if version is not self._version:
+            version, index = self._version, {}
+            for watch in self.watches():
+                index.setdefault(watch.token, []).append(watch)
+            self._by_token = version, index
+        return index.get(token, [])
+
+    # -- events ------------------------------------------------------------------------
+
+    def take_in(self, packets: "Deque[Any]") -> bool:
+        """Move the WATCH_EVENT at the head of *packets* to the queue, or drop it.
+
+        :returns: whether it is one for a live watch.
+        :raises MalformedError: the payload is not a path and a token.
         """
-        parts = payload.split(b"\0")
-        if len(parts) != 3 or parts[2]:
-            raise ValueError("not a path and a token")
-        path, token, _ = parts
-        if not self._wanted(path, token):
-            return False
-        self._queue.append((path, token))
+        head = packets[0]
+        if head.__class__ is not Notice:
+            parts = head.payload.split(b"\0")
+            if len(parts) != 3 or parts[2]:
+                raise MalformedError("not a path and a token")
+            path, token, _ = parts
+            watches = [watch for watch in self._with_token(token) if watch.covers(path)]
+            if not watches:
+                packets.popleft()
+                return False
+            packets[0] = Notice(path, token, watches)
+        # One call in C: an exception cannot come between the two and lose the event.
+        self.queue.extend(islice(iter(packets.popleft, None), 1))
         self._signal()
         return True
 
-    def pop(self) -> "Optional[RawEvent]":
-        """Take the oldest event, or ``None``."""
-        event = self._queue.popleft() if self._queue else None
+    def take(self, hold: "List[Notice]") -> bool:
+        """Move the oldest event to *hold*, an empty list; ``False``: there is none."""
+        while self.queue:
+            try:
+                hold.extend(islice(self._oldest, 1))
+            except IndexError as exc:
+                if not raised_here(exc):
+                    raise
+                break  # another thread was faster
+            if self._is_live(hold[0]):
+                break
+            hold.clear()
         self._signal()
-        return event
+        return bool(hold)
 
-    def attach(self, readiness: "Readiness", fd: "Optional[int]") -> None:
-        """Keep the state of this queue, and of descriptor *fd*, shown there."""
-        if self._readiness is readiness:
-            return
+    def put_back(self, hold: "List[Notice]") -> None:
+        """Let another thread, or another call, have events that were not delivered."""
+        while hold:
+            self.queue.appendleft(hold[-1])
+            hold.pop()
+        self._signal()
+
+    # -- readiness ---------------------------------------------------------------------
+
+    def attach(self, readiness: Readiness, fd: "Optional[int]") -> None:
+        """Keep the state of the queue, and of descriptor *fd*, shown there."""
+        self._fd = fd
         self._readiness = readiness
-        readiness.follow(fd)
         self._signal()
 
     def lose(self) -> None:
         """Show that the conversation has ended; its descriptor is about to be closed."""
         self._lost = True
-        if self._readiness is not None:
-            self._readiness.follow(None)
-            self._signal()
+        self._signal()
 
-    def _wanted(self, path: bytes, token: bytes) -> bool:
-        return any(_covers(wpath, path) for wpath in self._watches.get(token, ()))
+    def refresh(self) -> None:
+        """Show the state, which an exception may have kept from being shown."""
+        self._signal()
 
     def _signal(self) -> None:
         if self._readiness is not None:
-            self._readiness.show(bool(self._queue) or self._lost)
+            self._readiness.show(self._state)
 
-
-def _covers(wpath: bytes, path: bytes) -> bool:
-    if path == wpath or wpath == b"/":
-        return True
-    if wpath.startswith(b"@"):  # @releaseDomain/<domid> may be reported without the domid
-        return wpath.startswith(path)
-    return path.startswith(wpath + b"/")
-
-
-class Readiness:
-    """A descriptor for select loops: readable when a descriptor is, or while told to be.
-
-    It is an epoll or kqueue descriptor over the one followed and a socket pair of its own,
-    and stays the same while connections come and go.
-    """
-
-    def __init__(self) -> None:
-        self._pid = os.getpid()
-        self._selector = selectors.DefaultSelector()
-        self._reader, self._writer = socket.socketpair()
-        self._selector.register(self._reader, selectors.EVENT_READ)
-        self._shown = False
-        self._followed: Optional[int] = None
-
-    def is_own(self) -> bool:
-        """Whether it is of this process: a forked child would change its parent's."""
-        return self._pid == os.getpid()
-
-    def fileno(self) -> int:
-        """Return the descriptor to select on."""
-        return self._selector.fileno()
-
-    def follow(self, fd: "Optional[int]") -> None:
-        """Be readable when *fd* is; the one followed before is left.
-
-        To be called before that one is closed: a copy of it in a forked child would
-        keep it registered.
-        """
-        if self._followed is not None:
-            self._selector.unregister(self._followed)
-        if fd is not None:
-            self._selector.register(fd, selectors.EVENT_READ)
-        self._followed = fd
-
-    def show(self, ready: bool) -> None:
-        """Be readable, or not, whatever the descriptor followed is."""
-        if ready == self._shown:
-            return
-        self._shown = ready
-        if ready:
-            self._writer.send(b"!")
-        else:
-            self._reader.recv(1)
-
-    def close(self) -> None:
-        """Close the descriptors that are this object's own."""
-        self._selector.close()
-        self._reader.close()
-        self._writer.close()
+    def _state(self) -> "Tuple[bool, Optional[int]]":
+        return bool(self.queue) or self._lost, None if self._lost else self._fd

@@ -1,59 +1,143 @@
-"""From one conversation to the next: connecting, connecting anew, and forks."""
+"""Connects on first use, and again after a failure or a fork."""
 
 import os
-import threading
+import weakref
+from threading import get_ident
 from typing import Dict, Optional
 
 from ..connection import PacketConnection
-from .router import Router
+from ..exceptions import InvalidOperation
+from .conversation import Conversation, nested_call
+from .request import Ending, Request
+from .roles import Roles
+
+_CONNECT = "connect"
 
 
 class Link:
-    """Hands out the live conversation over a connection, and begins one when there is none."""
+    """Hands out the live conversation over a connection, and begins one when there is none.
+
+    :param connection: for this link alone.
+    :raises InvalidOperation: another link has it.
+    """
 
     def __init__(self, connection: PacketConnection) -> None:
+        _claim(connection, self)
         self.connection = connection
-        self.last: Optional[Router] = None  #: the conversation last begun, ended or not
-        # Each held while connecting. By process: a lock that another thread held at
-        # the fork is never released in the child.
-        self._locks: Dict[int, threading.Lock] = {}
+        self.last: Optional[Conversation] = None  #: the one last begun, ended or not
+        # By process: a role that another thread had at the fork is never given back in
+        # the child.
+        self._roles: Dict[int, Roles] = {}
+        self._spare: Optional[Link] = None
 
-    def router(self) -> Router:
-        """Return the live conversation; connect if there is none.
+    def call(self, request: Request) -> Conversation:
+        """Send a request on a live conversation, and return that once the answer is here.
+
+        :raises ConnectionError: nobody answers, or the connection is lost.
+        """
+        conversation = self.last
+        if conversation is None or not conversation.usable():
+            conversation = self.free_conversation()
+        while not conversation.call(request):
+            conversation = self.free_conversation()
+        return conversation
+
+    def free_conversation(self) -> Conversation:
+        """Return a live conversation that this thread is not inside of.
+
+        A call made inside another call of this thread, by a signal handler or a finalizer,
+        gets one over a connection of its own.
 
         :raises ConnectionError: nobody answers.
         """
-        router = self.last
-        if router is not None and router.usable():
-            return router
-        with self._lock():
-            router = self.last
-            if router is None or not router.usable():
-                router = self._begin(router)
-            return router
+        if self._is_inside():
+            if self._spare is None:
+                self._spare = Link(self.connection.clone())
+            return self._spare.free_conversation()
+        return self.conversation()
 
-    def _begin(self, ended: "Optional[Router]") -> Router:
-        if ended is not None:
+    def conversation(self) -> Conversation:
+        """Return the live conversation; connect if there is none.
+
+        :raises ConnectionError: nobody answers.
+        :raises PyXSError: ``EDEADLK``: this thread is inside a call that connects, or one
+            on a connection that has been closed meanwhile.
+        """
+        conversation = self.last
+        if conversation is not None and conversation.usable():
+            return conversation
+        if self._is_inside():
+            raise nested_call()
+        roles = self._roles.setdefault(os.getpid(), Roles())
+        me = Ending()
+        try:
+            roles[get_ident()] = me
+            while roles.setdefault(_CONNECT, me) is not me:
+                roles.sleep(me, lambda: _CONNECT in roles, -1)
+            conversation = self.last
+            if conversation is None or not conversation.usable():
+                conversation = self._connect(conversation)
+            return conversation
+        finally:
+            roles.release(me)
+            roles.wake_all()
+
+    def _is_inside(self) -> bool:
+        pid, conversation = os.getpid(), self.last
+        if conversation is not None and conversation.pid == pid and conversation.is_inside():
+            return True
+        return get_ident() in self._roles.get(pid, ())
+
+    def _connect(self, ended: "Optional[Conversation]") -> Conversation:
+        if ended is not None and ended.pid == os.getpid():
             ended.join()
-        # It closes a descriptor inherited from a parent process first.
-        self.connection.connect()
-        self.last = router = Router(self.connection)
-        return router
+        _claim(self.connection, self)
+        try:
+            # It closes a descriptor inherited from a parent process first.
+            self.connection.connect()
+            conversation = self.last = Conversation(self.connection)
+        except BaseException:
+            if self.last is ended:
+                self.connection.disconnect()
+            raise
+        return conversation
 
     def close(self) -> None:
         """End the conversation, if one goes on; every thread in it gets a ``ConnectionError``.
 
         One inherited from a parent process goes on there; only its descriptor is closed.
         """
-        router = self.last
-        if router is None:
+        spare, conversation = self._spare, self.last
+        if spare is not None:
+            spare.close()
+        _disclaim(self.connection, self)
+        if conversation is None:
             return
-        if router.is_own():
-            router.close()
-            return
-        with self._lock():
-            if self.last is router:
-                self.connection.disconnect()
+        if conversation.pid == os.getpid():
+            conversation.close()
+        elif not self._roles.get(os.getpid()):
+            self.connection.disconnect()
 
-    def _lock(self) -> threading.Lock:
-        return self._locks.setdefault(os.getpid(), threading.Lock())
+
+def _claim(connection: PacketConnection, link: Link) -> None:
+    """Make *link* the owner of a connection."""
+    mine = weakref.ref(link)
+    owners = vars(connection)
+    while True:
+        owner = owners.setdefault("_owner", mine)()
+        if owner is link:
+            return
+        if owner is not None:
+            raise InvalidOperation(
+                "{}: this connection belongs to another Client or Monitor; "
+                "use client.monitor() or connection.clone()".format(connection.path)
+            )
+        owners.pop("_owner", None)  # its owner is no more
+
+
+def _disclaim(connection: PacketConnection, link: Link) -> None:
+    """Let another link have the connection, which this one has closed."""
+    owners = vars(connection)
+    owner = owners.get("_owner")
+    if owner is not None and owner() is link:
+        owners.pop("_owner", None)

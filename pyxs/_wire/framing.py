@@ -1,6 +1,7 @@
 """Framing without I/O: bytes in, packets out."""
 
-from typing import List, Optional
+import collections
+from typing import Deque, List, Optional, Tuple
 
 from ..exceptions import UnexpectedPacket
 from .packets import HEADER, HEADER_SIZE, Packet, packet_from_wire
@@ -15,16 +16,26 @@ _unpack_header = HEADER.unpack_from
 class Framer:
     """Turns bytes, in pieces of any size, into packets.
 
+    An exception at any instruction, as a signal handler may raise it, loses nothing:
+    :meth:`frame` replaces :attr:`state` as a whole.
+
     :param limit: the longest payload taken, in bytes.
     """
 
-    __slots__ = ("_limit", "_missing", "refused", "rest")
+    __slots__ = ("_limit", "refused", "state")
 
     def __init__(self, limit: int = REPLY_MAX) -> None:
         self._limit = limit
-        #: What came of a message that is not yet whole, in pieces.
-        self.rest: List[bytes] = []
-        self._missing = 0  # bytes due before it is worth joining them
+        #: The packets that are whole; the pieces that are not framed yet, to which the
+        #: owner appends; how many of these are counted, their bytes, and the bytes that
+        #: make it worthwhile to frame them.
+        self.state: Tuple[Deque[Packet], List[bytes], int, int, int] = (
+            collections.deque(),
+            [],
+            0,
+            0,
+            0,
+        )
         #: Why nothing more can be made of the stream, if so.
         self.refused: Optional[UnexpectedPacket] = None
 
@@ -34,24 +45,45 @@ class Framer:
         :raises UnexpectedPacket: the next header announces more than the limit. When packets
             came before it those are returned, and the exception is in *refused*.
         """
-        if self.rest:
+        self.state[1].append(data)
+        packets = self.frame()
+        if self.refused is not None and not packets:
+            raise self.refused
+        whole = list(packets)
+        packets.clear()
+        return whole
+
+    @property
+    def begun(self) -> bool:
+        """Whether bytes are here that are not part of a whole packet yet."""
+        return any(self.state[1])
+
+    def frame(self) -> "Deque[Packet]":
+        """Make packets of the pieces, and return those that are whole.
+
+        To be called when all packets made before are taken.
+        """
+        packets, pieces, counted, size, due = self.state
+        if len(pieces) == 1:
+            data = pieces[0]
+        else:
             # Not joined one by one: a reply that comes byte by byte costs no more
             # than its length.
-            self.rest.append(data)
-            self._missing -= len(data)
-            if self._missing > 0:
-                return []
-            data = b"".join(self.rest)
-            self.rest = []
-        packets: List[Packet] = []
+            size += sum(map(len, pieces[counted:]))
+            if size < due:
+                self.state = packets, pieces, len(pieces), size, due
+                return packets
+            data = b"".join(pieces)
+        return self._split(data)
+
+    def _split(self, data: bytes) -> "Deque[Packet]":
+        packets: Deque[Packet] = collections.deque()
         start, end = 0, len(data)
         stop = HEADER_SIZE
         while stop <= end:
             op, rq_id, tx_id, size = _unpack_header(data, start)
             if size > self._limit:
-                refused = self._refuse(size)
-                if not packets:
-                    raise refused
+                self.refused = self._refusal(size)
                 break
             body = stop
             stop += size
@@ -60,15 +92,16 @@ class Framer:
             packets.append(packet_from_wire(op, rq_id, tx_id, data[body:stop]))
             start = stop
             stop += HEADER_SIZE
-        if start < end:
-            self.rest.append(data[start:])
-            self._missing = stop - end
+        rest = end - start
+        if rest:
+            self.state = packets, [data[start:]], 1, rest, stop - start
+        else:
+            self.state = packets, [], 0, 0, 0
         return packets
 
-    def _refuse(self, size: int) -> UnexpectedPacket:
-        self.refused = UnexpectedPacket(
+    def _refusal(self, size: int) -> UnexpectedPacket:
+        return UnexpectedPacket(
             "a message announces a payload of {} bytes, over the limit of {}".format(
                 size, self._limit
             )
         )
-        return self.refused

@@ -56,7 +56,29 @@ OPS = {int(op): op for op in Op}
 _new = object.__new__
 
 
-class Packet:
+class Message:
+    """What stands in a message: a header and a payload."""
+
+    __slots__ = ("op", "payload", "rq_id", "tx_id")
+
+    op: int  #: an :class:`Op`; from the wire, possibly a number unknown to it
+    rq_id: int
+    tx_id: int
+    payload: bytes
+
+    def __bytes__(self) -> bytes:
+        try:
+            header = HEADER.pack(self.op, self.rq_id, self.tx_id, len(self.payload))
+        except struct.error:
+            raise InvalidPayload(
+                "rq_id {!r}, tx_id {!r}: must be integers from 0 to 2**32 - 1".format(
+                    self.rq_id, self.tx_id
+                )
+            ) from None
+        return header + self.payload
+
+
+class Packet(Message):
     """One message: a 16-byte header and a payload.
 
     :param op: a member of :class:`Op`, or its number.
@@ -68,12 +90,7 @@ class Packet:
         32 bits wide.
     """
 
-    __slots__ = ("op", "payload", "rq_id", "tx_id")
-
-    op: int  #: an :class:`Op`; from the wire, possibly a number unknown to it
-    rq_id: int
-    tx_id: int
-    payload: bytes
+    __slots__ = ()
 
     def __init__(
         self,
@@ -90,10 +107,9 @@ class Packet:
                     len(payload), PAYLOAD_MAX
                 )
             )
-        try:
-            self.op = OPS[op]
-        except (KeyError, TypeError):
-            raise InvalidOperation("{!r}: not an operation of Op".format(op)) from None
+        if not isinstance(op, int) or op not in OPS:
+            raise InvalidOperation("{!r}: not an operation of Op".format(op))
+        self.op = OPS[op]
         self.rq_id = 0 if rq_id is None else rq_id
         self.tx_id = 0 if tx_id is None else tx_id
         self.payload = payload
@@ -102,17 +118,6 @@ class Packet:
     def size(self) -> int:
         """The length of the payload in bytes."""
         return len(self.payload)
-
-    def __bytes__(self) -> bytes:
-        try:
-            header = HEADER.pack(self.op, self.rq_id, self.tx_id, len(self.payload))
-        except struct.error:
-            raise InvalidPayload(
-                "rq_id {!r}, tx_id {!r}: must be integers from 0 to 2**32 - 1".format(
-                    self.rq_id, self.tx_id
-                )
-            ) from None
-        return header + self.payload
 
     def __eq__(self, other: Any) -> bool:
         if not isinstance(other, Packet):

@@ -1,6 +1,6 @@
 """What each reply must hold.
 
-Each decoder takes a reply's payload, and raises ``ValueError`` when it is not what the
+Each decoder takes a reply's payload, and raises :exc:`MalformedError` when it is not what the
 request defines.
 """
 
@@ -14,10 +14,14 @@ _UINT32_MAX = 2**32 - 1
 _PERMISSION = "[wrbn][0-9]+"
 
 
+class MalformedError(ValueError):
+    """A reply is not what its request defines."""
+
+
 def decode_ack(payload: bytes) -> None:
     """Check that the reply is OK."""
     if payload != b"OK\0":
-        raise ValueError("not OK")
+        raise MalformedError("not OK")
 
 
 def decode_strings(payload: bytes) -> "List[str]":
@@ -25,7 +29,7 @@ def decode_strings(payload: bytes) -> "List[str]":
     if not payload:
         return []
     if payload[-1:] != b"\0":
-        raise ValueError("the last string lacks its NUL")
+        raise MalformedError("the last string lacks its NUL")
     return decode_text(payload[:-1]).split("\0")
 
 
@@ -33,7 +37,7 @@ def decode_names(payload: bytes) -> "List[str]":
     """Return the names of children."""
     names = decode_strings(payload)
     if "" in names:
-        raise ValueError("a name is empty")
+        raise MalformedError("a name is empty")
     return names
 
 
@@ -41,7 +45,7 @@ def decode_part(payload: bytes) -> "Tuple[bytes, bytes, bool]":
     """Return a generation, a part of the names as on the wire, and whether it is the last."""
     generation, separator, names = payload.partition(b"\0")
     if not separator or not names.endswith(b"\0"):
-        raise ValueError("a string lacks its NUL")
+        raise MalformedError("a string lacks its NUL")
     last = names == b"\0" or names.endswith(b"\0\0")
     return generation, names[:-1] if last else names, last
 
@@ -67,20 +71,22 @@ def decode_perms(payload: bytes) -> "List[str]":
     """Return permissions."""
     perms = decode_strings(payload)
     if not perms or not all(re.fullmatch(_PERMISSION, perm) for perm in perms):
-        raise ValueError("not permissions")
+        raise MalformedError("not permissions")
     return perms
 
 
 def decode_string(payload: bytes) -> str:
     """Return the one string of a reply."""
-    (text,) = decode_strings(payload)
-    return text
+    texts = decode_strings(payload)
+    if len(texts) != 1:
+        raise MalformedError("not one string")
+    return texts[0]
 
 
 def decode_flag(payload: bytes) -> bool:
     """Return whether the reply is T and not F."""
     if payload not in (b"T\0", b"F\0"):
-        raise ValueError("neither T nor F")
+        raise MalformedError("neither T nor F")
     return payload == b"T\0"
 
 
@@ -91,12 +97,12 @@ def decode_number(payload: bytes) -> int:
         number = int(digits)
         if number <= _UINT32_MAX:
             return number
-    raise ValueError("not a number of 32 bits")
+    raise MalformedError("not a number of 32 bits")
 
 
 def decode_transaction(payload: bytes) -> int:
     """Return the id of a new transaction; 0 would mean none."""
     tx_id = decode_number(payload)
     if tx_id == 0:
-        raise ValueError("0 is no transaction")
+        raise MalformedError("0 is no transaction")
     return tx_id

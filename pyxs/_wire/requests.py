@@ -28,10 +28,9 @@ def encode(op: int, args: "Tuple[Any, ...]") -> bytes:
     :raises InvalidPath, InvalidPayload, InvalidPermission: an argument breaks a rule.
     :raises TypeError: there are too few arguments, or too many.
     """
-    try:
-        encoder = _ENCODERS[op]
-    except (KeyError, TypeError):
-        raise InvalidOperation(_why_not(op)) from None
+    encoder = _ENCODERS.get(op) if isinstance(op, int) else None
+    if encoder is None:
+        raise InvalidOperation(_why_not(op))
     try:
         return encoder(*args)
     except TypeError:

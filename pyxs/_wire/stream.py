@@ -5,8 +5,9 @@ import select
 import socket
 import time
 from itertools import islice, repeat
-from typing import Callable, Iterator, List, Optional
+from typing import Callable, Deque, Iterator, Optional
 
+from ..helpers import raised_here
 from .framing import Framer
 from .packets import Packet
 
@@ -15,6 +16,8 @@ _RECV_SIZE = 1 << 16
 
 class Stream:
     """Reads from a descriptor until a packet is whole.
+
+    An exception at any instruction, as a signal handler may raise it, loses nothing.
 
     :param fd: the descriptor.
     :param read: reads up to so many bytes from it.
@@ -39,51 +42,55 @@ class Stream:
         if woken is not None:
             self._poll.register(woken, select.POLLIN)
         self._framer = Framer()
-        self._pieces: List[bytes] = []  # read, not yet fed
-        self._kept: List[Packet] = []  # whole, not yet returned
         self._rest_due: Optional[float] = None  # when the message begun must be whole
-        self.interruptible = False
+        #: Why nothing more will come, once that is so.
+        self.fault: Optional[Exception] = None
 
-    def recv(self, timeout: "Optional[float]") -> "Optional[Packet]":
-        packets = self.recv_many(timeout)
-        if not packets:
-            return None
-        self._kept = packets[1:]
-        return packets[0]
+    def receive(self, timeout: "Optional[float]") -> "Deque[Packet]":
+        """Return the packets that are here, and wait until there are some.
 
-    def recv_many(self, timeout: "Optional[float]") -> "List[Packet]":
-        if self._kept:
-            self.interruptible = False
-            packets, self._kept = self._kept, []
+        The caller takes them from the left; what it leaves is returned again.
+
+        :returns: none when the time has passed, and when :attr:`fault` says why.
+        """
+        framer = self._framer
+        packets, pieces, counted = framer.state[:3]
+        if packets or self.fault is not None:
             return packets
-        framer, pieces = self._framer, self._pieces
-        if framer.refused is not None:
-            raise framer.refused
         deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            if not pieces:
-                self.interruptible = True
-                if (deadline is not None or not self._blocks) and not self._wait(deadline):
-                    return []
-                # One call in C reads and keeps: a signal handler that raises cannot
-                # come between the two and lose bytes.
-                pieces.extend(islice(self._reads, 1))
-            self.interruptible = False
-            piece = pieces.pop()
-            if not piece:
-                raise EOFError
-            packets = framer.feed(piece)
-            if packets:
-                self._rest_due = None
-                return packets
+        try:
+            while True:
+                if len(pieces) == counted:
+                    if (deadline is not None or not self._blocks) and not self._wait(deadline):
+                        return packets
+                    # One call in C reads and keeps: a signal handler that raises cannot
+                    # come between the two and lose bytes.
+                    pieces.extend(islice(self._reads, 1))
+                if not pieces[-1]:
+                    self.fault = EOFError()
+                    return packets
+                packets = framer.frame()
+                if packets:
+                    self._rest_due = None
+                    return packets
+                if framer.refused is not None:
+                    self.fault = framer.refused
+                    return packets
+                packets, pieces, counted = framer.state[:3]
+        except OSError as exc:
+            if not raised_here(exc):
+                raise
+            self.fault = exc.with_traceback(None)  # which would hold this frame
+            return packets
 
     @property
     def begun(self) -> bool:
-        """Whether more is here than was returned: a part of a message, or whole ones."""
-        return bool(self._framer.rest or self._kept)
+        """Whether more is here than was taken: a part of a message, or whole ones."""
+        return bool(self._framer.state[0] or self._framer.begun)
 
     def _wait(self, deadline: "Optional[float]") -> bool:
-        if self._rest_due is None and self._patience is not None and self._framer.rest:
+        """Wait until the descriptor is readable; ``False``: something else ended the wait."""
+        if self._rest_due is None and self._patience is not None and self._framer.begun:
             self._rest_due = time.monotonic() + self._patience
         due = self._rest_due
         if deadline is not None and (due is None or deadline < due):
@@ -94,5 +101,5 @@ class Stream:
         if any(fd == self._fd for fd, _ in ready):
             return True
         if not ready and due is self._rest_due and due is not None:
-            raise TimeoutError(errno.ETIMEDOUT, "the rest of a message did not come in time")
+            self.fault = TimeoutError(errno.ETIMEDOUT, "the rest of a message did not come in time")
         return False

@@ -11,7 +11,7 @@ import os
 from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar, Union, cast
 
 from .._wire.packets import Op
-from .._wire.replies import decode_ack, decode_string, decode_transaction
+from .._wire.replies import decode_ack, decode_string
 from .._wire.requests import may_have_perms
 from .arguments import (
     UINT32_MASK,
@@ -62,16 +62,6 @@ def _by_name_too(method: _Method) -> _Method:
     return cast(_Method, checked)
 
 
-def _unless_missing(ask: "Callable[..., T]", *args: Any) -> "Optional[T]":
-    """Return what *ask* returns, or ``None`` if it raises ENOENT."""
-    try:
-        return ask(*args)
-    except Error as exc:
-        if exc.args[0] != errno.ENOENT:
-            raise
-        return None
-
-
 class xs:
     """A connection to the XenStore daemon, as ``xen.lowlevel.xs.xs``.
 
@@ -84,7 +74,7 @@ class xs:
     One object serves many threads. Arguments are taken by position, but for
     :meth:`transaction_end`. Every method raises :exc:`Error`: ``EINVAL`` after :meth:`close`,
     ``EPIPE`` or ``EBADF`` when the connection is lost, ``E2BIG`` for a request over 4096
-    bytes, else the daemon's answer. Malformed paths are the daemon's to refuse.
+    bytes, else the daemon's answer. MalformedError paths are the daemon's to refuse.
 
     A *transaction* is a handle from :meth:`transaction_start`; ``""``, ``"0"``, ``0`` and
     ``None`` mean none.
@@ -133,12 +123,12 @@ class xs:
         return handle
 
     def _shut(self) -> None:
-        while self._handles:
-            pid, handle = self._handles.popitem()
+        for pid, handle in list(self._handles.items()):
             if pid == os.getpid():
                 handle.close()
             else:
                 handle.abandon()
+            self._handles.pop(pid, None)
 
     # -- nodes -------------------------------------------------------------------------
 
@@ -146,7 +136,7 @@ class xs:
     def read(self, transaction: Transaction, path: str) -> "Optional[bytes]":
         """Return the value of a node as ``bytes``, or ``None`` if there is no such node."""
         tx_id, payload = transaction_argument(transaction), path_argument(path)
-        return _unless_missing(self._live().ask, bytes, Op.READ, payload, tx_id)
+        return self._live().find(bytes, Op.READ, payload, tx_id)
 
     @_positional
     def write(self, transaction: Transaction, path: str, data: "Union[str, bytes]") -> None:
@@ -161,7 +151,7 @@ class xs:
     def ls(self, transaction: Transaction, path: str) -> "Optional[List[str]]":
         """Return the names of a node's children, or ``None`` if there is no such node."""
         tx_id, payload = transaction_argument(transaction), path_argument(path)
-        return _unless_missing(self._live().names, payload, tx_id)
+        return self._live().names(payload, tx_id)
 
     @_positional
     def mkdir(self, transaction: Transaction, path: str) -> None:
@@ -178,7 +168,7 @@ class xs:
         tx_id, payload = transaction_argument(transaction), path_argument(path)
         if payload == b"/\0":
             raise make_error(errno.EINVAL)  # the OCaml daemon would empty its store
-        _unless_missing(self._live().ask, decode_ack, Op.RM, payload, tx_id)
+        self._live().find(decode_ack, Op.RM, payload, tx_id)
 
     @_positional
     def get_permissions(self, transaction: Transaction, path: str) -> "List[Dict[str, int]]":
@@ -253,8 +243,7 @@ class xs:
 
     def transaction_start(self) -> str:
         """Start a transaction and return its handle."""
-        tx_id = self._live().ask(decode_transaction, Op.TRANSACTION_START, b"\0")
-        return "{:X}".format(tx_id)
+        return "{:X}".format(self._live().start_transaction())
 
     @_by_name_too
     def transaction_end(self, transaction: Transaction, abort: int = 0) -> bool:
@@ -266,14 +255,7 @@ class xs:
         tx_id, abandoned = transaction_argument(transaction), int_argument(abort)
         if tx_id == 0:
             raise make_error(errno.ENOENT)  # what daemons answer; XenBus never would
-        try:
-            payload = b"F\0" if abandoned else b"T\0"
-            self._live().ask(decode_ack, Op.TRANSACTION_END, payload, tx_id)
-        except Error as exc:
-            if exc.args[0] != errno.EAGAIN:
-                raise
-            return False
-        return True
+        return self._live().end_transaction(tx_id, commit=not abandoned)
 
     # -- domains -----------------------------------------------------------------------
 
@@ -317,7 +299,7 @@ class xs:
     def get_domain_path(self, domid: int) -> "Optional[str]":
         """Return the home of a domain, such as ``/local/domain/5``, whether it exists or not."""
         payload = b"%d\0" % domid_argument(domid)
-        return _unless_missing(self._live().ask, decode_string, Op.GET_DOMAIN_PATH, payload)
+        return self._live().find(decode_string, Op.GET_DOMAIN_PATH, payload)
 
     def close(self) -> None:
         """Disconnect; a thread in another method gets ``EINVAL``, and so does who calls one."""

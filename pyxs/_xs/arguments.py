@@ -6,6 +6,7 @@ import os
 import re
 from typing import Any, Dict, List, Tuple, cast
 
+from .._wire.replies import MalformedError
 from ..helpers import DOMID_ANY
 
 _INT_MAX = 2**31 - 1
@@ -124,14 +125,14 @@ def permissions_argument(perms: Any) -> bytes:
 def decode_permission_dicts(payload: bytes) -> "List[Dict[str, int]]":
     *entries, rest = payload.split(b"\0")
     if rest or not entries:
-        raise ValueError("not permissions")
+        raise MalformedError("not permissions")
     return [_decode_permission(entry) for entry in entries]
 
 
 def _decode_permission(entry: bytes) -> "Dict[str, int]":
     match = re.fullmatch(_PERMISSION, entry)
     if match is None:
-        raise ValueError("not a permission")
+        raise MalformedError("not a permission")
     letter, number = match.groups()
     domid = ((int(number) + 2**31) & UINT32_MASK) - 2**31  # an int in C
     return {

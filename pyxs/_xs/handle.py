@@ -1,16 +1,17 @@
 """What an :class:`~pyxs.xs` has in one process: a connection with its watches."""
 
-import contextlib
 import errno
 import os
 import stat
-from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar
+from typing import Any, Callable, List, Optional, Tuple, TypeVar
 
-from .._conversation.events import RawEvent, Readiness
-from .._conversation.router import Router
-from .._conversation.window import Request
+from .._conversation.conversation import Conversation
+from .._conversation.events import Notice, Watch
+from .._conversation.readiness import Readiness
+from .._conversation.request import Request
+from .._conversation.watching import end_watches, set_watch
 from .._wire.packets import PAYLOAD_MAX, Op
-from .._wire.replies import decode_ack, decode_names, decode_part, join_parts
+from .._wire.replies import decode_ack, decode_names, decode_part, decode_transaction, join_parts
 from .._wire.requests import strings
 from ..connection import PacketConnection, UnixSocketConnection, XenBusConnection
 from ..exceptions import ConnectionError, PyXSError
@@ -57,50 +58,133 @@ class Handle:
 
     def __init__(self, connection: PacketConnection, orphaned: bool = False) -> None:
         self._connection = connection
-        self._router = Router(connection)
+        self._conversation = Conversation(connection)
         self._orphaned = orphaned
         self._closed = False
         self._watched = False  # ever
         self._known_lost = False
         self._readiness: Optional[Readiness] = None
-        #: By their names on the wire; one that is in several watches is there as often.
-        #: Guarded by the router's watch_lock.
-        self._tokens: Dict[bytes, List[Any]] = {}
+        self._spare: Optional[Handle] = None  # for calls inside calls
 
     def child(self) -> "Handle":
         """Return a handle of the same kind for a forked child; this one stays the parent's."""
-        connection = _connected(self._connection.clone())
-        return Handle(connection, self._orphaned or bool(self._tokens))
+        watched = bool(self._conversation.events.watches())
+        return Handle(_connected(self._connection.clone()), self._orphaned or watched)
 
     def close(self) -> None:
         """End all calls in progress and disconnect."""
         self._closed = True
-        self._router.close()
+        if self._spare is not None:
+            self._spare.close()
+        self._conversation.close()
         self._close_readiness()
 
     def abandon(self) -> None:
         """Close the descriptors, no more: in a forked child they are the parent's too."""
+        if self._spare is not None:
+            self._spare.abandon()
         self._connection.disconnect()
         self._close_readiness()
 
     def _close_readiness(self) -> None:
-        readiness, self._readiness = self._readiness, None
-        if readiness is not None:
-            readiness.close()
+        if self._readiness is not None:
+            self._readiness.close()
 
     def ask(self, decoder: "Callable[[bytes], T]", op: Op, payload: bytes, tx_id: int = 0) -> T:
         """Send a request and return what its reply says.
 
-        :raises Error: the daemon's answer, ``E2BIG`` for what does not fit a message, or
-            what a lost connection gives.
+        One made inside another call of this thread, by a signal handler or a finalizer,
+        goes over a connection of its own.
+
+        :raises Error: the daemon's answer, ``E2BIG`` for what does not fit a message,
+            ``EDEADLK`` for a call inside a call in a transaction, or what a lost connection
+            gives.
         """
+        return self._decoded(*self._exchange(op, payload, tx_id), decoder)
+
+    def find(
+        self, decoder: "Callable[[bytes], T]", op: Op, payload: bytes, tx_id: int = 0
+    ) -> "Optional[T]":
+        """Do as :meth:`ask`, but return ``None`` where the daemon answers ``ENOENT``."""
+        conversation, request = self._exchange(op, payload, tx_id)
+        if request.refusal == b"ENOENT":
+            return None
+        return self._decoded(conversation, request, decoder)
+
+    def names(self, path: bytes, tx_id: int) -> "Optional[List[str]]":
+        """Return the names of a node's children, however many; ``None``: no such node."""
+        conversation, request = self._exchange(Op.DIRECTORY, path, tx_id)
+        if request.refusal == b"ENOENT":
+            return None
+        if request.refusal != b"E2BIG":
+            return self._decoded(conversation, request, decode_names)
+        try:
+            return join_parts(
+                lambda offset: self.ask(
+                    decode_part, Op.DIRECTORY_PART, path + b"%d\0" % offset, tx_id
+                )
+            )
+        except Error as exc:
+            if exc.args[0] != errno.ENOENT:
+                raise
+            return None
+
+    def start_transaction(self) -> int:
+        """Start a transaction and return its id."""
+        request = Request(Op.TRANSACTION_START, b"\0", undo=_abort)
+        try:
+            self._call(request)
+            return self._decoded(self._conversation, request, decode_transaction)
+        except BaseException:
+            self._conversation.undo(request)
+            raise
+
+    def end_transaction(self, tx_id: int, commit: bool) -> bool:
+        """End a transaction; ``False``: it met a change by someone else."""
+        request = Request(Op.TRANSACTION_END, b"T\0" if commit else b"F\0", tx_id)
+        inside = self._conversation.is_inside()
+        try:
+            self._call(request)
+        except BaseException:
+            if request.answer is None and not inside:
+                # A signal handler raised, perhaps before anything was sent.
+                self._conversation.post(Request(Op.TRANSACTION_END, b"F\0", tx_id))
+            raise
+        if request.refusal == b"EAGAIN":
+            return False
+        self._decoded(self._conversation, request, decode_ack)
+        return True
+
+    def _exchange(self, op: Op, payload: bytes, tx_id: int) -> "Tuple[Conversation, Request]":
         if len(payload) > PAYLOAD_MAX:
             raise make_error(errno.E2BIG)
+        if not tx_id and self._conversation.is_inside():
+            return self._other()._exchange(op, payload, 0)
         request = Request(op, payload, tx_id)
+        self._call(request)
+        return self._conversation, request
+
+    def _call(self, request: Request) -> None:
+        if not self._translated(lambda: self._conversation.call(request)):
+            raise make_error(errno.EDEADLK)
+
+    def _decoded(
+        self, conversation: Conversation, request: Request, decoder: "Callable[[bytes], T]"
+    ) -> T:
+        return self._translated(lambda: conversation.decoded(request, decoder))
+
+    def _other(self) -> "Handle":
+        if self._spare is None:
+            self._spare = Handle(_connected(self._connection.clone()))
+        return self._spare
+
+    def _translated(self, call: "Callable[[], T]") -> T:
+        """Call, and raise as the C extension would."""
         try:
-            self._router.call(request)
-            return self._router.decoded(request, decoder)
+            return call()
         except ConnectionError as exc:
+            if not self._conversation.tells_of_failure(exc):
+                raise  # a signal handler's
             raise self._lost(exc) from exc
         except PyXSError as exc:
             # Without an errno: it is longer than XenBus carries.
@@ -121,100 +205,67 @@ class Handle:
         found_out = isinstance(cause, BrokenPipeError) and not known
         return make_error(errno.EPIPE if found_out else errno.EBADF)
 
-    def names(self, path: bytes, tx_id: int) -> "List[str]":
-        """Return the names of a node's children, however many."""
-        try:
-            return self.ask(decode_names, Op.DIRECTORY, path, tx_id)
-        except Error as exc:
-            if exc.args[0] != errno.E2BIG:
-                raise
-        return join_parts(
-            lambda offset: self.ask(decode_part, Op.DIRECTORY_PART, path + b"%d\0" % offset, tx_id)
-        )
-
     # -- watches -----------------------------------------------------------------------
 
     def watch(self, path: bytes, token: Any) -> None:
-        name = _name(token)
-        with self._router.watch_lock:
-            self._watched = True
-            tokens = self._tokens.setdefault(name, [])
-            known = len(tokens)
-            try:
-                tokens.append(token)
-                # Events are told apart by the token alone, as the C extension does: there
-                # one token may be in several watches.
-                self._router.add_watch(b"/", name)
-                self.ask(decode_ack, Op.WATCH, strings(path, name))
-            except BaseException as exc:
-                self._keep(name, known)
-                if not (known or isinstance(exc, Error)):
-                    # A signal handler raised: the daemon may have the watch.
-                    self._send_only(Op.UNWATCH, strings(path, name))
-                raise
-            self._orphaned = False
+        """Set a watch."""
+        self._watched = True
+        # Events are told apart by the token alone, as the C extension does: there one
+        # token may be in several watches.
+        watch = Watch(path, _name(token), label=token, anywhere=True)
+        self._translated(lambda: set_watch(self._conversation, watch))
+        self._orphaned = False
 
     def unwatch(self, path: bytes, token: Any) -> None:
+        """End a watch; whatever the answer, one with this token is forgotten."""
         name = _name(token)
-        with self._router.watch_lock:
-            left = max(0, len(self._tokens.get(name, ())) - 1)
-            try:
-                self.ask(decode_ack, Op.UNWATCH, strings(path, name))
-                self._keep(name, left)
-            except BaseException as exc:
-                if not isinstance(exc, Error):
-                    # A signal handler raised, perhaps before anything was sent.
-                    self._send_only(Op.UNWATCH, strings(path, name))
-                self._keep(name, left)  # whatever the answer, as the C extension does
-                raise
-
-    def _send_only(self, op: Op, payload: bytes) -> None:
-        """Send a request whose reply concerns nobody."""
-        with contextlib.suppress(PyXSError):
-            self._router.submit((Request(op, payload),))
-
-    def _keep(self, name: bytes, count: int) -> None:
-        """Forget all but so many watches with this token. Repeating it does no harm."""
-        tokens = self._tokens.get(name, [])
-        del tokens[count:]
-        if not tokens:
-            self._tokens.pop(name, None)
-            self._router.discard_watch(b"/", name)
+        known = [watch for watch in self._conversation.events.watches() if watch.token == name]
+        payload = strings(path, name)
+        self._translated(lambda: end_watches(self._conversation, Op.UNWATCH, payload, known[-1:]))
 
     def wait_event(self) -> "Tuple[str, Any]":
         """Return the next event, waiting for it."""
-        event = self._next_event(lambda: self._router.wait_event(None))
+        event = self._next_event(self._conversation.wait_event, None)
         assert event is not None  # without a deadline there is none to miss
         return event
 
     def poll_event(self) -> "Optional[Tuple[str, Any]]":
         """Return an event that is here, or ``None``."""
-        return self._next_event(self._router.poll_event)
+        return self._next_event(self._conversation.poll_event)
 
-    def _next_event(self, take: "Callable[[], Optional[RawEvent]]") -> "Optional[Tuple[str, Any]]":
+    def _next_event(
+        self, take: "Callable[..., Optional[Tuple[str, Any]]]", *deadline: Any
+    ) -> "Optional[Tuple[str, Any]]":
         if self._orphaned:
             raise make_error(errno.EINVAL)
-        while True:
-            try:
-                event = take()
-            except ConnectionError as exc:
-                raise make_error(errno.EINVAL) from exc
-            if event is None:
-                return None
-            path, name = event
-            for token in self._tokens.get(name, ()):
-                return decode_text(path), token
-            # None: another thread has just stopped that watch.
+        try:
+            return take(_event, *deadline)
+        except ConnectionError as exc:
+            if not self._conversation.tells_of_failure(exc):
+                raise  # a signal handler's
+            raise make_error(errno.EINVAL) from exc
+        except PyXSError as exc:
+            raise make_error(exc.errno or errno.EINVAL) from None
 
     def fileno(self) -> int:
         """Return a descriptor that is readable while there is an event to be had."""
-        with self._router.watch_lock:
-            if self._readiness is None:
-                self._readiness = Readiness()
-            self._router.attach(self._readiness)
-            return self._readiness.fileno()
+        readiness: Optional[Readiness] = self._readiness
+        if readiness is None:
+            # One step, so that two threads cannot each keep their own.
+            self._readiness = readiness = Readiness()
+        self._conversation.attach(readiness)
+        return readiness.fileno()
+
+
+def _event(notice: Notice) -> "Tuple[str, Any]":
+    return decode_text(notice.path), notice.watches[0].label
+
+
+def _abort(reply: bytes) -> Request:
+    """Return what undoes a TRANSACTION_START."""
+    return Request(Op.TRANSACTION_END, b"F\0", decode_transaction(reply))
 
 
 def _name(token: Any) -> bytes:
-    # Its own while the object lives, which _tokens and our caller see to.
+    # Its own while the object lives, which its Watch and our caller see to.
     return b"%d" % id(token)

@@ -1,0 +1,82 @@
+"""What a thread may wait for: the answer to a request, an event, the end of a conversation."""
+
+from typing import Any, Callable, Deque, Optional
+
+from .. import helpers
+from .._wire.packets import Message, Op, Packet
+
+_ERROR = int(Op.ERROR)
+
+
+class Request(Message):
+    """A message to be sent, and what came of it.
+
+    :param undo: makes, of the reply to this request, the request that undoes it; called
+        when its thread has left before the reply came.
+    """
+
+    __slots__ = ("abandoned", "answer", "deadline", "undo")
+
+    def __init__(
+        self,
+        op: int,
+        payload: bytes,
+        tx_id: int = 0,
+        undo: "Optional[Callable[[bytes], Request]]" = None,
+    ) -> None:
+        self.op = op
+        self.payload = payload
+        self.tx_id = tx_id
+        self.rq_id = -1  # until it has its place among the requests sent
+        self.deadline: Optional[float] = None
+        self.answer: Optional[Packet] = None
+        self.abandoned = False
+        self.undo = undo
+
+    def result(self) -> bytes:
+        """Return the payload of the answer.
+
+        :raises PyXSError: the daemon refused the request.
+        """
+        answer = self.answer
+        assert answer is not None  # the conversation has seen to it
+        if answer.op == _ERROR:
+            # Made here and not kept: an exception holds the frames that it has passed.
+            raise helpers.error(answer.payload[:-1].decode("ascii"))
+        return answer.payload
+
+    @property
+    def refusal(self) -> bytes:
+        """The name of the errno with which the daemon refused the request; empty: it did not."""
+        answer = self.answer
+        return answer.payload[:-1] if answer is not None and answer.op == _ERROR else b""
+
+
+class Arrival:
+    """An event to come.
+
+    :param queue: where it will be.
+    """
+
+    __slots__ = ("_queue",)
+
+    rq_id = 0  # it needs no sending
+
+    def __init__(self, queue: "Deque[Any]") -> None:
+        self._queue = queue
+
+    @property
+    def answer(self) -> "Optional[Deque[Any]]":
+        """The queue when an event is there, else ``None``."""
+        return self._queue or None
+
+
+class Ending:
+    """The end of a conversation, or of an attempt to connect."""
+
+    __slots__ = ("answer",)
+
+    rq_id = 0
+
+    def __init__(self) -> None:
+        self.answer = None

@@ -1,0 +1,76 @@
+"""Who does what: roles instead of locks.
+
+A thread takes a role by ``roles.setdefault(role, me) is me``: one step in C that records
+the owner as well. So a call that an exception leaves, at whatever instruction, finds what
+it owns, and :meth:`Roles.release` gives that back, once or twice alike. A lock cannot tell:
+Python may run a signal handler between taking a lock and entering the ``with`` block.
+
+*me* is an object of the call's own. A thread's identifier is a role too: its owner is the
+call that the thread is inside of, so a call made by a signal handler or a finalizer notices.
+"""
+
+import threading
+from typing import Any, Callable, Dict
+
+from ..helpers import raised_here
+
+
+class Roles(Dict[Any, Any]):
+    """The owner of each role that is taken, and the threads that sleep until they can go on."""
+
+    __slots__ = ("sleepers",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sleepers: Dict[Any, threading.Lock] = {}
+
+    def release(self, me: Any) -> None:
+        """Give back all roles of *me*."""
+        for role, owner in list(self.items()):
+            if owner is me:
+                self.pop(role, None)
+
+    def sleep(self, me: Any, may_sleep: "Callable[[], object]", timeout: float) -> bool:
+        """Sleep until another thread wakes this one.
+
+        :param may_sleep: asked once any other thread finds this one among the sleepers;
+            what it says no to has happened meanwhile, and nobody would wake this thread.
+        :param timeout: seconds; -1: no limit.
+        :returns: ``False`` when the time has passed.
+        """
+        lock = threading.Lock()
+        lock.acquire()
+        try:
+            self.sleepers[me] = lock
+            woken = not may_sleep() or lock.acquire(timeout=timeout)
+            self.sleepers.pop(me, None)
+        except BaseException:
+            self.sleepers.pop(me, None)
+            raise
+        return woken
+
+    def wake(self, sleeper: Any) -> None:
+        """Wake one thread, if it sleeps."""
+        lock = self.sleepers.get(sleeper)
+        if lock is not None:
+            _release(lock)
+
+    def wake_one(self) -> None:
+        """Wake one of the threads that sleep."""
+        for lock in list(self.sleepers.values()):
+            if lock.locked():  # else it has been woken already, and is on its way
+                _release(lock)
+                return
+
+    def wake_all(self) -> None:
+        """Wake all threads that sleep."""
+        for lock in list(self.sleepers.values()):
+            _release(lock)
+
+
+def _release(lock: threading.Lock) -> None:
+    try:
+        lock.release()
+    except RuntimeError as exc:  # another thread was faster
+        if not raised_here(exc):
+            raise
