@@ -276,7 +276,7 @@ class SocketConnection(_StreamConnection):
         return ""
 
     def disconnect(self, silent: bool = True) -> None:
-        # The socket last: whoever repeats this after an interruption finds it.
+        # Forgotten when it is closed, so that this can be repeated after an interruption.
         sock, self._stream = self._sock, None
         if sock is None:
             return
@@ -287,8 +287,7 @@ class SocketConnection(_StreamConnection):
                 raise
             if not silent:
                 raise self._failure(exc) from exc
-        finally:
-            self._sock = None
+        self._sock = None
 
     def transmit(self, messages: "Sequence[Message]") -> "Optional[PyXSError]":
         sock = self._sock
@@ -423,8 +422,7 @@ class XenBusConnection(_StreamConnection):
                 raise
             if not silent:
                 raise self._failure(exc) from exc
-        finally:
-            self._device = None
+        self._device = None
 
     def transmit(self, messages: "Sequence[Message]") -> "Optional[PyXSError]":
         if self._device is None:

@@ -212,13 +212,18 @@ def decode_text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
-def raised_here(exc: BaseException) -> bool:
-    """Whether a call in C raised *exc*, in the very frame that has caught it.
+def raised_here(exc: BaseException, calls: int = 0) -> bool:
+    """Whether *exc* was raised in the very frame that has caught it, by itself or in C.
 
-    A signal handler or a method of the caller's may run inside the call. What that raises
-    has its own frame in the traceback too, and is for the caller.
+    A signal handler or a method of the caller's may run inside a call. What that raises
+    has a frame of its own in the traceback, and is for the caller.
+
+    :param calls: how many calls below that frame instead.
     """
-    return exc.__traceback__ is None or exc.__traceback__.tb_next is None
+    traceback = exc.__traceback__
+    for _ in range(calls + 1):
+        traceback = None if traceback is None else traceback.tb_next
+    return traceback is None
 
 
 def _as_text(text: Any) -> "Optional[str]":

@@ -88,7 +88,7 @@ class Monitor:
                 raise helpers.error("ENOSYS")  # the kernel would drop it without a word
         conversation = self._link.conversation()
         readiness = self._readiness
-        if readiness is not None and readiness.is_own():
+        if readiness is not None and readiness.usable():
             conversation.attach(readiness)
         set_watch(conversation, watch, suffix, once=True)
 
@@ -170,7 +170,10 @@ class Monitor:
         """
         conversation = self._current()
         readiness = self._readiness
-        if readiness is None or not readiness.is_own():
+        if readiness is not None and not readiness.usable():
+            readiness.close()
+            readiness = None
+        if readiness is None:
             readiness = self._readiness = Readiness()
         conversation.attach(readiness)
         return readiness.fileno()

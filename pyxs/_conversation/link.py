@@ -71,16 +71,19 @@ class Link:
         roles = self._roles.setdefault(os.getpid(), Roles())
         me = Ending()
         try:
-            roles[get_ident()] = me
-            while roles.setdefault(_CONNECT, me) is not me:
-                roles.sleep(me, lambda: _CONNECT in roles, -1)
-            conversation = self.last
-            if conversation is None or not conversation.usable():
-                conversation = self._connect(conversation)
-            return conversation
-        finally:
-            roles.release(me)
-            roles.wake_all()
+            try:
+                roles[get_ident()] = me
+                while roles.setdefault(_CONNECT, me) is not me:
+                    roles.sleep(me, lambda: _CONNECT in roles, -1)
+                conversation = self.last
+                if conversation is None or not conversation.usable():
+                    conversation = self._connect(conversation)
+                return conversation
+            finally:
+                roles.give_back(me)
+        except BaseException:
+            roles.give_back(me)  # an exception may have interrupted that as well
+            raise
 
     def _is_inside(self) -> bool:
         pid, conversation = os.getpid(), self.last

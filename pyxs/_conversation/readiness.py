@@ -29,9 +29,9 @@ class Readiness:
         self._owner: Dict[str, object] = {}  # the call that shows the state, as in Roles
         self._closed = False
 
-    def is_own(self) -> bool:
-        """Whether it is of this process: a forked child would change its parent's."""
-        return self._pid == os.getpid()
+    def usable(self) -> bool:
+        """Whether it is open, and of this process: a forked child would change its parent's."""
+        return not self._closed and self._pid == os.getpid()
 
     def fileno(self) -> int:
         """Return the descriptor to select on."""

@@ -30,6 +30,11 @@ class Roles(Dict[Any, Any]):
             if owner is me:
                 self.pop(role, None)
 
+    def give_back(self, me: Any) -> None:
+        """Release the roles of *me*, and let the others look after what it has left undone."""
+        self.release(me)
+        self.wake_all()
+
     def sleep(self, me: Any, may_sleep: "Callable[[], object]", timeout: float) -> bool:
         """Sleep until another thread wakes this one.
 

@@ -15,7 +15,7 @@ from .._wire.replies import decode_ack, decode_names, decode_part, decode_transa
 from .._wire.requests import strings
 from ..connection import PacketConnection, UnixSocketConnection, XenBusConnection
 from ..exceptions import ConnectionError, PyXSError
-from ..helpers import decode_text
+from ..helpers import decode_text, raised_here
 from .arguments import Error, make_error
 
 T = TypeVar("T")
@@ -36,6 +36,8 @@ def _at(path: str) -> PacketConnection:
     try:
         is_socket = stat.S_ISSOCK(os.stat(path).st_mode)
     except OSError as exc:
+        if not raised_here(exc):
+            raise  # a signal handler's
         raise make_error(exc.errno or errno.ENOENT) from exc
     return UnixSocketConnection(path) if is_socket else XenBusConnection(path)
 
@@ -44,6 +46,8 @@ def _connected(connection: PacketConnection) -> PacketConnection:
     try:
         connection.connect()
     except ConnectionError as exc:
+        if not raised_here(exc, calls=1):
+            raise  # a signal handler's
         code: Optional[int] = getattr(exc.__cause__, "errno", None)
         raise make_error(code or errno.EINVAL) from exc
     return connection
@@ -251,7 +255,6 @@ class Handle:
         """Return a descriptor that is readable while there is an event to be had."""
         readiness: Optional[Readiness] = self._readiness
         if readiness is None:
-            # One step, so that two threads cannot each keep their own.
             self._readiness = readiness = Readiness()
         self._conversation.attach(readiness)
         return readiness.fileno()

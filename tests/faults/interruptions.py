@@ -69,7 +69,8 @@ class Points:
             return function()
         finally:
             arm(None)
-            self._exception = None
+            # It holds the frames that it has passed, this one too.
+            exception = self._exception = None
 
     def _is_ours(self, code):
         ours = self._ours.get(code)
