@@ -339,32 +339,17 @@ XS_IN_TRANSACTION = {
 }
 
 
-def _table():
-    """Return the makers of all operations, by name: each takes a place and a transport."""
-    groups = [
-        ("Client", ClientOperation, CLIENT, ()),
-        ("Client", Connecting, CONNECTING, ()),
-        ("Client", InTransaction, IN_TRANSACTION, ()),
-        ("Client", ClientWatch, UNWATCHED, (False,)),
-        ("Client", ClientWatch, WATCHED, (True,)),
-        ("Monitor", MonitorOperation, dict(UNWATCHED, **MONITOR_UNWATCHED), (False,)),
-        ("Monitor", MonitorOperation, dict(WATCHED, **MONITOR_WATCHED), (True,)),
-        ("xs", XsOperation, XS, ()),
-        ("xs", XsOperation, XS_WATCHED, ("watched",)),
-        ("xs", XsOperation, XS_IN_TRANSACTION, ("transaction",)),
-        ("xs", XsOpening, {"constructor": lambda x: x._open()}, ()),
-    ]
-    table = {}
-    for subject, cls, operations, options in groups:
-        for name, operation in operations.items():
-            table["{}: {}".format(subject, name)] = (cls, operation, options)
-    return table
-
-
-OPERATIONS = _table()
-
-
-def maker(name, place, transport):
-    """Return a function that makes the operation of this name."""
-    cls, operation, options = OPERATIONS[name]
-    return lambda: cls(place, transport, operation, *options)
+#: What the operations are of, the class, the operations, and what else the class is given.
+GROUPS = [
+    ("Client", ClientOperation, CLIENT, ()),
+    ("Client", Connecting, CONNECTING, ()),
+    ("Client", InTransaction, IN_TRANSACTION, ()),
+    ("Client", ClientWatch, UNWATCHED, (False,)),
+    ("Client", ClientWatch, WATCHED, (True,)),
+    ("Monitor", MonitorOperation, dict(UNWATCHED, **MONITOR_UNWATCHED), (False,)),
+    ("Monitor", MonitorOperation, dict(WATCHED, **MONITOR_WATCHED), (True,)),
+    ("xs", XsOperation, XS, ()),
+    ("xs", XsOperation, XS_WATCHED, ("watched",)),
+    ("xs", XsOperation, XS_IN_TRANSACTION, ("transaction",)),
+    ("xs", XsOpening, {"constructor": lambda x: x._open()}, ()),
+]
