@@ -154,6 +154,17 @@ class Explorer:
 
     def explore(self):
         """Go through all points and return the failures, each a text."""
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-4)  # threads beside the operation are to run beside it
+        gc.disable()  # what is left is to go with its last reference
+        try:
+            return self._explore()
+        finally:
+            gc.enable()
+            gc.collect()
+            sys.setswitchinterval(interval)
+
+    def _explore(self):
         while True:
             worker = threading.Thread(target=self._work, daemon=True)
             worker.start()
@@ -181,7 +192,6 @@ class Explorer:
         )
 
     def _work(self):
-        gc.disable()
         operation = None
         me = threading.get_ident()
         try:
@@ -202,8 +212,6 @@ class Explorer:
                     gc.collect()
         except BaseException:
             self.failures.append("{}: {}".format(self._now[0], traceback.format_exc()))
-        finally:
-            gc.enable()
 
     def _begin(self):
         self._now = ("at the start", time.monotonic())

@@ -19,6 +19,16 @@ MANY_NAMES = ["{:03}{}".format(number, "n" * 60) for number in range(80)]
 
 TRANSPORTS = ("socket", "bus")
 
+
+class NarrowConnection(UnixSocketConnection):
+    """A socket for few requests at a time, so that few fill it."""
+
+    max_outstanding = 4
+
+    def clone(self):
+        return NarrowConnection(self.path, self.socket_timeout)
+
+
 # READs of "slow" wait until something is written to "release"; "held" tells how many do.
 _DAEMON = """
 import sys
@@ -69,7 +79,7 @@ class Place:
         guest = pyxs.Client(self.path)
         guest.write_many({"key": "value", "slow": "value", "empty": ""})
         guest.write_many({"few/{}".format(number): number for number in range(5)})
-        guest.write_many({"tree/{}/leaf".format(number): number for number in range(3)})
+        guest.write_many({"tree/{}/leaf".format(number): number for number in range(2)})
         guest.close()
         self.admin.mkdir(HOME + "/many")
         self.admin.set_permissions(HOME + "/many", ["n0", "r7"])
@@ -77,7 +87,7 @@ class Place:
 
     def connection(self, transport):
         """A new connection of the guest."""
-        return (FakeBus if transport == "bus" else UnixSocketConnection)(self.path)
+        return (FakeBus if transport == "bus" else NarrowConnection)(self.path)
 
     def change(self, name="key"):
         """Change a node, so that its watches fire."""
