@@ -100,6 +100,10 @@ class BesideBusyReaders(ClientOperation):
         for reader in self._readers:
             reader.finish()
 
+    def close(self):
+        self._stop = True
+        super().close()
+
 
 class BesideWait(MonitorOperation):
     """Beside a thread that waits for an event."""
