@@ -45,6 +45,12 @@ def lost():
 KINDS = (KeyboardInterrupt, TimeoutError, HandlerError, ValueError, lost)
 
 
+def is_client_code(code):
+    """Whether code is of pyxs, but not of its daemon."""
+    name = code.co_filename
+    return name.startswith(_CLIENT) and not name.startswith(_DAEMON)
+
+
 class Points:
     """Counts the points that this thread passes in a function, and raises at one of them."""
 
@@ -74,8 +80,7 @@ class Points:
     def _is_ours(self, code):
         ours = self._ours.get(code)
         if ours is None:
-            name = code.co_filename
-            ours = self._ours[code] = name.startswith(_CLIENT) and not name.startswith(_DAEMON)
+            ours = self._ours[code] = is_client_code(code)
         return ours
 
     def _profile(self, frame, event, arg):

@@ -275,6 +275,8 @@ XS_ANSWERS = {
     "a conflict": xs_conflict,
     "no watch": lambda h, place: refused(h.unwatch, "key", "t"),
     "a watch": lambda h, place: h.watch("key", "t"),
+    "an event": lambda h, place: (h.watch("key", "t"), h.read_watch()),
+    "a descriptor": lambda h, place: (h.watch("key", "t"), h.fileno()),
 }
 
 
@@ -288,6 +290,28 @@ def test_a_dropped_xs_is_closed_at_its_last_reference(answer, place, no_collecto
     handle = pyxs.xs()
     XS_ANSWERS[answer](handle, place)
     del handle
+    assert descriptors() == before
+
+
+MONITOR_ANSWERS = {
+    "a watch": lambda m: m.watch("key"),
+    "an event": lambda m: (m.watch("key"), m.wait()),
+    "no watch": lambda m: refused(m.unwatch, "key"),
+    "a watch twice": lambda m: (m.watch("key"), refused(m.watch, "key")),
+    "a descriptor": lambda m: (m.watch("key"), m.fileno()),
+    "a loop": lambda m: (m.watch("key"), next(iter(m))),
+}
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("answer", MONITOR_ANSWERS)
+@pytest.mark.parametrize("make", [UnixSocketConnection, FakeBus])
+def test_a_dropped_monitor_is_closed_at_its_last_reference(make, answer, place, no_collector):
+    before = descriptors()
+    monitor = Monitor(make(place.path))
+    MONITOR_ANSWERS[answer](monitor)
+    del monitor
     assert descriptors() == before
 
 
