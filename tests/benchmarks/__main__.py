@@ -2,14 +2,16 @@
 
 ::
 
-    python tests/benchmarks [--short] [--any-cpu] [--json FILE] [JOB ...]
+    python tests/benchmarks [--short] [--any-cpu] [--before REVISION] [--json FILE] [JOB ...]
 
-The peers are the C extension ``xen.lowlevel.xs``, the C tools, and pyxs 0.4.1 from the
-package index, in an environment of its own. Each runs in a process of its own on the same
+The peers are the C extension ``xen.lowlevel.xs``, the C tools, pyxs 0.4.1 from the
+package index, in an environment of its own, and pyxs as an earlier revision of this
+repository has it. Each runs in a process of its own on the same
 interpreter, CPython 3.11 because Debian builds the C extension for it, and on the same C
 xenstored. They take turns in small slices, so that what else the machine does meets all alike.
 A figure is the median over the slices; a ratio is the median of the ratios of slices of the
-same turn. Who is not in a row's ratio is there for scale, and skips most turns. In the rows of
+same turn. Each row has the ratios to the earlier revision too, of wall and of CPU time.
+Who is in no ratio is there for scale, and skips most turns. In the rows of
 single calls all share one CPU; --any-cpu leaves that to the scheduler.
 
 Needs Debian's gcc, libc6-dev, xen-utils-4.17 and xenstore-utils.
@@ -30,12 +32,16 @@ import store
 from peers import PEERS
 from rows import ROWS
 
+FIGURES = ("wall", "cpu")
+SHOWN = [peer for peer in PEERS if peer != "before"]  # the peers with a column of their own
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.dirname(HERE))
 
 import daemons  # noqa: E402
 
+BEFORE = "b16aad8"  # the last commit whose threads led, slept and woke each other by locks
 SCALE_TURNS = 5  # a peer that is there for scale takes every fifth turn
 
 
@@ -82,7 +88,7 @@ def main():
     results = []
     with contextlib.ExitStack() as stack:
         daemon = stack.enter_context(daemons.start("c"))
-        workers = start_workers(daemon, stack)
+        workers = start_workers(daemon, arguments.before, stack)
         store.fill(daemon, store.singles(keys=1000))
         trees = set()
         print_heading()
@@ -106,6 +112,12 @@ def parse():
         "--short", action="store_true", help="see that everything works; the figures mean nothing"
     )
     parser.add_argument("--any-cpu", action="store_true", help="let single calls use all CPUs")
+    parser.add_argument(
+        "--before",
+        metavar="REVISION",
+        default=BEFORE,
+        help="the revision of git to measure beside, or none (default: {})".format(BEFORE),
+    )
     parser.add_argument("--json", metavar="FILE", help="write the results there too")
     arguments = parser.parse_args()
     unknown = set(arguments.jobs) - {row.job for row in ROWS}
@@ -136,7 +148,7 @@ def shortened(row):
     )
 
 
-def start_workers(daemon, stack):
+def start_workers(daemon, before, stack):
     """Start every peer's process; *stack* ends them."""
     extension = glob.glob("/usr/lib/xen-*/lib/python")
     old_python = install_old_pyxs(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -146,12 +158,30 @@ def start_workers(daemon, stack):
         "pyxs 0.4.1": daemon.environ,
         "C tools": daemon.environ,
     }
+    if before != "none":
+        directory = stack.enter_context(tempfile.TemporaryDirectory())
+        extract(before, directory)
+        environs["before"] = dict(daemon.environ, PYTHONPATH=directory)
     return {
         peer: stack.enter_context(
             Worker(peer, old_python if peer == "pyxs 0.4.1" else sys.executable, environ)
         )
         for peer, environ in environs.items()
     }
+
+
+def extract(revision, directory):
+    """Put pyxs as a revision has it into a directory."""
+    archive = subprocess.Popen(
+        ["git", "-C", ROOT, "archive", revision, "pyxs"], stdout=subprocess.PIPE
+    )
+    subprocess.call(["tar", "-x", "-C", directory], stdin=archive.stdout)
+    archive.stdout.close()
+    if archive.wait() or not os.path.exists(os.path.join(directory, "pyxs", "__init__.py")):
+        raise SystemExit(
+            "revision {!r}: git cannot give it; name another with --before REVISION, or leave it "
+            "out with --before none".format(revision)
+        )
 
 
 def install_old_pyxs(directory):
@@ -166,25 +196,50 @@ def run(row, workers):
     """Measure a row and return what there is to tell, ready for JSON."""
     subject = ("pyxs", row.job, row.units)
     beside = (row.beside, row.beside_job or row.job, row.beside_units or row.units)
+    before = ("before", row.job, row.units)
     sides = [subject, beside]
     if row.beside != "pyxs":
-        sides = [(peer, row.job, row.units) for peer in PEERS if hasattr(PEERS[peer], row.job)]
-    slices = take_turns(sides, (subject, beside), row.rounds, workers)
-    ratios = [
-        ours[row.figure] / theirs[row.figure]
-        for ours, theirs in zip(slices[subject], slices[beside])
-    ]
-    return {
+        sides = [(peer, row.job, row.units) for peer in SHOWN if hasattr(PEERS[peer], row.job)]
+    if "before" in workers:
+        sides.append(before)
+    slices = take_turns(sides, (subject, beside, before), row.rounds, workers)
+    result = {
         "work": row.work,
         "job": row.job,
         "units": row.units,
-        "peers": {side[0]: medians(slices[side]) for side in sides if side[1:] == subject[1:]},
+        "peers": {
+            side[0]: medians(slices[side])
+            for side in sides
+            if side[1:] == subject[1:] and side != before
+        },
         "beside": dict(zip(("peer", "job", "units"), beside), **medians(slices[beside])),
         "figure": row.figure,
-        "ratio": statistics.median(ratios),
-        "quartiles": statistics.quantiles(ratios, n=4)[::2],
         "bar": row.bar,
         "aim": row.aim,
+    }
+    result.update(ratio(slices[subject], slices[beside], row.figure))
+    if before in slices:
+        result["before"] = dict(
+            medians(slices[before]),
+            **{
+                "of {}".format(figure): ratio(slices[subject], slices[before], figure)
+                for figure in FIGURES
+            },
+        )
+    return result
+
+
+def ratio(ours, theirs, figure):
+    """Return the median of the ratios of slices of the same turn, and their quartiles."""
+    if ours[0][figure] is None:
+        return {"ratio": None, "quartiles": None}
+    # The kernel counts CPU time in steps: a slice of one call may seem to take none.
+    ratios = [
+        one[figure] / other[figure] for one, other in zip(ours, theirs) if other[figure] > 0
+    ] or [float("nan")] * 2
+    return {
+        "ratio": statistics.median(ratios),
+        "quartiles": statistics.quantiles(ratios, n=4)[::2],
     }
 
 
@@ -207,21 +262,22 @@ def measure(side, workers):
 
 def medians(slices):
     return {
-        figure: statistics.median(s[figure] for s in slices) if slices[0][figure] else None
-        for figure in ("wall", "cpu")
+        figure: None if slices[0][figure] is None else statistics.median(s[figure] for s in slices)
+        for figure in FIGURES
     }
 
 
-LINE = "{:42}" + "{:>14}" * len(PEERS) + "{:>26}{:>8}{:>7}{:>7}  {}"
+LINE = "{:42}" + "{:>14}" * len(SHOWN) + "{:>26}{:>8}{:>7}{:>7}  {:12}{:>14}{:>8}{:>8}"
 
 
 def print_heading():
     print("Microseconds per unit, wall/CPU; a unit is one call, key, node or event.")
-    print(LINE.format("", *PEERS, "beside", "ratio", "bar", "aim", ""), flush=True)
+    before = ("before", "of wall", "of CPU")
+    print(LINE.format("", *SHOWN, "beside", "ratio", "bar", "aim", "", *before), flush=True)
 
 
 def print_row(result, judged):
-    beside = result["beside"]
+    beside, before = result["beside"], result.get("before")
     if beside["peer"] == "pyxs":
         shown = "{} {}".format(beside["job"], cell(beside))
     else:
@@ -229,12 +285,14 @@ def print_row(result, judged):
     print(
         LINE.format(
             result["work"],
-            *(cell(result["peers"].get(peer)) for peer in PEERS),
+            *(cell(result["peers"].get(peer)) for peer in SHOWN),
             shown,
-            "{:.2f}".format(result["ratio"]),
+            share(result["ratio"]),
             "{:.2f}".format(result["bar"]),
             "{:.2f}".format(result["aim"]),
             verdict(result) if judged else "",
+            cell(before),
+            *(share(before and before["of " + figure]["ratio"]) for figure in FIGURES),
         ),
         flush=True,
     )
@@ -247,6 +305,10 @@ def cell(figures):
         "-" if seconds is None else "{:.{}f}".format(seconds * 1e6, 1 if seconds < 1e-4 else 0)
         for seconds in (figures["wall"], figures["cpu"])
     )
+
+
+def share(ratio):
+    return "-" if ratio is None else "{:.2f}".format(ratio)
 
 
 def verdict(result):

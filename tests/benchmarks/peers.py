@@ -1,7 +1,8 @@
 """The peers, each with its jobs, written as its users would write them.
 
 A job does a number of units of its work: calls, keys, nodes, events. One that has to
-look at the clock itself returns its seconds. A peer lacks the jobs it has no way to do.
+look at the clock itself returns its seconds, or those of wall and of CPU time. A peer lacks the
+jobs it has no way to do.
 """
 
 import atexit
@@ -20,6 +21,8 @@ THREADS = 8
 
 class Pyxs:
     """This project."""
+
+    name = "pyxs"
 
     def __init__(self):
         import pyxs
@@ -80,13 +83,19 @@ class Pyxs:
         return import_seconds(standard_modules(), times)
 
     def event(self, events):
-        key = watched_key("pyxs")
-        return event_seconds("pyxs", lambda: self.client.write(key, VALUE), events)
+        key = watched_key(self.name)
+        return event_seconds(self.name, lambda: self.client.write(key, VALUE), events)
 
     def watch(self):
         monitor = self.client.monitor()
-        monitor.watch(watched_key("pyxs"), "token")
+        monitor.watch(watched_key(self.name), "token")
         return monitor.wait
+
+
+class Before(Pyxs):
+    """This project at an earlier revision."""
+
+    name = "before"
 
 
 class CExtension:
@@ -264,6 +273,7 @@ class CTools:
 
 PEERS = {
     "pyxs": Pyxs,
+    "before": Before,
     "C extension": CExtension,
     "pyxs 0.4.1": OldPyxs,
     "C tools": CTools,
@@ -295,14 +305,18 @@ def in_threads(job, calls):
 
 
 def event_seconds(peer, write, events):
-    """Return the seconds from before each write until the event is out of another process."""
+    """Return the seconds from before each write until the event is out of another process, and
+    those of CPU time that waiting for it takes there.
+    """
     watcher = _watcher(peer)
-    seconds = 0.0
+    wall = cpu = 0.0
     for _ in range(events):
         start = time.perf_counter()
         write()
-        seconds += float(watcher.stdout.readline()) - start
-    return seconds
+        arrived, used = map(float, watcher.stdout.readline().split())
+        wall += arrived - start
+        cpu += used
+    return wall, cpu
 
 
 @functools.lru_cache(maxsize=None)
@@ -316,11 +330,16 @@ def _watcher(peer):
 
 
 def watch(peer):
-    """Tell the time of every event. perf_counter is one clock for all processes."""
+    """Tell of every event when it came, and the CPU time of the wait for it.
+
+    perf_counter is one clock for all processes.
+    """
     wait = PEERS[peer]().watch()
     while True:
+        cpu = time.process_time()
         wait()
-        print(time.perf_counter(), flush=True)
+        arrived = time.perf_counter()
+        print(arrived, time.process_time() - cpu, flush=True)
 
 
 # os is there in every interpreter that was not started without its site.

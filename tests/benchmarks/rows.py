@@ -36,15 +36,26 @@ ROWS = [
     Row(
         "transaction: start, read, write, commit", "transaction", 12, 120, 1.08, 1.00, one_cpu=True
     ),
-    Row("read_many, beside reads", "read_many", 1000, 15, 0.22, 0.15),
+    Row("read_many, beside reads", "read_many", 1000, 15, 0.20, 0.15),
     Row("write_many, beside writes", "write_many", 1000, 15, 0.35, 0.20),
     Row("write to wait() in another process", "event", 25, 120, 1.05, 0.95, one_cpu=True),
-    Row("8 threads, beside 1", "read_in_threads", 800, 25, 0.75, 0.50, "pyxs", "read"),
+    Row(
+        "write to wait() in another process: CPU time",
+        *("event", 25, 120, 1.35, 1.10),
+        figure="cpu",
+        one_cpu=True,
+    ),
+    Row("8 threads, beside 1", "read_in_threads", 800, 25, 0.70, 0.50, "pyxs", "read"),
+    Row(
+        "8 threads, beside 1: CPU time",
+        *("read_in_threads", 800, 25, 2.00, 1.50, "pyxs", "read"),
+        figure="cpu",
+    ),
     Row(
         "import pyxs, beside the modules it uses",
         *("import_pyxs", 1, 40, 1.35, 1.10, "pyxs", "import_standard"),
     ),
-    Row("walk", "walk", 12801, 9, 0.20, 0.14, "C tools", trees=(12801,)),
+    Row("walk", "walk", 12801, 9, 0.16, 0.14, "C tools", trees=(12801,)),
     Row(
         "walk(topdown=False), beside walk",
         *("walk_bottom_up", 12801, 9, 1.3, 1.0, "pyxs", "walk"),

@@ -27,7 +27,9 @@ def measure(job, units):
     cpu, wall = _cpu_seconds(), time.perf_counter()
     seconds = job(units)
     wall, cpu = time.perf_counter() - wall, _cpu_seconds() - cpu
-    return (wall, cpu) if seconds is None else (seconds, None)
+    if seconds is None:
+        return wall, cpu
+    return seconds if isinstance(seconds, tuple) else (seconds, None)
 
 
 def _cpu_seconds():

@@ -45,6 +45,12 @@ def lost():
 KINDS = (KeyboardInterrupt, TimeoutError, HandlerError, ValueError, lost)
 
 
+def is_client_code(code):
+    """Whether code is of pyxs, but not of its daemon."""
+    name = code.co_filename
+    return name.startswith(_CLIENT) and not name.startswith(_DAEMON)
+
+
 class Points:
     """Counts the points that this thread passes in a function, and raises at one of them."""
 
@@ -75,8 +81,7 @@ class Points:
     def _is_ours(self, code):
         ours = self._ours.get(code)
         if ours is None:
-            name = code.co_filename
-            ours = self._ours[code] = name.startswith(_CLIENT) and not name.startswith(_DAEMON)
+            ours = self._ours[code] = is_client_code(code)
         return ours
 
     def _profile(self, frame, event, arg):
@@ -155,6 +160,17 @@ class Explorer:
 
     def explore(self):
         """Go through all points and return the failures, each a text."""
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-4)  # threads beside the operation are to run beside it
+        gc.disable()  # what is left is to go with its last reference
+        try:
+            return self._explore()
+        finally:
+            gc.enable()
+            gc.collect()
+            sys.setswitchinterval(interval)
+
+    def _explore(self):
         while True:
             worker = threading.Thread(target=self._work, daemon=True)
             worker.start()
@@ -182,7 +198,6 @@ class Explorer:
         )
 
     def _work(self):
-        gc.disable()
         operation = None
         me = threading.get_ident()
         try:
@@ -203,8 +218,6 @@ class Explorer:
                     gc.collect()
         except BaseException:
             self.failures.append("{}: {}".format(self._now[0], traceback.format_exc()))
-        finally:
-            gc.enable()
 
     def _begin(self):
         self._now = ("at the start", time.monotonic())

@@ -19,10 +19,20 @@ MANY_NAMES = ["{:03}{}".format(number, "n" * 60) for number in range(80)]
 
 TRANSPORTS = ("socket", "bus")
 
-# READs of "slow" wait until something is written to "release".
+
+class NarrowConnection(UnixSocketConnection):
+    """A socket for few requests at a time, so that few fill it."""
+
+    max_outstanding = 4
+
+    def clone(self):
+        return NarrowConnection(self.path, self.socket_timeout)
+
+
+# READs of "slow" wait until something is written to "release"; "held" tells how many do.
 _DAEMON = """
 import sys
-from pyxs.connection import Op
+from pyxs.connection import Op, Packet
 from pyxs.xenstored import XenStored, server
 
 answer, held = server.answer, []
@@ -30,6 +40,10 @@ answer, held = server.answer, []
 def answer_when_released(store, session, packet):
     if packet.op == Op.READ and packet.payload == b"slow\\0":
         held.append((store, session, packet))
+        return
+    if packet.op == Op.READ and packet.payload == b"held\\0":
+        count = sum(not session.ended for _, session, _ in held)
+        session.reply(bytes(Packet(Op.READ, str(count), packet.rq_id)))
         return
     answer(store, session, packet)
     if packet.op == Op.WRITE and packet.payload.startswith(b"release\\0"):
@@ -65,7 +79,7 @@ class Place:
         guest = pyxs.Client(self.path)
         guest.write_many({"key": "value", "slow": "value", "empty": ""})
         guest.write_many({"few/{}".format(number): number for number in range(5)})
-        guest.write_many({"tree/{}/leaf".format(number): number for number in range(3)})
+        guest.write_many({"tree/{}/leaf".format(number): number for number in range(2)})
         guest.close()
         self.admin.mkdir(HOME + "/many")
         self.admin.set_permissions(HOME + "/many", ["n0", "r7"])
@@ -73,11 +87,19 @@ class Place:
 
     def connection(self, transport):
         """A new connection of the guest."""
-        return (FakeBus if transport == "bus" else UnixSocketConnection)(self.path)
+        return (FakeBus if transport == "bus" else NarrowConnection)(self.path)
 
     def change(self, name="key"):
         """Change a node, so that its watches fire."""
         self.admin.write(HOME + "/" + name, "value")
+
+    def held(self):
+        """How many requests wait for :meth:`release`."""
+        return int(self.admin.read("held"))
+
+    def release(self):
+        """Let the replies to READs of ``slow`` go."""
+        self.admin.write("release", "")
 
     def __enter__(self):
         return self

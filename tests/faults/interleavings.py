@@ -1,0 +1,297 @@
+"""Runs threads one at a time, through every order with a given number of preemptions.
+
+A *step* is an instruction of pyxs that may change or look at what threads share: a call, an
+assignment to an attribute, a change of a container (each line on 3.6). A schedule says at
+which steps the running thread is stopped for another; but for that a thread runs until it
+blocks. When all are blocked the daemon may answer, then time passes; a thread that then still
+waits without a deadline waits for ever, and the schedule is reported.
+"""
+
+import dis
+import os
+import sys
+import threading
+import traceback
+
+import pyxs
+from pyxs._wire.packets import packet_from_wire
+
+from .interruptions import is_client_code
+
+_CONVERSATION = os.path.join(os.path.dirname(pyxs.__file__), "_conversation") + os.sep
+
+_SHARED = frozenset(
+    number
+    for name, number in dis.opmap.items()
+    if name.startswith(("CALL", "STORE_ATTR", "STORE_SUBSCR", "DELETE_", "CONTAINS_OP", "FOR_ITER"))
+)
+_BY_LINE = sys.version_info < (3, 7)
+_STUCK = 60  # seconds of real time in which no thread comes to a step: a defect of the test
+
+
+class Stopped(BaseException):
+    """Ends a thread of a run that is over."""
+
+
+class DeadlockError(AssertionError):
+    """Every thread waits, and nothing will come."""
+
+
+class _Thread:
+    """A thread under the scheduler."""
+
+    def __init__(self, scheduler, function):
+        self._scheduler = scheduler
+        self._function = function
+        self.failure = None
+        self.done = False
+        self.ready = None  # when blocked: whether it can go on
+        self.timeout = None  # when blocked: seconds until it goes on anyway
+        self.expired = False
+        self.turn = threading.Semaphore(0)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self):
+        self.turn.acquire()
+        sys.settrace(self._scheduler.trace)
+        try:
+            if not self._scheduler.stopped:
+                self._function()
+        except Stopped:
+            pass
+        except BaseException as exc:
+            self.failure = exc
+        finally:
+            sys.settrace(None)
+            self.done = True
+            self._scheduler.finished()
+
+    def join(self):
+        self._thread.join(_STUCK)
+        assert not self._thread.is_alive()
+
+
+class Scheduler:
+    """One run of some threads.
+
+    :param schedule: pairs of a step, counted over all threads, and the number of the thread
+        to which it then goes, ascending.
+    :param idle: called when all threads are blocked; returns whether it let something arrive.
+    """
+
+    def __init__(self, schedule=(), idle=lambda: False):
+        self._schedule = list(schedule)
+        self._idle = idle
+        self.step = 0
+        self.choices = []  # at each step: the threads that could have gone on instead
+        self.now = 0.0
+        self.stopped = False
+        self._threads = []
+        self._current = None
+        self._over = threading.Semaphore(0)
+        self._deadlock = None
+
+    def run(self, functions):
+        """Run functions, each in a thread; raise the first failure."""
+        self._threads = [_Thread(self, function) for function in functions]
+        self._go_to(self._threads[0])
+        assert self._over.acquire(timeout=_STUCK), "a thread blocks outside of the scheduler"
+        self._stop()
+        for thread in self._threads:
+            if thread.failure is not None:
+                raise thread.failure
+        if self._deadlock is not None:
+            raise DeadlockError(self._deadlock)
+
+    def _stop(self):
+        self.stopped = True
+        for thread in self._threads:
+            thread.turn.release()
+        for thread in self._threads:
+            thread.join()
+
+    def trace(self, frame, event, arg):
+        """The trace function of each thread."""
+        if not is_client_code(frame.f_code):
+            return None
+        if not frame.f_code.co_filename.startswith(_CONVERSATION):
+            return None
+        if not _BY_LINE:
+            frame.f_trace = self._trace_frame
+            frame.f_trace_lines = False
+            frame.f_trace_opcodes = True
+        return self._trace_frame
+
+    def _trace_frame(self, frame, event, arg):
+        if (event == "line" and _BY_LINE) or (
+            event == "opcode" and frame.f_code.co_code[frame.f_lasti] in _SHARED
+        ):
+            self._at_step()
+        return self._trace_frame
+
+    def _at_step(self):
+        me = self._current
+        if self.stopped:
+            return
+        self.step += 1
+        others = [
+            number
+            for number, thread in enumerate(self._threads)
+            if thread is not me and self._can_run(thread)
+        ]
+        self.choices.append(others)
+        if self._schedule and self._schedule[0][0] == self.step:
+            number = self._schedule.pop(0)[1]
+            if number in others:
+                self._switch(me, self._threads[number])
+
+    def _can_run(self, thread):
+        return not thread.done and (thread.ready is None or thread.ready())
+
+    def _switch(self, me, other):
+        self._go_to(other)
+        me.turn.acquire()
+
+    def _go_to(self, thread):
+        self._current = thread
+        thread.turn.release()
+
+    def block(self, ready, timeout=None):
+        """Block the running thread until *ready* says yes; ``False``: *timeout* passed first."""
+        me = self._current
+        if self.stopped:
+            raise Stopped
+        if ready():
+            return True
+        me.ready, me.timeout, me.expired = ready, timeout, False
+        if self._choose_next():
+            me.turn.acquire()
+        me.ready = me.timeout = None
+        if self.stopped:
+            raise Stopped
+        return not me.expired
+
+    def finished(self):
+        """The running thread has ended."""
+        if not self.stopped:
+            self._choose_next()
+
+    def _choose_next(self):
+        """Let a thread go on that can, perhaps the running one; return whether it is another."""
+        me = self._current
+        while True:
+            for thread in self._threads:
+                if self._can_run(thread):
+                    if thread is me:
+                        return False
+                    self._go_to(thread)
+                    return True
+            if all(thread.done for thread in self._threads):
+                self._over.release()
+                return True
+            if self._idle():
+                continue
+            late = [t for t in self._threads if not t.done and t.timeout is not None]
+            if not late:
+                self._deadlock = self._stacks()
+                self._over.release()
+                return True
+            first = min(late, key=lambda thread: thread.timeout)
+            self.now += first.timeout
+            first.expired, first.ready = True, lambda: True
+
+    def _stacks(self):
+        frames = sys._current_frames()
+        return "\n".join(
+            "thread {}:\n{}".format(
+                number, "".join(traceback.format_stack(frames[thread._thread.ident])[-9:-2])
+            )
+            for number, thread in enumerate(self._threads)
+            if not thread.done and thread._thread.ident in frames
+        )
+
+    # -- what stands in for the modules threading and time -----------------------------------
+
+    def Lock(self):  # noqa: N802
+        return _Lock(self)
+
+    def monotonic(self):
+        return self.now
+
+
+class _Lock:
+    """A lock whose waiters the scheduler knows. Its other methods are those of a real one."""
+
+    def __init__(self, scheduler):
+        self._scheduler = scheduler
+        self._lock = threading.Lock()
+        self.release = self._lock.release
+        self.locked = self._lock.locked
+
+    def acquire(self, blocking=True, timeout=-1):
+        if self._lock.acquire(False):
+            return True
+        seconds = None if timeout < 0 else timeout
+        return (
+            blocking
+            and self._scheduler.block(lambda: not self._lock.locked(), seconds)
+            and self._lock.acquire(False)
+        )
+
+
+class Daemon:
+    """Answers when no thread can go on, a message at a time; or at once.
+
+    :param reply: returns the packets that answer a packet.
+    """
+
+    def __init__(self, reply, at_once=False):
+        self._reply = reply
+        self._at_once = at_once
+        self._unanswered = []
+        self.connection = None
+
+    def take(self, packet):
+        """A packet was sent."""
+        packet = packet_from_wire(packet.op, packet.rq_id, packet.tx_id, packet.payload)
+        self._unanswered += self._reply(packet)
+        if self._at_once:
+            while self.answer():
+                pass
+
+    def answer(self):
+        """Let the next message arrive; return whether there was one."""
+        if not self._unanswered:
+            return False
+        self.connection.inbox.append(self._unanswered.pop(0))
+        return True
+
+
+def explore(prepare, preemptions, stride=1):
+    """Run threads through all schedules of up to so many preemptions.
+
+    :param prepare: returns a fresh scheduler for a schedule, the functions of the threads, and
+        a function that checks what they have done.
+    :param stride: of the last preemption's places each so many is taken.
+    :returns: how many schedules were run.
+    """
+    count = 0
+    waiting = [()]
+    while waiting:
+        schedule = waiting.pop()
+        count += 1
+        scheduler, functions, check = prepare(schedule)
+        try:
+            scheduler.run(functions)
+            check()
+        except BaseException as exc:
+            raise AssertionError("schedule {}: {!r}\n{}".format(schedule, exc, exc)) from exc
+        if len(schedule) == preemptions:
+            continue
+        first = schedule[-1][0] if schedule else 0
+        step = stride if len(schedule) + 1 == preemptions else 1
+        for number in range(first + 1 + count % step, scheduler.step + 1, step):
+            for other in scheduler.choices[number - 1]:
+                waiting.append(schedule + ((number, other),))
+    return count

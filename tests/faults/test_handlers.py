@@ -1,0 +1,347 @@
+"""What signal handlers raise and do, dropped handles, and the owner of a connection."""
+
+import contextlib
+import errno
+import gc
+import select
+import signal
+import threading
+
+import pytest
+
+import pyxs
+from fakes import PATIENCE, FakeBus, FakeServer, event, honest, reply_to
+from pyxs import Client, ConnectionError, Monitor, PyXSError
+from pyxs.connection import UnixSocketConnection
+
+from . import descriptors
+from .places import Place
+
+
+@contextlib.contextmanager
+def handled(handler, seconds=0.05):
+    """Run the body, and *handler* once, after so long."""
+    old = signal.signal(signal.SIGALRM, lambda *_: handler())
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+
+
+# -- what a handler raises ---------------------------------------------------------------
+
+
+class HandlerError(Exception):
+    """A program's own."""
+
+
+RAISED = [
+    KeyboardInterrupt(),
+    SystemExit(1),
+    HandlerError(),
+    TimeoutError("too late"),
+    BlockingIOError("a handler's"),
+    BrokenPipeError(errno.EPIPE, "a handler's pipe"),
+    EOFError(),
+    ValueError("a handler's"),
+    ConnectionError("another client's"),
+    pyxs.UnexpectedPacket("another client's"),
+    pyxs.helpers.error("ENOENT"),
+]
+
+
+def until_raised(exception, call):
+    """Run a call that waits until a handler raises; check that just this comes out."""
+
+    def handler():
+        raise exception
+
+    with pytest.raises(type(exception)) as caught, handled(handler):
+        call()
+    assert caught.value is exception
+    exception.__traceback__ = None  # it is raised again in other tests
+
+
+@pytest.fixture
+def late():
+    """A server whose first reply comes after ``release``."""
+    release = threading.Event()
+
+    def script(peer):
+        first = peer.receive()
+        assert release.wait(PATIENCE)
+        peer.send(reply_to(first, b"late"))
+        honest(peer)
+
+    with FakeServer(script, honest) as server:
+        server.release = release
+        yield server
+        release.set()
+
+
+@pytest.mark.parametrize("raised", RAISED, ids=repr)
+@pytest.mark.parametrize("timeout", [None, PATIENCE])
+@pytest.mark.parametrize("make", [UnixSocketConnection, FakeBus])
+def test_what_a_handler_raises_comes_out_of_a_read_as_it_is(make, timeout, raised, late):
+    client = Client(connection=make(late.path, timeout))
+    until_raised(raised, lambda: client.read("/a", None))
+    late.release.set()
+    assert client.read("/a") == "value"
+    client.close()
+
+
+@pytest.fixture
+def watched():
+    """A server whose peers have an event for the watch set on them after ``release``."""
+    release = threading.Event()
+
+    def script(peer):
+        peer.send(reply_to(peer.receive()))
+        assert release.wait(PATIENCE)
+        peer.send(event("/a", "t"))
+        honest(peer)
+
+    with FakeServer(script) as server:
+        server.release = release
+        yield server
+        release.set()
+
+
+@pytest.mark.parametrize("raised", RAISED, ids=repr)
+@pytest.mark.parametrize("timeout", [None, PATIENCE])
+@pytest.mark.parametrize("make", [UnixSocketConnection, FakeBus])
+def test_what_a_handler_raises_comes_out_of_wait_and_the_watch_lives_on(
+    make, timeout, raised, watched
+):
+    monitor = Monitor(make(watched.path))
+    monitor.watch("/a", "t")
+    until_raised(raised, lambda: monitor.wait(timeout=timeout))
+    watched.release.set()
+    assert monitor.wait(timeout=PATIENCE) == ("/a", "t")
+    assert len(watched.peers) == 1
+    monitor.close()
+
+
+@pytest.mark.parametrize("raised", RAISED, ids=repr)
+def test_what_a_handler_raises_comes_out_of_read_watch_and_the_watch_lives_on(
+    raised, watched, monkeypatch
+):
+    monkeypatch.setenv("XENSTORED_PATH", watched.path)
+    handle = pyxs.xs()
+    token = object()
+    # The token on the wire is the handle's own affair: the server cannot send its event.
+    handle.watch("/a", token)
+    until_raised(raised, handle.read_watch)
+    watched.release.set()
+    assert handle.read("", "/a") == b"value"
+    assert len(watched.peers) == 1
+    handle.close()
+
+
+# -- what a handler does -------------------------------------------------------------------
+
+
+def test_a_handler_that_closes_the_monitor_ends_the_loop_over_its_events(watched):
+    monitor = pyxs.monitor(watched.path)
+    monitor.watch("/a", "t")
+    with handled(monitor.close), contextlib.suppress(ConnectionError):
+        for _event in monitor:
+            raise AssertionError("there was no event")
+    watched.release.set()
+    assert watched.peers[0].gone.wait(PATIENCE)
+
+
+def test_a_handler_that_closes_the_client_ends_its_read():
+    with FakeServer(lambda peer: peer.linger(), honest) as server:
+        client = Client(server.path)
+        with handled(client.close), pytest.raises(ConnectionError, match="closed"):
+            client.read("/a")
+        assert server.peers[0].gone.wait(PATIENCE)
+        assert client.read("/a") == "value"
+        client.close()
+
+
+def test_a_handler_that_closes_the_handle_ends_its_read_watch(watched, monkeypatch):
+    monkeypatch.setenv("XENSTORED_PATH", watched.path)
+    handle = pyxs.xs()
+    handle.watch("/a", "t")
+    with handled(handle.close), pytest.raises(pyxs.Error, match="Invalid argument"):
+        handle.read_watch()
+    watched.release.set()
+    assert watched.peers[0].gone.wait(PATIENCE)
+
+
+@pytest.mark.parametrize("make", [UnixSocketConnection, FakeBus])
+def test_a_handler_that_reads_while_its_thread_waits_for_a_reply_gets_its_own(make, late):
+    client = Client(connection=make(late.path))
+    found = []
+
+    def handler():
+        found.append(client.read("/b"))
+        late.release.set()
+
+    with handled(handler):
+        assert client.read("/a") == "late"
+    assert found == ["value"]
+    client.close()
+
+
+# -- a dropped handle ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def place():
+    with Place() as place:
+        yield place
+
+
+@pytest.fixture
+def no_collector():
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def refused(call, *args):
+    with pytest.raises((PyXSError, pyxs.Error)):
+        call(*args)
+
+
+def conflict(client, place):
+    t = client.transaction()
+    t.read("key")
+    place.admin.write("/local/domain/7/key", "value")
+    t.write("key", "value")
+    with pytest.raises(PyXSError, match="again|unavailable"):
+        t.transaction_end()
+
+
+CLIENT_ANSWERS = {
+    "a value": lambda c, place: c.read("key"),
+    "no such node": lambda c, place: refused(c.read, "missing"),
+    "a default": lambda c, place: c.read("missing", None),
+    "a missing directory": lambda c, place: refused(c.ls, "missing"),
+    "a directory in parts": lambda c, place: c.ls("many"),
+    "not allowed": lambda c, place: refused(c.write, "many/x", ""),
+    "many, one missing": lambda c, place: refused(c.read_many, ["key", "missing"]),
+    "many written, one refused": lambda c, place: refused(
+        c.write_many, {"key": "value", "many/x": ""}
+    ),
+    "a conflict": conflict,
+    "no such domain": lambda c, place: refused(c.set_permissions, "key", ["n9999"]),
+    "a walk": lambda c, place: list(c.walk("tree")),
+    "no watch": lambda c, place: refused(c.unwatch, "key"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("answer", CLIENT_ANSWERS)
+@pytest.mark.parametrize("make", [UnixSocketConnection, FakeBus])
+def test_a_dropped_client_is_closed_at_its_last_reference(make, answer, place, no_collector):
+    place.admin.read("/")
+    before = descriptors()
+    client = Client(connection=make(place.path))
+    CLIENT_ANSWERS[answer](client, place)
+    del client
+    assert descriptors() == before
+
+
+def xs_wrong_transaction(handle, place):
+    refused(handle.read, "77", "key")
+    refused(handle.transaction_end, "77")
+
+
+def xs_conflict(handle, place):
+    t = handle.transaction_start()
+    handle.read(t, "key")
+    place.admin.write("/local/domain/7/key", "value")
+    handle.write(t, "key", "value")
+    assert handle.transaction_end(t) is False
+
+
+XS_ANSWERS = {
+    "a value": lambda h, place: h.read("", "key"),
+    "no such node": lambda h, place: h.read("", "missing"),
+    "a missing directory": lambda h, place: h.ls("", "missing"),
+    "a directory in parts": lambda h, place: h.ls("", "many"),
+    "not allowed": lambda h, place: refused(h.write, "", "many/x", ""),
+    "a malformed path": lambda h, place: refused(h.read, "", "//"),
+    "rm of nothing": lambda h, place: h.rm("", "missing/x/y"),
+    "a wrong transaction": xs_wrong_transaction,
+    "a conflict": xs_conflict,
+    "no watch": lambda h, place: refused(h.unwatch, "key", "t"),
+    "a watch": lambda h, place: h.watch("key", "t"),
+    "an event": lambda h, place: (h.watch("key", "t"), h.read_watch()),
+    "a descriptor": lambda h, place: (h.watch("key", "t"), h.fileno()),
+}
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("answer", XS_ANSWERS)
+def test_a_dropped_xs_is_closed_at_its_last_reference(answer, place, no_collector, monkeypatch):
+    monkeypatch.setenv("XENSTORED_PATH", place.path)
+    place.admin.read("/")
+    before = descriptors()
+    handle = pyxs.xs()
+    XS_ANSWERS[answer](handle, place)
+    del handle
+    assert descriptors() == before
+
+
+MONITOR_ANSWERS = {
+    "a watch": lambda m: m.watch("key"),
+    "an event": lambda m: (m.watch("key"), m.wait()),
+    "no watch": lambda m: refused(m.unwatch, "key"),
+    "a watch twice": lambda m: (m.watch("key"), refused(m.watch, "key")),
+    "a descriptor": lambda m: (m.watch("key"), m.fileno()),
+    "a loop": lambda m: (m.watch("key"), next(iter(m))),
+}
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("answer", MONITOR_ANSWERS)
+@pytest.mark.parametrize("make", [UnixSocketConnection, FakeBus])
+def test_a_dropped_monitor_is_closed_at_its_last_reference(make, answer, place, no_collector):
+    before = descriptors()
+    monitor = Monitor(make(place.path))
+    MONITOR_ANSWERS[answer](monitor)
+    del monitor
+    assert descriptors() == before
+
+
+# -- the owner of a connection -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [UnixSocketConnection, FakeBus])
+@pytest.mark.parametrize(
+    "second",
+    [
+        lambda connection: Client(connection=connection).read("key"),
+        lambda connection: Client(connection=connection, transaction=True),
+        lambda connection: Monitor(connection).watch("key"),
+    ],
+    ids=["Client", "Client with a transaction", "Monitor"],
+)
+def test_a_connection_in_use_is_refused_to_another(second, make, place):
+    with Client(connection=make(place.path)) as client:
+        t = client.transaction()
+        t.write("owned", "by the first")
+        with pytest.raises((PyXSError, ValueError, TypeError), match=r"monitor\(\)|clone\(\)"):
+            second(client.connection)
+        t.transaction_end()
+        assert client.read("owned") == "by the first"
+
+
+def test_a_connection_in_use_by_a_monitor_is_refused_to_another(place):
+    with Monitor(UnixSocketConnection(place.path)) as monitor:
+        monitor.watch("key", "t")
+        with pytest.raises((PyXSError, ValueError, TypeError), match=r"monitor\(\)|clone\(\)"):
+            Client(connection=monitor.connection).read("key")
+        assert monitor.wait(timeout=PATIENCE) == ("key", "t")
+        assert select.select([monitor.fileno()], [], [], 0)[0] == []

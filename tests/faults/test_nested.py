@@ -1,0 +1,30 @@
+"""A call made while the same thread is in another on the same object never blocks on itself."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import pyxs
+
+from . import scaled
+
+SECONDS = scaled(2, 10)
+
+
+@pytest.mark.parametrize("daemon", ["memory", "c"], indirect=True)
+@pytest.mark.parametrize("caller", ["signal", "finalizer", "trace"])
+@pytest.mark.parametrize("subject", ["client", "monitor", "xs"])
+def test_a_call_within_a_call_completes_or_says_why_not(subject, caller, daemon):
+    # A process of its own: should it hang, it shows where, and the other tests go on.
+    program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "nested.py")
+    done = subprocess.run(
+        [sys.executable, program, subject, caller, str(SECONDS), daemon.path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
+        env=dict(os.environ, PYTHONPATH=os.path.dirname(os.path.dirname(pyxs.__file__))),
+    )
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout
