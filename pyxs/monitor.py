@@ -1,7 +1,7 @@
 """Watches: :class:`Monitor`."""
 
 import time
-from typing import Iterator, NamedTuple, Optional
+from typing import Iterator, List, NamedTuple, Optional
 
 from . import helpers
 from ._conversation.conversation import Conversation
@@ -10,6 +10,7 @@ from ._conversation.link import Link
 from ._conversation.readiness import Readiness
 from ._conversation.watching import end_watches, set_watch
 from ._wire.packets import Op
+from ._wire.replies import decode_ack
 from ._wire.requests import strings
 from .connection import TIMEOUT_MAX, AnyPath, PacketConnection, choose_connection
 from .exceptions import InvalidPayload
@@ -90,7 +91,8 @@ class Monitor:
         readiness = self._readiness
         if readiness is not None and readiness.usable():
             conversation.attach(readiness)
-        set_watch(conversation, watch, suffix, once=True)
+        request = set_watch(conversation, watch, suffix, once=True)
+        conversation.decoded(request, decode_ack)
 
     def unwatch(self, wpath: Text, token: "Optional[Text]" = None) -> None:
         """Stop watching; events of that watch which were not taken yet are dropped.
@@ -105,7 +107,7 @@ class Monitor:
         watch = conversation.events.first_like(wanted)
         if watch is wanted:
             raise helpers.error("ENOENT")
-        end_watches(conversation, Op.UNWATCH, strings(watch.wpath, watch.token), [watch])
+        _end(conversation, Op.UNWATCH, strings(watch.wpath, watch.token), [watch])
 
     def reset_watches(self) -> None:
         """Stop watching anything; events which were not taken yet are dropped.
@@ -118,12 +120,12 @@ class Monitor:
         conversation.check()
         watches = conversation.events.watches()
         if self.connection.trusts_ids:
-            end_watches(conversation, Op.RESET_WATCHES, b"\0", watches)
+            _end(conversation, Op.RESET_WATCHES, b"\0", watches)
             return
         # The kernel shares one connection among the processes of a domain:
         # RESET_WATCHES would end the watches of all.
         for watch in watches:
-            end_watches(conversation, Op.UNWATCH, strings(watch.wpath, watch.token), [watch])
+            _end(conversation, Op.UNWATCH, strings(watch.wpath, watch.token), [watch])
 
     # -- events ------------------------------------------------------------------------
 
@@ -199,6 +201,10 @@ def monitor(
 def _watch(wpath: Text, token: "Optional[Text]") -> Watch:
     path = validate_watch_path(wpath)
     return Watch(path, path if token is None else validate_token(token))
+
+
+def _end(conversation: Conversation, op: Op, payload: bytes, watches: "List[Watch]") -> None:
+    conversation.decoded(end_watches(conversation, op, payload, watches), decode_ack)
 
 
 def _event(notice: Notice) -> Event:

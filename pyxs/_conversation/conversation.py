@@ -25,6 +25,7 @@ from .._wire.packets import HEADER_SIZE, Op, Packet, packet_from_wire
 from .._wire.replies import MalformedError
 from ..connection import PacketConnection
 from ..exceptions import ConnectionError, InvalidPayload, PyXSError, UnexpectedPacket
+from ..helpers import raised_here
 from .events import Events, Notice
 from .readiness import Readiness
 from .request import Arrival, Ending, Request
@@ -103,8 +104,10 @@ class Conversation:
     def _end(self, failure: ConnectionError) -> None:
         me = Ending()
         try:
+            self.roles.setdefault(get_ident(), me)
             self._fail(me, failure)
             self._retire(me)
+            self.roles.release(me)
         except BaseException:
             self._abandon(me)
             raise
@@ -117,10 +120,12 @@ class Conversation:
         me = Ending()
         deadline = self._deadline()
         try:
+            self.roles.setdefault(get_ident(), me)
             self._retire(me)
             while not self.closed:
                 if not self.roles.sleep(me, lambda: not self.closed, _remaining(deadline)):
                     self.check()
+            self.roles.release(me)
         except BaseException:
             self._abandon(me)
             raise
@@ -142,7 +147,7 @@ class Conversation:
         """Disconnect unless a thread uses the connection; then that one will, on leaving."""
         roles = self.roles
         while not self.closed:
-            if all(roles.setdefault(role, me) is me for role in _IN_CONNECTION):
+            if all(roles.setdefault(role, me) is me for role in _IN_CONNECTION) and not self.closed:
                 self._connection.disconnect()
                 self.closed = True
             for role in _IN_CONNECTION:
@@ -172,6 +177,7 @@ class Conversation:
                 self._interrupted()
         try:
             self._give_back(me)
+            self.roles.setdefault(get_ident(), me)
             for request in requests:
                 self._undo(request)
             self._flush(me)
@@ -300,8 +306,9 @@ class Conversation:
 
     def post(self, request: Request) -> None:
         """Send a request whose reply concerns nobody, if the conversation still goes on."""
-        self._outbox.append(request)
-        self._push()
+        if len(request.payload) <= self._max_payload:
+            self._outbox.append(request)
+            self._push()
 
     def undo(self, request: Request) -> None:
         """Undo what a request has done, if it has been answered."""
@@ -311,6 +318,7 @@ class Conversation:
     def _push(self) -> None:
         me = Ending()
         try:
+            self.roles.setdefault(get_ident(), me)
             self._flush(me)
         finally:
             self._give_back(me)
@@ -386,13 +394,22 @@ class Conversation:
         while self._batch or (self._outbox and (not self._pending or self._has_room())):
             if self.failure is not None or roles.setdefault(_SEND, me) is not me:
                 return
-            self._send(me, self._batch or self._next_batch())
+            if self.failure is None:  # still: else the connection may be closed already
+                self._send(me, self._batch or self._next_batch())
             del roles[_SEND]
 
     def _has_room(self) -> bool:
-        used = sum([HEADER_SIZE + len(r.payload) for r in list(self._pending.values())])
-        (longest,) = [len(r.payload) for r in islice(list(self._outbox), 1)] or [0]
-        return len(self._pending) < self._limit and used + HEADER_SIZE + longest <= WINDOW_BYTES
+        pending = list(self._pending.values())
+        if len(pending) >= self._limit:
+            return False
+        try:
+            first = self._outbox[0]
+        except IndexError as exc:
+            if not raised_here(exc):
+                raise
+            return False  # another thread has sent it
+        used = sum([HEADER_SIZE + len(request.payload) for request in pending])
+        return used + HEADER_SIZE + len(first.payload) <= WINDOW_BYTES
 
     def _next_batch(self) -> "List[Request]":
         """Move requests from the outbox, as many as there is room for."""
@@ -627,7 +644,8 @@ class Conversation:
     def _poll(self, me: Arrival) -> None:
         roles = self.roles
         if roles.setdefault(_READ, me) is me:
-            self._receive(me, 0.0)
+            if self.failure is None:
+                self._receive(me, 0.0)
             while me.answer is None and self._connection.begun and self.failure is None:
                 self._receive(me, None)
             if self._outbox:
@@ -641,9 +659,13 @@ class Conversation:
         self.events.attach(readiness, self._connection.fileno() if self.failure is None else None)
 
 
-def nested_call() -> PyXSError:
+class NestedCallError(PyXSError):
+    """``EDEADLK``: a call that can use no other connection was made inside a call on it."""
+
+
+def nested_call() -> NestedCallError:
     """Return why a call that must use this connection cannot: its thread is using it."""
-    return PyXSError(
+    return NestedCallError(
         errno.EDEADLK,
         "{}: a signal handler or a finalizer has interrupted a call on the same connection, "
         "and what it asks for can be done on no other".format(os.strerror(errno.EDEADLK)),

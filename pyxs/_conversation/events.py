@@ -85,7 +85,7 @@ class Events:
         """Let them pass no more, and drop those that only this watch let in."""
         self._watches.pop(watch, None)
         self._version = object()
-        for notice in list(self.queue):
+        for notice in self.queue.copy():
             if not self._is_live(notice):
                 self._drop(notice)
         self._signal()

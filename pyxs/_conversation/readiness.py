@@ -18,6 +18,8 @@ class Readiness:
     and stays the same while connections come and go.
     """
 
+    _closed = True  # until it is whole
+
     def __init__(self) -> None:
         self._pid = os.getpid()
         self._selector = selectors.DefaultSelector()
@@ -28,6 +30,10 @@ class Readiness:
         self._shown: Optional[_State] = (False, None)  # None: not known
         self._owner: Dict[str, object] = {}  # the call that shows the state, as in Roles
         self._closed = False
+
+    def __del__(self) -> None:
+        if not self._closed:
+            self.close()  # the selector is part of a reference cycle
 
     def usable(self) -> bool:
         """Whether it is open, and of this process: a forked child would change its parent's."""

@@ -3,9 +3,7 @@
 from typing import Sequence
 
 from .._wire.packets import Op
-from .._wire.replies import decode_ack
 from .._wire.requests import strings
-from ..exceptions import PyXSError
 from ..helpers import error
 from .conversation import Conversation, nested_call
 from .events import Watch
@@ -14,47 +12,49 @@ from .request import Request
 
 def set_watch(
     conversation: Conversation, watch: Watch, depth: bytes = b"", once: bool = False
-) -> None:
-    """Set a watch; when an exception ends this, there is no such watch.
+) -> Request:
+    """Set a watch, and return the answered request; refused or interrupted, there is none.
 
     :param depth: what follows path and token in the request.
     :param once: whether to refuse a watch that is set already.
-    :raises PyXSError: the daemon's answer; ``EEXIST`` it is set already; ``EDEADLK`` in a call
-        inside a call.
+    :raises PyXSError: ``EEXIST`` it is set already.
+    :raises NestedCallError: this is a call inside a call.
     """
     if conversation.is_inside():
         raise nested_call()
     request = Request(Op.WATCH, strings(watch.wpath, watch.token) + depth)
+    events = conversation.events
     try:
-        try:
-            # Before WATCH is sent, for events may precede its reply.
-            conversation.events.add(watch)
-            if once and conversation.events.first_like(watch) is not watch:
-                raise error("EEXIST")
-            conversation.ask(request, decode_ack)
-        except PyXSError:
-            conversation.events.discard(watch)
-            raise
+        # Before WATCH is sent, for events may precede its reply.
+        events.add(watch)
+        taken = once and events.first_like(watch) is not watch
+        if not taken:
+            conversation.call(request)
+        if taken or request.refusal:
+            events.discard(watch)
     except BaseException:
-        conversation.events.discard(watch)
-        if not request.refusal and conversation.events.first_like(watch) is watch:
+        events.discard(watch)
+        if not request.refusal and events.first_like(watch) is watch:
             # Whether the daemon has the watch is not known: a signal handler raised.
             conversation.post(Request(Op.UNWATCH, strings(watch.wpath, watch.token)))
         raise
+    if taken:
+        raise error("EEXIST")
+    return request
 
 
 def end_watches(
     conversation: Conversation, op: Op, payload: bytes, watches: "Sequence[Watch]"
-) -> None:
-    """End watches by one request; whatever comes of it, their events are dropped.
+) -> Request:
+    """End watches by one request and return it, answered; their events are dropped anyway.
 
-    :raises PyXSError: the daemon's answer; ``EDEADLK`` in a call inside a call.
+    :raises NestedCallError: this is a call inside a call.
     """
     if conversation.is_inside():
         raise nested_call()
     request = Request(op, payload)
     try:
-        conversation.ask(request, decode_ack)
+        conversation.call(request)
         _discard(conversation, watches)
     except BaseException:
         _discard(conversation, watches)
@@ -62,6 +62,7 @@ def end_watches(
             # A signal handler raised, perhaps before anything was sent.
             conversation.post(Request(op, payload))
         raise
+    return request
 
 
 def _discard(conversation: Conversation, watches: "Sequence[Watch]") -> None:

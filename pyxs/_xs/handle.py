@@ -5,17 +5,17 @@ import os
 import stat
 from typing import Any, Callable, List, Optional, Tuple, TypeVar
 
-from .._conversation.conversation import Conversation
+from .._conversation.conversation import Conversation, NestedCallError
 from .._conversation.events import Notice, Watch
 from .._conversation.readiness import Readiness
 from .._conversation.request import Request
 from .._conversation.watching import end_watches, set_watch
-from .._wire.packets import PAYLOAD_MAX, Op
+from .._wire.packets import Op
 from .._wire.replies import decode_ack, decode_names, decode_part, decode_transaction, join_parts
 from .._wire.requests import strings
 from ..connection import PacketConnection, UnixSocketConnection, XenBusConnection
-from ..exceptions import ConnectionError, PyXSError
-from ..helpers import decode_text, raised_here
+from ..exceptions import ConnectionError
+from ..helpers import decode_text, error, raised_here
 from .arguments import Error, make_error
 
 T = TypeVar("T")
@@ -160,13 +160,16 @@ class Handle:
         return True
 
     def _exchange(self, op: Op, payload: bytes, tx_id: int) -> "Tuple[Conversation, Request]":
-        if len(payload) > PAYLOAD_MAX:
-            raise make_error(errno.E2BIG)
+        self._check_length(payload)
         if not tx_id and self._conversation.is_inside():
             return self._other()._exchange(op, payload, 0)
         request = Request(op, payload, tx_id)
         self._call(request)
         return self._conversation, request
+
+    def _check_length(self, payload: bytes) -> None:
+        if len(payload) > self._connection.max_payload:
+            raise make_error(errno.E2BIG)
 
     def _call(self, request: Request) -> None:
         if not self._translated(lambda: self._conversation.call(request)):
@@ -175,6 +178,8 @@ class Handle:
     def _decoded(
         self, conversation: Conversation, request: Request, decoder: "Callable[[bytes], T]"
     ) -> T:
+        if request.refusal:
+            raise make_error(error(request.refusal.decode("ascii")).errno or errno.EINVAL)
         return self._translated(lambda: conversation.decoded(request, decoder))
 
     def _other(self) -> "Handle":
@@ -183,16 +188,15 @@ class Handle:
         return self._spare
 
     def _translated(self, call: "Callable[[], T]") -> T:
-        """Call, and raise as the C extension would."""
+        """Call, and raise as the C extension would when the connection is lost."""
         try:
             return call()
         except ConnectionError as exc:
             if not self._conversation.tells_of_failure(exc):
                 raise  # a signal handler's
             raise self._lost(exc) from exc
-        except PyXSError as exc:
-            # Without an errno: it is longer than XenBus carries.
-            raise make_error(exc.errno or errno.E2BIG) from None
+        except NestedCallError:
+            raise make_error(errno.EDEADLK) from None
 
     def _lost(self, exc: ConnectionError) -> Error:
         """Return what libxenstore gives when its connection is gone.
@@ -217,7 +221,9 @@ class Handle:
         # Events are told apart by the token alone, as the C extension does: there one
         # token may be in several watches.
         watch = Watch(path, _name(token), label=token, anywhere=True)
-        self._translated(lambda: set_watch(self._conversation, watch))
+        self._check_length(strings(path, watch.token))
+        request = self._translated(lambda: set_watch(self._conversation, watch))
+        self._decoded(self._conversation, request, decode_ack)
         self._orphaned = False
 
     def unwatch(self, path: bytes, token: Any) -> None:
@@ -225,7 +231,11 @@ class Handle:
         name = _name(token)
         known = [watch for watch in self._conversation.events.watches() if watch.token == name]
         payload = strings(path, name)
-        self._translated(lambda: end_watches(self._conversation, Op.UNWATCH, payload, known[-1:]))
+        self._check_length(payload)
+        request = self._translated(
+            lambda: end_watches(self._conversation, Op.UNWATCH, payload, known[-1:])
+        )
+        self._decoded(self._conversation, request, decode_ack)
 
     def wait_event(self) -> "Tuple[str, Any]":
         """Return the next event, waiting for it."""
@@ -248,8 +258,8 @@ class Handle:
             if not self._conversation.tells_of_failure(exc):
                 raise  # a signal handler's
             raise make_error(errno.EINVAL) from exc
-        except PyXSError as exc:
-            raise make_error(exc.errno or errno.EINVAL) from None
+        except NestedCallError:
+            raise make_error(errno.EDEADLK) from None
 
     def fileno(self) -> int:
         """Return a descriptor that is readable while there is an event to be had."""
