@@ -28,6 +28,7 @@ import subprocess
 import pytest
 
 import daemons
+import xen_utils
 from command_lines import COMMAND_LINES, run_c_tool
 from conftest import skip_or_fail
 from wire import PATIENCE, Op, Wire
@@ -38,7 +39,7 @@ SEED = int(os.environ.get("PYXS_SEED", str(random.randrange(1 << 32))))
 CLIENTS = 3
 STEPS = 60
 
-TEST_XENSTORE = daemons.TOOLS + "/test-xenstore"
+TEST_XENSTORE = xen_utils.TOOLS + "/test-xenstore"
 
 
 @pytest.fixture(autouse=True)
@@ -337,10 +338,10 @@ def c_extension():
     python = shutil.which("python3", path="/usr/bin")
     worker = os.path.join(os.path.dirname(os.path.abspath(__file__)), "c_extension.py")
     probe = "import sys; sys.path.insert(0, {!r}); import xen.lowlevel.xs".format(
-        "/usr/lib/xen-4.17/lib/python"
+        xen_utils.EXTENSION
     )
     if python is None or subprocess.call([python, "-c", probe], stderr=subprocess.DEVNULL):
-        skip_or_fail("xen.lowlevel.xs is missing: apt-get install xen-utils-4.17 python3")
+        skip_or_fail("xen.lowlevel.xs is missing: " + xen_utils.INSTALL)
     process = subprocess.Popen(
         [python, worker], stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True
     )
@@ -412,8 +413,9 @@ def test_directories_about_as_long_as_a_reply(start_daemon):
 
 
 def test_xen_s_own_test_passes(start_daemon):
-    if not os.access(TEST_XENSTORE, os.X_OK):
-        skip_or_fail("{} is missing: apt-get install xen-utils-4.17".format(TEST_XENSTORE))
+    reason = xen_utils.missing("test-xenstore")
+    if reason is not None:
+        skip_or_fail(reason)
     memory = start_daemon("memory")
     subprocess.run(
         [TEST_XENSTORE], env=memory.environ, check=True, timeout=60, stdout=subprocess.DEVNULL

@@ -120,7 +120,7 @@ def gone_within(seconds, pid):
             with open("/proc/{}/stat".format(pid)) as stat:
                 if stat.read().rpartition(")")[2].split()[0] == "Z":
                     return True  # dead, and its new parent is in no hurry
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):  # before, or while it is read
             return True
         time.sleep(0.01)
     return False

@@ -1,0 +1,50 @@
+"""Which of Debian's ``xen-utils`` is installed. Any Python imports this, with pyxs or without."""
+
+import glob
+import os
+import re
+import subprocess
+
+
+def _found():
+    """Return the newest version with an ``xenstored``, as numbers, or ``None``."""
+    versions = [
+        tuple(map(int, re.findall(r"\d+", path)))
+        for path in glob.glob("/usr/lib/xen-[0-9]*.[0-9]*/bin/xenstored")
+    ]
+    return max(versions, default=None)
+
+
+#: Xen's version, such as ``(4, 17)``; ``None``: no ``xen-utils`` is installed.
+VERSION = _found()
+NAME = "{}.{}".format(*VERSION or (4, 17))
+
+#: Where the package puts what is not on the PATH: daemons, ``test-xenstore``,
+#: the real ``xenstore-control``.
+TOOLS = "/usr/lib/xen-{}/bin".format(NAME)
+
+#: Where ``xen.lowlevel.xs`` is, the C extension.
+EXTENSION = "/usr/lib/xen-{}/lib/python".format(NAME)
+
+INSTALL = "apt-get install --no-install-recommends xen-utils-4.17 (xen-utils-4.20 on Debian 13)"
+
+
+def description():
+    """Return in words which daemons there are, to the last digit of their version."""
+    if VERSION is None:
+        return "no xenstored"
+    try:
+        package = subprocess.check_output(
+            ["dpkg-query", "-W", "-f", "${Version}", "xen-utils-" + NAME],
+            stderr=subprocess.DEVNULL,
+            universal_newlines=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        package = NAME
+    return "xenstored and oxenstored " + package
+
+
+def missing(name):
+    """Return why the program of that name in :data:`TOOLS` cannot run, or ``None``."""
+    program = os.path.join(TOOLS, name)
+    return None if os.access(program, os.X_OK) else "{} is missing: {}".format(program, INSTALL)
