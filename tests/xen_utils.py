@@ -6,18 +6,17 @@ import re
 import subprocess
 
 
-def _found():
-    """Return the newest version with an ``xenstored``, as numbers, or ``None``."""
-    versions = [
-        tuple(map(int, re.findall(r"\d+", path)))
-        for path in glob.glob("/usr/lib/xen-[0-9]*.[0-9]*/bin/xenstored")
-    ]
-    return max(versions, default=None)
+def _installed():
+    """Return the versions that have an ``xenstored``, as numbers, the newest last."""
+    found = glob.glob("/usr/lib/xen-[0-9]*.[0-9]*/bin/xenstored")
+    return sorted(tuple(map(int, re.findall(r"\d+", path))) for path in found)
 
 
-#: Xen's version, such as ``(4, 17)``; ``None``: no ``xen-utils`` is installed.
-VERSION = _found()
-NAME = "{}.{}".format(*VERSION or (4, 17))
+_INSTALLED = _installed()
+
+#: Xen's version; where none is installed, the one that is asked for.
+VERSION = (_INSTALLED or [(4, 17)])[-1]
+NAME = "{}.{}".format(*VERSION)
 
 #: Where the package puts what is not on the PATH: daemons, ``test-xenstore``,
 #: the real ``xenstore-control``.
@@ -31,7 +30,7 @@ INSTALL = "apt-get install --no-install-recommends xen-utils-4.17 (xen-utils-4.2
 
 def description():
     """Return in words which daemons there are, to the last digit of their version."""
-    if VERSION is None:
+    if not _INSTALLED:
         return "no xenstored"
     try:
         package = subprocess.check_output(
