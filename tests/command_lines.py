@@ -87,7 +87,7 @@ def run_c_tool(words, environ, **options):
     """Run a command line by its C tool; return what it printed, and whether it succeeded."""
     program = "xenstore-" + words[0]
     if words[0] == "control":  # the one on the PATH refuses to run without Xen
-        program = os.path.join(xen_utils.TOOLS, program)
+        program = xen_utils.CONTROL
     done = subprocess.run(
         [program] + words[1:],
         env=environ,

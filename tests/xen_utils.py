@@ -18,9 +18,11 @@ _INSTALLED = _installed()
 VERSION = (_INSTALLED or [(4, 17)])[-1]
 NAME = "{}.{}".format(*VERSION)
 
-#: Where the package puts what is not on the PATH: daemons, ``test-xenstore``,
-#: the real ``xenstore-control``.
+#: Where the package puts what is not on the PATH: daemons, ``test-xenstore``.
 TOOLS = "/usr/lib/xen-{}/bin".format(NAME)
+
+#: ``xenstore-control``: from 4.17 on, the one on the PATH refuses to run without Xen.
+CONTROL = os.path.join(TOOLS, "xenstore-control") if VERSION > (4, 14) else "xenstore-control"
 
 #: Where ``xen.lowlevel.xs`` is, the C extension.
 EXTENSION = "/usr/lib/xen-{}/lib/python".format(NAME)

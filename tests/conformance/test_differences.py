@@ -16,7 +16,7 @@ def test_every_row_is_a_difference():
 def test_the_answer_of_a_version_between_two_is_that_of_the_older():
     row = DIFFERENCES["a path of 2,049 bytes"]
     assert [row.answer("c", version) for version in ((4, 14), (4, 19), (4, 20), (4, 21))] == [
-        "EINVAL",
+        None,
         "EINVAL",
         None,
         None,
