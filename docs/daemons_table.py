@@ -16,8 +16,10 @@ def text(answer):
         return "OK"
     if isinstance(answer, tuple):
         return "{:,}, then: {}".format(*answer)
-    if isinstance(answer, (list, set)):
-        return ", ".join(map("``{}``".format, sorted(answer, key=str))) or "none"
+    if isinstance(answer, set):
+        answer = sorted(answer)
+    if isinstance(answer, list):
+        return ", ".join(map("``{}``".format, answer)) or "none"
     return answer
 
 
