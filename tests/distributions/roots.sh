@@ -60,6 +60,7 @@ root_of() { # SUITE
 in_root() { # SUITE DIRECTORY COMMAND [ARGUMENT...]
     local root
     root=$(root_of "$1") || return
-    unshare --mount --pid --fork --kill-child --propagation private \
+    # When this shell dies, unshare is killed, and with it all that runs in the root.
+    setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --propagation private \
         bash "$roots_here/enter" "$root" "${@:2}"
 }
