@@ -10,7 +10,7 @@
 # root. Nothing stays mounted and no process stays, however the command ends.
 #
 # Roots are kept in ${PYXS_DISTRIBUTIONS_CACHE:-${XDG_CACHE_HOME:-~/.cache}/pyxs-distributions},
-# and made anew when their recipe changes, which is this file and `debian.sh`.
+# and made anew when their recipe changes: the packages, or how they are unpacked.
 
 roots_here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/distributions/debian.sh
@@ -42,7 +42,7 @@ packages_of() { # SUITE
 root_of() { # SUITE
     local suite=$1 packages recipe place=$roots_cache/$1
     packages=$(packages_of "$suite") || return
-    recipe=$(cat "$roots_here/debian.sh" "$roots_here/roots.sh" | sha256sum)
+    recipe=$(echo "$packages" && declare -f root_of debian_unpack debian_mirror)
     mkdir -p "$place"
     (
         flock 9

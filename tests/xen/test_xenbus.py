@@ -12,6 +12,7 @@ import pytest
 import pyxs
 import xen_utils
 from conformance.differences import DIFFERENCES
+from forks import fork
 
 from . import PATIENCE, refused, taken
 
@@ -183,7 +184,7 @@ def test_a_forked_child_leaves_its_parents_connection_alone(client, monitor, roo
     monitor.watch(root, "t")
     transaction = client.transaction()
     transaction.write(root + "/of-parent", "")
-    child = os.fork()
+    child = fork()
     if child == 0:
         try:
             client.write(root + "/of-child", "")
