@@ -47,5 +47,6 @@ def description():
 
 def missing(name):
     """Return why the program of that name in :data:`TOOLS` cannot run, or ``None``."""
-    program = os.path.join(TOOLS, name)
-    return None if os.access(program, os.X_OK) else "{} is missing: {}".format(program, INSTALL)
+    if os.access(os.path.join(TOOLS, name), os.X_OK):
+        return None
+    return "/usr/lib/xen-*/bin/{} is missing: {}".format(name, INSTALL)
