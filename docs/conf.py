@@ -20,6 +20,7 @@ extensions = [
     "sphinx.ext.doctest",
     "sphinx.ext.viewcode",
     "sphinxcontrib.programoutput",
+    "daemons_table",
     "speed_table",
 ]
 exclude_patterns = ["_build"]

@@ -11,7 +11,9 @@ import json
 import os
 import sys
 
-sys.path.insert(0, "/usr/lib/xen-4.17/lib/python")
+import xen_utils
+
+sys.path.insert(0, xen_utils.EXTENSION)
 
 from xen.lowlevel import xs
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 
-import daemons
+import xen_utils
 
 PYXS = [sys.executable, "-m", "pyxs"]
 
@@ -87,7 +87,7 @@ def run_c_tool(words, environ, **options):
     """Run a command line by its C tool; return what it printed, and whether it succeeded."""
     program = "xenstore-" + words[0]
     if words[0] == "control":  # the one on the PATH refuses to run without Xen
-        program = os.path.join(daemons.TOOLS, program)
+        program = xen_utils.CONTROL
     done = subprocess.run(
         [program] + words[1:],
         env=environ,

@@ -2,10 +2,12 @@
 
 import faulthandler
 import os
+import platform
 
 import pytest
 
 import daemons
+import xen_utils
 
 # Long, or random programs: what they find does not depend on the interpreter. tox leaves
 # them to the run that README.rst names.
@@ -26,6 +28,27 @@ def pytest_configure():
     """Let a run that hangs, even at its very end, show where, and end."""
     if not os.environ.get("PYXS_LONG"):
         faulthandler.dump_traceback_later(RUN_MAX, exit=True, file=os.dup(2))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say above the closing line what ran the tests, and on what."""
+    terminalreporter.write_line(
+        "{}: {} {}, {}".format(
+            distribution(),
+            platform.python_implementation(),
+            platform.python_version(),
+            xen_utils.description(),
+        )
+    )
+
+
+def distribution():
+    try:
+        with open("/etc/os-release", encoding="utf-8") as release:
+            named = dict(line.rstrip().split("=", 1) for line in release if "=" in line)
+        return named["PRETTY_NAME"].strip("\"'")
+    except (OSError, KeyError):
+        return platform.system()
 
 
 def pytest_collection_modifyitems(items):

@@ -10,14 +10,18 @@ import pytest
 
 import daemons
 import pyxs
+import xen_utils
 from conftest import skip_or_fail
 
 CALLERS = pathlib.Path(__file__).with_name("callers")
 
 RUN = "; import runpy, sys; sys.argv[:1] = []; runpy.run_path(sys.argv[0], run_name='__main__')"
 ON_PYXS = [sys.executable, "-c", "import pyxs; pyxs.install_as_xen_lowlevel_xs()" + RUN]
-EXTENSION = "/usr/lib/xen-4.17/lib/python"
-ON_C = ["/usr/bin/python3", "-c", "import sys; sys.path[0] = {!r}".format(EXTENSION) + RUN]
+ON_C = [
+    "/usr/bin/python3",
+    "-c",
+    "import sys; sys.path[0] = {!r}".format(xen_utils.EXTENSION) + RUN,
+]
 
 #: Seconds after which a script that should have ended has not.
 PATIENCE = 60
@@ -31,8 +35,8 @@ def start(request, daemon):
     command = ON_PYXS
     if request.param == "C":
         command = ON_C
-        if not shutil.which(ON_C[0]) or not os.path.isdir(EXTENSION):
-            skip_or_fail("xen.lowlevel.xs is missing: apt-get install xen-utils-4.17 python3")
+        if not shutil.which(ON_C[0]) or not os.path.isdir(xen_utils.EXTENSION):
+            skip_or_fail("xen.lowlevel.xs is missing: " + xen_utils.INSTALL)
     started = []
 
     def start(script, *args):

@@ -17,6 +17,7 @@ import pytest
 
 from fakes import PATIENCE, FakeServer, event, honest, reply_to
 from faults import AT_ANY_MOMENT
+from forks import fork
 from pyxs import Error, xs
 from pyxs.connection import Op
 
@@ -86,7 +87,7 @@ def readable(handle):
 def in_child(function):
     """Return whether *function* is true in a forked child."""
     sys.stdout.flush()
-    child = os.fork()
+    child = fork()
     if not child:
         status = 1
         try:

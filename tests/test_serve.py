@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import pty
 import signal
 import socket
 import subprocess
@@ -12,6 +11,7 @@ import time
 import pytest
 
 from command_lines import PYXS, start_pyxs
+from forks import forkpty
 from pyxs import Client, cli
 
 #: A program that tells which signals it gets, until SIGTERM.
@@ -151,7 +151,7 @@ def test_run_passes_signals_on(number):
 
 
 def test_a_key_on_the_terminal_reaches_the_command_once():
-    pid, terminal = pty.fork()
+    pid, terminal = forkpty()
     if pid == 0:
         os.execv(sys.executable, PYXS + ["run", sys.executable, "-c", LISTENER])
     shown = b""

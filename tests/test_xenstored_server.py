@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+from forks import fork
 from pyxs import ConnectionError
 from pyxs.exceptions import InvalidPayload
 from pyxs.xenstored import XenStored, server
@@ -354,7 +355,7 @@ def test_replies_that_are_not_fetched_make_only_their_client_wait(daemon, client
 
 def in_child(function):
     """Run it in a forked process; return its exit status, 0 unless something was raised."""
-    pid = os.fork()
+    pid = fork()
     if not pid:
         signal.alarm(PATIENCE)
         status = 1
@@ -397,7 +398,7 @@ def test_a_child_may_start_a_daemon_of_its_own(daemon):
 
 def test_stop_ends_connections_of_which_a_child_holds_a_copy(daemon, client):
     reading, writing = os.pipe()
-    pid = os.fork()
+    pid = fork()
     if not pid:
         os.close(writing)
         os.read(reading, 1)  # until the parent closes its end

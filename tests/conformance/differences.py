@@ -1,10 +1,14 @@
-"""Where the daemons differ. A test asserts what stands here, no less.
+"""Where the daemons differ. A test asserts what stands here, no less; ``docs/`` shows it.
 
-An entry tells, for each daemon, what a call returned or the name of its errno.
-The in-memory daemon does as the C daemon does unless it says otherwise.
+An entry tells, for each daemon, what a call returned or the name of its errno. Where
+versions differ too, it is a dictionary: what holds from each version on. The in-memory
+daemon does as the C daemon of Xen 4.17 does unless the entry says otherwise.
 """
 
 from typing import Any, NamedTuple
+
+#: The versions of Xen whose daemons run these tests.
+VERSIONS = ((4, 14), (4, 17), (4, 20))
 
 
 class _Difference(NamedTuple):
@@ -13,12 +17,20 @@ class _Difference(NamedTuple):
     ocaml: Any
     memory: Any
 
+    def answer(self, kind, version=None):
+        """Return what a daemon of this kind does, and of this version of Xen."""
+        answer = getattr(self, kind)
+        if not isinstance(answer, dict):
+            return answer
+        return answer[max(since for since in answer if since <= version)]
+
 
 _AS_C = object()
 
 
 def _differ(why, c, ocaml, memory=_AS_C):
-    return _Difference(why, c, ocaml, c if memory is _AS_C else memory)
+    row = _Difference(why, c, ocaml, memory)
+    return row if memory is not _AS_C else row._replace(memory=row.answer("c", (4, 17)))
 
 
 _EQUOTA = "oxenstored answers EQUOTA, which is no errno"
@@ -33,6 +45,11 @@ DIFFERENCES = {
     "a path of 1,025 bytes": _differ(
         "oxenstored's quota-path-max is 1024, XENSTORE_ABS_PATH_MAX is 3072",
         c=None,
+        ocaml="EINVAL",
+    ),
+    "a path of 2,049 bytes": _differ(
+        "Xen's quota-path-max of 2048 held dom0 too, for some versions",
+        c={(4, 14): None, (4, 17): "EINVAL", (4, 20): None},
         ocaml="EINVAL",
     ),
     "special nodes in the root": _differ(
@@ -86,7 +103,9 @@ DIFFERENCES = {
     "a missing node below one that may not be read": _differ(
         "oxenstored tells that it is missing", c="EACCES", ocaml="ENOENT"
     ),
-    "giving a node away": _differ("different errnos", c="EPERM", ocaml="EACCES"),
+    "giving a node away": _differ(
+        "different errnos", c={(4, 14): "EINVAL", (4, 17): "EPERM"}, ocaml="EACCES"
+    ),
     "control by a guest": _differ("oxenstored ignores it from everyone", c="EACCES", ocaml="OK"),
     "a guest's value of 2,049 bytes": _differ("different errnos", c="ENOSPC", ocaml="E2BIG"),
     "a guest's nodes": _differ(

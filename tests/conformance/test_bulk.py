@@ -76,14 +76,17 @@ def test_without_a_default_the_first_that_is_not_there_is_an_error(client, root)
     assert client.read(root + "/key") == "value"
 
 
-def test_the_first_error_in_the_order_asked_is_raised_after_all_is_done(client, root):
+def test_the_first_error_in_the_order_asked_is_raised_after_all_is_done(client, root, known):
+    refusal = known("a path of 2,049 bytes")
+    if refusal is None:
+        pytest.skip("this daemon refuses dom0 no write that pyxs sends")
     client.write(root + "/before", "old")
     too_long = "/" + "a" * 2048
-    with refused("EINVAL"):
+    with refused(refusal):
         client.write_many([(root + "/before", "new"), (too_long, ""), (root + "/after", "new")])
     with refused("ENOENT"):
         client.read_many([root + "/before", root + "/missing", too_long])
-    with refused("EINVAL"):
+    with refused(refusal):
         client.read_many([too_long, root + "/missing"], default=None)
     assert client.read_many([root + "/before", root + "/after"]) == {
         root + "/before": "new",

@@ -23,12 +23,12 @@ def test_a_client_connects_when_it_is_entered(store):
     client = pyxs.Client(unix_socket_path=store.path)
     with client as entered:
         assert entered is client
-        assert client.exists("/tool")
+        assert client.exists("/")
 
 
 def test_a_client_connects_at_its_first_command(store):
     client = pyxs.Client(unix_socket_path=store.path)
-    assert client.exists("/tool")
+    assert client.exists("/")
     client.connection.disconnect()
 
 
@@ -45,26 +45,26 @@ def test_the_socket_is_named_by_xenstored_path(store, environ):
     environ.setenv("XENSTORED_PATH", store.path)
     environ.setenv("XENSTORED_RUNDIR", "/nonexistent")
     with pyxs.Client() as client:
-        assert client.exists("/tool")
+        assert client.exists("/")
     monitor = pyxs.monitor()
-    monitor.watch("/tool")
+    monitor.watch("/")
     monitor.close()
 
 
 def test_the_socket_is_found_in_xenstored_rundir(store, environ):
     environ.setenv("XENSTORED_RUNDIR", os.path.dirname(store.path))
     with pyxs.Client() as client:
-        assert client.exists("/tool")
+        assert client.exists("/")
 
 
 def test_a_connection_that_is_given_is_used(store):
     connection = pyxs.connection.UnixSocketConnection(store.path)
     with pyxs.Client(connection=connection) as client:
         assert client.connection is connection
-        assert client.exists("/tool")
+        assert client.exists("/")
     monitor = pyxs.Monitor(pyxs.connection.UnixSocketConnection(store.path))
-    monitor.watch("/tool", "t")
-    assert monitor.wait(timeout=5) == ("/tool", "t")
+    monitor.watch("/", "t")
+    assert monitor.wait(timeout=5) == ("/", "t")
     monitor.close()
 
 
@@ -72,7 +72,7 @@ def test_a_daemon_that_is_not_there_is_a_connection_error(store):
     store.daemon.kill()
     client = pyxs.Client(unix_socket_path=store.path)
     with pytest.raises(ConnectionError, match=store.path) as caught:
-        client.read("/tool")
+        client.read("/")
     assert isinstance(caught.value, pyxs.ConnectionError)
     assert isinstance(caught.value, pyxs.PyXSError)
     with pytest.raises(pyxs.ConnectionError), client:
@@ -80,7 +80,7 @@ def test_a_daemon_that_is_not_there_is_a_connection_error(store):
     with pytest.raises(pyxs.ConnectionError):
         pyxs.Client(unix_socket_path=store.path, transaction=True)
     store.daemon.restart()
-    assert client.exists("/tool")
+    assert client.exists("/")
     client.connection.disconnect()
 
 
@@ -104,7 +104,7 @@ def test_the_death_of_the_daemon_wakes_every_thread(make_client, store):
 
     def read():
         while True:
-            client.read("/tool")
+            client.read("/")
 
     def work():
         with pytest.raises(pyxs.ConnectionError):
@@ -116,17 +116,17 @@ def test_the_death_of_the_daemon_wakes_every_thread(make_client, store):
 
     in_threads(kill, *[work] * 8)
     store.daemon.restart()
-    assert client.exists("/tool")
+    assert client.exists("/")
 
 
 def test_a_monitor_needs_no_daemon_before_it_watches(store):
     store.daemon.kill()
     monitor = pyxs.monitor(unix_socket_path=store.path)
     with pytest.raises(pyxs.ConnectionError):
-        monitor.watch("/tool", "t")
+        monitor.watch("/", "t")
     store.daemon.restart()
-    monitor.watch("/tool", "t")
-    assert monitor.wait(timeout=5) == ("/tool", "t")
+    monitor.watch("/", "t")
+    assert monitor.wait(timeout=5) == ("/", "t")
     monitor.close()
 
 
@@ -137,10 +137,10 @@ def test_no_descriptor_is_left_behind(store):
     before = count()
     for _ in range(20):
         with pyxs.Client(unix_socket_path=store.path) as client:
-            client.watch("/tool")
+            client.watch("/")
             client.wait()
             monitor = client.monitor()
-            monitor.watch("/tool")
+            monitor.watch("/")
             monitor.close()
             with client.transaction() as t:
                 t.write("/key", "")

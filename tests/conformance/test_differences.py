@@ -4,12 +4,23 @@ import os
 
 import pytest
 
-from .differences import DIFFERENCES
+from .differences import DIFFERENCES, VERSIONS
 
 
 def test_every_row_is_a_difference():
     for name, row in DIFFERENCES.items():
-        assert not row.c == row.ocaml == row.memory, name
+        answers = [row.answer(kind, version) for kind in ("c", "ocaml") for version in VERSIONS]
+        assert any(answer != row.answer("memory") for answer in answers), name
+
+
+def test_the_answer_of_a_version_between_two_is_that_of_the_older():
+    row = DIFFERENCES["a path of 2,049 bytes"]
+    assert [row.answer("c", version) for version in ((4, 14), (4, 19), (4, 20), (4, 21))] == [
+        None,
+        "EINVAL",
+        None,
+        None,
+    ]
 
 
 @pytest.mark.parametrize("name", sorted(DIFFERENCES))

@@ -52,6 +52,7 @@ def test_releasing_a_domain_that_was_not_introduced(client, known):
 
 @pytest.mark.own_daemon
 def test_domain_0_is_neither_introduced_nor_released(client):
+    client.write("/key", "kept")
     # RELEASE of domain 0 wipes oxenstored's store.
     for call in (
         lambda: client.introduce_domain(0, 1, 1),
@@ -59,7 +60,7 @@ def test_domain_0_is_neither_introduced_nor_released(client):
     ):
         with pytest.raises(ValueError, match="domid"):
             call()
-    assert client.exists("/tool")
+    assert client.read("/key") == "kept"
     assert client.is_domain_introduced(0)
 
 

@@ -120,6 +120,11 @@ def test_what_it_may_not_read_it_cannot_tell_to_exist(guest):
         guest.exists("/secret")
 
 
+def test_a_default_does_not_hide_a_refusal(guest):
+    with refused("EACCES"):
+        guest.read("/secret", default="fallback")
+
+
 def test_permissions_of_what_is_not_there_in_a_node_that_it_may_write(client, guest):
     client["/open"] = ""
     client.set_permissions("/open", ["w0"])

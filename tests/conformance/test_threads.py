@@ -106,6 +106,6 @@ def test_many_clients_with_time_outs_connect_at_once(make_client):
     # Both daemons listen with a backlog of 1.
     def connect():
         for _ in range(5):
-            assert make_client(socket_timeout=5).exists("/tool")
+            assert make_client(socket_timeout=5).exists("/")
 
     in_threads(*[connect] * 12)

@@ -456,7 +456,7 @@ def test_a_transaction_whose_connection_died_fails_until_it_is_ended(client, sto
         with pytest.raises(pyxs.ConnectionError):
             client.write("/key", "must never go out as a plain write")
         with pytest.raises(pyxs.ConnectionError):
-            client.read("/tool")
+            client.read("/")
     with pytest.raises(pyxs.ConnectionError):
         client.transaction_end()
     assert client.tx_id == 0

@@ -8,11 +8,11 @@
         client = Client(daemon.path)
         guest = Client(daemon.socket_for(7))
 
-``"c"`` is xenstored and ``"ocaml"`` oxenstored of Debian's ``xen-utils-4.17``,
-``"memory"`` is :class:`pyxs.xenstored.XenStored`. Each start has a socket of its
-own and a fresh store, empty but for what the daemon itself puts there; any number
-run side by side, and no root is needed. A daemon takes about 10 ms to start and
-never outlives the process that started it.
+``"c"`` is xenstored and ``"ocaml"`` oxenstored of whichever of Debian's ``xen-utils`` is
+installed (:mod:`xen_utils`), ``"memory"`` is :class:`pyxs.xenstored.XenStored`. Each
+start has a socket of its own and a fresh store, empty but for what the daemon itself
+puts there; any number run side by side, and no root is needed. A daemon takes about
+10 ms to start and never outlives the process that started it.
 """
 
 import atexit
@@ -25,23 +25,20 @@ import subprocess
 import tempfile
 import time
 
+import xen_utils
 from pyxs import Client
 from pyxs.xenstored import XenStored
 
 from .ring import RingSocket
 
-__all__ = ["DOMIDS", "KINDS", "TOOLS", "missing", "start"]
+__all__ = ["DOMIDS", "KINDS", "missing", "start"]
 
 KINDS = ("memory", "c", "ocaml")
 
 #: The domains that exist beside domain 0, unless :func:`start` is told others.
 DOMIDS = (1, 2, 7)
 
-#: Where the packages put what is not on the PATH: daemons, ``test-xenstore``,
-#: the real ``xenstore-control``.
-TOOLS = "/usr/lib/xen-4.17/bin"
-
-_PROGRAMS = {"c": TOOLS + "/xenstored", "ocaml": TOOLS + "/oxenstored"}
+_PROGRAMS = {"c": "xenstored", "ocaml": "oxenstored"}
 _STUBS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "xen_stubs.c")
 _START_SECONDS = 10
 _READ_ROOT = struct.pack("=4I", 2, 0, 0, 2) + b"/\0"
@@ -51,14 +48,9 @@ def missing(kind):
     """Return why daemons of this *kind* cannot start here, or ``None`` if they can."""
     if kind == "memory":
         return None
-    program = _PROGRAMS[kind]
-    if not os.access(program, os.X_OK):
-        return "{} is missing: apt-get install --no-install-recommends xen-utils-4.17".format(
-            program
-        )
     if shutil.which("cc") is None:
         return "a C compiler is missing: apt-get install gcc libc6-dev"
-    return None
+    return xen_utils.missing(_PROGRAMS[kind])
 
 
 def start(kind, domids=DOMIDS):
@@ -146,7 +138,7 @@ class _Process(_Daemon):
     def _launch(self):
         with open(self._root + "/output", "wb") as output:
             self._process = subprocess.Popen(
-                [_PROGRAMS[self.kind], "--no-fork"],
+                [os.path.join(xen_utils.TOOLS, _PROGRAMS[self.kind]), "--no-fork"],
                 stdin=subprocess.PIPE,  # never written to: it ends the daemon with us
                 stdout=output,
                 stderr=output,

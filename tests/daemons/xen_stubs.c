@@ -92,6 +92,16 @@ int xc_domain_getinfolist(void *xch, uint32_t first, unsigned max, void *info)
     return describe_first(first, info);
 }
 
+/* Since 4.18; xenstored 4.20 uses no other. */
+int xc_domain_getinfo_single(void *xch, uint32_t domid, void *info)
+{
+    if (!exists(domid)) {
+        errno = ESRCH;
+        return -1;
+    }
+    return describe_first(domid, info) == 1 ? 0 : -1;
+}
+
 static const char *in_root(char *buffer, const char *format, unsigned number)
 {
     int length = snprintf(buffer, 4096, "%s/", getenv("XEN_STUBS_ROOT"));

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+import xen_utils
 from conftest import skip_or_fail
 
 WORKER = pathlib.Path(__file__).with_name("worker.py")
@@ -18,5 +19,5 @@ def python():
     if found is None or subprocess.call(
         [found, str(WORKER)], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ):
-        skip_or_fail("xen.lowlevel.xs is missing: apt-get install xen-utils-4.17 python3")
+        skip_or_fail("xen.lowlevel.xs is missing: " + xen_utils.INSTALL)
     return found

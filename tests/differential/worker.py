@@ -8,9 +8,12 @@ import os
 import pickle
 import sys
 
-# Second, for tests/ has a package called xen too.
 sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, "/usr/lib/xen-4.17/lib/python")
+
+import xen_utils  # noqa: E402
+
+# First, for tests/ has a package called xen too.
+sys.path.insert(0, xen_utils.EXTENSION)
 
 from xen.lowlevel.xs import Error, xs  # noqa: E402
 

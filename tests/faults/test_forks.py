@@ -12,17 +12,16 @@ import pytest
 
 import pyxs
 from fakes import PATIENCE, FakeServer, event, honest, reply_to
+from forks import fork
 from pyxs import Client, ConnectionError
 
 from . import scaled
-
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 
 
 def in_child(function):
     """Run the function in a forked child; fail if it fails or hangs there."""
     reader, writer = os.pipe()
-    pid = os.fork()
+    pid = fork()
     if pid == 0:
         status = 1
         try:

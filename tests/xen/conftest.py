@@ -28,7 +28,7 @@ _counter = itertools.count()
 def pytest_collection_modifyitems(items):
     if DOMAIN is not None:
         return
-    reason = "needs a real Xen, which tests/xen/run boots: tox -e xen"
+    reason = "needs a real Xen, which tests/xen/run boots: tox -e xen-bookworm"
     for item in items:
         if HERE in pathlib.Path(str(item.fspath)).parents:
             item.add_marker(pytest.mark.skip(reason=reason))
