@@ -1,4 +1,4 @@
-"""``import xen.lowlevel.xs`` after ``install_as_xen_lowlevel_xs()``."""
+"""``import xen.lowlevel.xs`` where pyxs stands in: by a call, or by ``$PYTHONPATH``."""
 
 import os
 import subprocess
@@ -7,11 +7,21 @@ import textwrap
 
 import pytest
 
+import pyxs
+
+INSTALL = "import sys; import pyxs\npyxs.install_as_xen_lowlevel_xs()\n"
+
+#: A directory for ``$PYTHONPATH``.
+SWITCH = os.path.join(os.path.dirname(pyxs.__file__), "as_xen_lowlevel_xs")
+
 
 def run(script, *path):
     """Run a script in a process of its own, with directories to import from."""
+    run_unchanged(INSTALL + textwrap.dedent(script), *path)
+
+
+def run_unchanged(text, *path):
     environ = dict(os.environ, PYTHONPATH=os.pathsep.join(path), PYTHONDONTWRITEBYTECODE="1")
-    text = "import sys; import pyxs\npyxs.install_as_xen_lowlevel_xs()\n" + textwrap.dedent(script)
     subprocess.run([sys.executable, "-W", "error", "-c", text], env=environ, check=True)
 
 
@@ -86,3 +96,29 @@ def test_the_package_names_what_it_has_not_imported_yet():
     """
     text = "import pyxs\n" + textwrap.dedent(script)
     subprocess.run([sys.executable, "-W", "error", "-c", text], check=True)
+
+
+UNCHANGED = """
+import sys
+import xen.lowlevel.xs
+from xen.lowlevel.xs import xs, Error
+import pyxs
+assert xs is pyxs.xs and Error is pyxs.Error
+assert xen.lowlevel.xs is sys.modules["xen.lowlevel.xs"]
+"""
+
+
+def test_a_variable_does_it_too(package):
+    run_unchanged(UNCHANGED, SWITCH)
+    run_unchanged(UNCHANGED, SWITCH, package)
+    run_unchanged(UNCHANGED + INSTALL + IMPORTS, SWITCH, package)
+
+
+def test_the_real_package_stays_with_the_variable(package):
+    run_unchanged(
+        UNCHANGED + "import xen.util, xen.lowlevel.xc; assert xen.lowlevel.xc.Error is KeyError",
+        SWITCH,
+        package,
+    )
+    run_unchanged("import xen.lowlevel.xc\n" + UNCHANGED, SWITCH, package)
+    run_unchanged("import xen.lowlevel.xs; assert xen.lowlevel.xs.real", package, SWITCH)
