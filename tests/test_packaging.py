@@ -1,0 +1,105 @@
+"""The single file that ``packaging/zipapp`` makes, run by this interpreter."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+
+import pytest
+
+import pyxs
+
+ROOT = pathlib.Path(__file__).parent.parent
+LONG_AGO = 1000000000
+SWITCH = "pyxs/as_xen_lowlevel_xs"
+
+#: A program for the C extension, as its user wrote it.
+SCRIPT = """
+from xen.lowlevel.xs import Error, xs
+store = xs()
+store.write("", "/vm/web", "up")
+print(store.read("", "/vm/web"), type(store).__module__, issubclass(Error, RuntimeError))
+"""
+PRINTED = "b'up' pyxs._xs.api True\n"
+
+
+def build(out, root=ROOT, **environ):
+    subprocess.run(
+        [sys.executable, str(root / "packaging" / "zipapp"), str(out)],
+        env=dict(os.environ, **environ),
+        check=True,
+    )
+    return str(out)
+
+
+def output(*command, **environ):
+    """Run a command in / and return what it printed; in Python only *environ* names pyxs."""
+    environ = dict(os.environ, PYTHONNOUSERSITE="1", **environ)
+    return subprocess.check_output(command, cwd="/", env=environ, universal_newlines=True)
+
+
+@pytest.fixture(scope="module")
+def pyz(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("zipapp") / "pyxs.pyz")
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """An interpreter that has the standard library only."""
+    subprocess.check_call([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")])
+    return str(tmp_path / "bare" / "bin" / "python")
+
+
+def test_it_is_the_command(pyz, bare):
+    assert output(bare, pyz, "--version") == "pyxs {}\n".format(pyxs.__version__)
+    inner = [bare, pyz, "write", "/a", "1", "/b", "2"]
+    assert output(bare, pyz, "run", "--", *inner) == ""
+    listing = "{0} {1} write /a 1 && {0} {1} exists /a && {0} {1} ls /".format(bare, pyz)
+    assert 'a = "1"\n' in output(bare, pyz, "run", "--", "sh", "-c", listing)
+
+
+def test_it_runs_by_its_own_name(pyz, bare):
+    path = os.pathsep.join([os.path.dirname(bare), os.environ["PATH"]])
+    assert output(pyz, "run", "--", pyz, "exists", "/", PATH=path) == ""
+
+
+def test_it_is_the_package(pyz, bare, xenstored):
+    script = "import pyxs; print(pyxs.Client().exists('/'), pyxs.__file__)"
+    assert output(bare, "-c", script, PYTHONPATH=pyz) == "True {}/pyxs/__init__.py\n".format(pyz)
+
+
+def test_it_stands_in_for_the_c_extension(pyz, bare, xenstored):
+    line = "import pyxs; pyxs.install_as_xen_lowlevel_xs()\n"
+    assert output(bare, "-c", line + SCRIPT, PYTHONPATH=pyz) == PRINTED
+
+
+def test_a_variable_switches_a_program_over_to_the_file(pyz, bare, xenstored):
+    path = os.pathsep.join([pyz, pyz + "/" + SWITCH])
+    assert output(bare, "-c", SCRIPT, PYTHONPATH=path) == PRINTED
+
+
+def test_it_is_built_to_the_same_bytes_whatever_the_files_dates_and_modes(pyz, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(str(ROOT / "pyxs"), str(other / "pyxs"))
+    (other / "packaging").mkdir()
+    for name in ("packaging/epoch", "packaging/zipapp", "LICENSE", "LICENSE.GPL"):
+        shutil.copy(str(ROOT / name), str(other / name))
+    for path in (other / "pyxs").rglob("*.py"):
+        path.chmod(0o600)
+        os.utime(str(path), (LONG_AGO, LONG_AGO))
+    dated = {"SOURCE_DATE_EPOCH": str(LONG_AGO)}
+    copy = build(tmp_path / "copy.pyz", other, **dated)
+    here = build(tmp_path / "here.pyz", **dated)
+    assert pathlib.Path(copy).read_bytes() == pathlib.Path(here).read_bytes()
+    with zipfile.ZipFile(here) as archive:
+        dates = {info.date_time for info in archive.infolist()}
+    assert dates == {time.gmtime(LONG_AGO)[:6]}
+
+
+def test_it_holds_the_license(pyz):
+    with zipfile.ZipFile(pyz) as archive:
+        assert archive.read("LICENSE") == (ROOT / "LICENSE").read_bytes()
+        assert archive.read("LICENSE.GPL") == (ROOT / "LICENSE.GPL").read_bytes()
