@@ -8,8 +8,10 @@ jobs it has no way to do.
 import atexit
 import functools
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -81,6 +83,14 @@ class Pyxs:
 
     def import_standard(self, times):
         return import_seconds(standard_modules(), times)
+
+    def command(self, times):
+        for _ in range(times):
+            run(sys.executable, "-m", "pyxs", "--version")
+
+    def command_zipapp(self, times):
+        for _ in range(times):
+            run(sys.executable, zipapp(), "--version")
 
     def event(self, events):
         key = watched_key(self.name)
@@ -285,6 +295,23 @@ def drop_in():
     import pyxs
 
     return pyxs.xs()
+
+
+@functools.lru_cache(maxsize=None)
+def zipapp():
+    """Return the path of a new ``pyxs.pyz``, which goes when this process ends."""
+    import pyxs
+
+    directory = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, directory)
+    # The package measured may be that of another revision.
+    shutil.copytree(os.path.dirname(pyxs.__file__), directory + "/pyxs")
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    shutil.copytree(os.path.join(root, "packaging"), directory + "/packaging")
+    for name in ("LICENSE", "LICENSE.GPL"):
+        shutil.copy(os.path.join(root, name), directory)
+    run(directory + "/packaging/zipapp", directory + "/pyxs.pyz")
+    return directory + "/pyxs.pyz"
 
 
 def run(*command):

@@ -55,6 +55,11 @@ ROWS = [
         "import pyxs, beside the modules it uses",
         *("import_pyxs", 1, 40, 1.35, 1.10, "pyxs", "import_standard"),
     ),
+    Row(
+        "the command in one file, beside installed",
+        *("command_zipapp", 1, 40, 1.5, 1.3, "pyxs", "command"),
+        figure="cpu",
+    ),
     Row("walk", "walk", 12801, 9, 0.16, 0.14, "C tools", trees=(12801,)),
     Row(
         "walk(topdown=False), beside walk",
