@@ -26,13 +26,20 @@ print(store.read("", "/vm/web"), type(store).__module__, issubclass(Error, Runti
 PRINTED = "b'up' pyxs._xs.api True\n"
 
 
-def build(out, root=ROOT, **environ):
-    subprocess.run(
-        [sys.executable, str(root / "packaging" / "zipapp"), str(out)],
-        env=dict(os.environ, **environ),
-        check=True,
-    )
-    return str(out)
+def build(tree, **environ):
+    """Build in *tree*, from the package that is tested, which may be an installed one."""
+    package = pathlib.Path(pyxs.__file__).parent
+    shutil.copytree(str(package), str(tree / "pyxs"))
+    (tree / "packaging").mkdir()
+    for name in ("packaging/epoch", "packaging/zipapp", "LICENSE", "LICENSE.GPL"):
+        shutil.copy(str(ROOT / name), str(tree / name))
+    return rebuild(tree, **environ)
+
+
+def rebuild(tree, **environ):
+    command = [sys.executable, str(tree / "packaging" / "zipapp"), str(tree / "pyxs.pyz")]
+    subprocess.run(command, env=dict(os.environ, **environ), check=True)
+    return str(tree / "pyxs.pyz")
 
 
 def output(*command, **environ):
@@ -43,7 +50,7 @@ def output(*command, **environ):
 
 @pytest.fixture(scope="module")
 def pyz(tmp_path_factory):
-    return build(tmp_path_factory.mktemp("zipapp") / "pyxs.pyz")
+    return build(tmp_path_factory.mktemp("zipapp"))
 
 
 @pytest.fixture
@@ -81,20 +88,15 @@ def test_a_variable_switches_a_program_over_to_the_file(pyz, bare, xenstored):
     assert output(bare, "-c", SCRIPT, PYTHONPATH=path) == PRINTED
 
 
-def test_it_is_built_to_the_same_bytes_whatever_the_files_dates_and_modes(pyz, tmp_path):
-    other = tmp_path / "other"
-    shutil.copytree(str(ROOT / "pyxs"), str(other / "pyxs"))
-    (other / "packaging").mkdir()
-    for name in ("packaging/epoch", "packaging/zipapp", "LICENSE", "LICENSE.GPL"):
-        shutil.copy(str(ROOT / name), str(other / name))
-    for path in (other / "pyxs").rglob("*.py"):
+def test_it_is_built_to_the_same_bytes_whatever_the_files_dates_and_modes(tmp_path):
+    file = pathlib.Path(build(tmp_path, SOURCE_DATE_EPOCH=str(LONG_AGO)))
+    before = file.read_bytes()
+    for path in (tmp_path / "pyxs").rglob("*.py"):
         path.chmod(0o600)
         os.utime(str(path), (LONG_AGO, LONG_AGO))
-    dated = {"SOURCE_DATE_EPOCH": str(LONG_AGO)}
-    copy = build(tmp_path / "copy.pyz", other, **dated)
-    here = build(tmp_path / "here.pyz", **dated)
-    assert pathlib.Path(copy).read_bytes() == pathlib.Path(here).read_bytes()
-    with zipfile.ZipFile(here) as archive:
+    rebuild(tmp_path, SOURCE_DATE_EPOCH=str(LONG_AGO))
+    assert file.read_bytes() == before
+    with zipfile.ZipFile(str(file)) as archive:
         dates = {info.date_time for info in archive.infolist()}
     assert dates == {time.gmtime(LONG_AGO)[:6]}
 
