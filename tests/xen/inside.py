@@ -18,7 +18,13 @@ DEVICES = ["/dev/xen/xenbus", "/proc/xen/xenbus"]
 if IN_DOM0:
     PLACES = ["socket:" + SOCKET] + ["xenbus:" + device for device in DEVICES]
     # In the end, the store is emptied.
-    FILES = ["conformance", "xen/test_xenbus.py", "xen/test_dom0.py", "xen/test_xs.py"]
+    FILES = [
+        "conformance",
+        "xen/test_xenbus.py",
+        "xen/test_package.py",
+        "xen/test_dom0.py",
+        "xen/test_xs.py",
+    ]
 else:
     PLACES = ["xenbus:" + DEVICES[0]]
     FILES = ["conformance", "xen/test_xenbus.py", "xen/test_guest.py"]
