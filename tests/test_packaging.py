@@ -105,3 +105,10 @@ def test_it_holds_the_license(pyz):
     with zipfile.ZipFile(pyz) as archive:
         assert archive.read("LICENSE") == (ROOT / "LICENSE").read_bytes()
         assert archive.read("LICENSE.GPL") == (ROOT / "LICENSE.GPL").read_bytes()
+
+
+def test_the_changes_of_this_version_come_first():
+    headings = [
+        line for line in (ROOT / "CHANGES").read_text().splitlines() if line.startswith("Version ")
+    ]
+    assert headings[0] == "Version " + pyxs.__version__
