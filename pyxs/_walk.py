@@ -8,25 +8,29 @@ from typing import Callable, Deque, Dict, Iterator, List, Optional, Tuple
 from ._conversation.conversation import Conversation
 from ._conversation.request import Request
 from ._wire.packets import Op
-from ._wire.replies import decode_names
+from ._wire.replies import decode_names, decode_perms
 from .exceptions import PyXSError
 from .helpers import decode_text, encode_text, validate_path
 
 #: path, value, names of children
 Visit = Tuple[str, str, List[str]]
 
-# In nodes, each of two requests: half a window of 64 requests is asked for when half
-# of what was asked is answered, so the daemon always has something to do.
-_FLYING_LOW, _FLYING_HIGH = 16, 32
+#: path, value (None: not readable), permissions
+Record = Tuple[str, Optional[bytes], Tuple[str, ...]]
+
+# Half a window is asked for when half of what was asked is answered, so the daemon
+# always has something to do.
+_WINDOW = 64  # requests
 #: Nodes asked for and not yet visited.
 _AHEAD_MAX = 64
 
 
 class _Node:
-    """A node to visit; *listing* and *reading* are the requests, once asked."""
+    """A node to visit; *listing*, *granting* and *reading* are the requests, once asked."""
 
-    __slots__ = ("children", "listing", "path", "reading")
+    __slots__ = ("children", "granting", "listing", "path", "reading")
 
+    granting: Request
     listing: Request
     reading: Request
 
@@ -47,14 +51,22 @@ class Walker:
     :param conversation: the one to walk in.
     :param tx_id: the transaction, 0 for none.
     :param list_large: lists the children of a node that are too many for one reply.
+    :param for_records: whether :meth:`records` is to be called, and none of the others.
     """
 
     def __init__(
-        self, conversation: Conversation, tx_id: int, list_large: "Callable[[str], List[str]]"
+        self,
+        conversation: Conversation,
+        tx_id: int,
+        list_large: "Callable[[str], List[str]]",
+        for_records: bool = False,
     ) -> None:
         self._conversation = conversation
         self._tx_id = tx_id
         self._list_large = list_large
+        self._for_records = for_records
+        self._decoded_perms: Dict[bytes, Tuple[str, ...]] = {}
+        self._flying_max = _WINDOW // (3 if for_records else 2)  # nodes
         self._stack: List[_Node] = []  # still to visit, the next one last
         self._flying: Deque[_Node] = collections.deque()  # asked, perhaps not answered
         self._ahead = 0  # asked, not visited
@@ -83,6 +95,25 @@ class Walker:
             while entered and entered[-1][0] == len(self._stack):
                 yield entered.pop()[1]
 
+    def records(self, top: str) -> "Iterator[Record]":
+        """Yield each node before its children, with its permissions; siblings by name."""
+        self._stack.append(_Node(top))
+        while self._stack:
+            node = self._stack.pop()
+            self._read_ahead(node)
+            self._ahead -= 1
+            if self._vanished(node.listing, node.granting, node.reading):
+                continue
+            value = None if node.reading.refusal == b"EACCES" else node.reading.result()
+            yield node.path, value, self._permissions(node)
+            try:
+                children = self._children(node)
+            except PyXSError as exc:
+                if exc.errno == errno.ENOENT:
+                    continue
+                raise
+            self._stack.extend(reversed(list(children.values())))
+
     def _push(self, node: _Node, names: "List[str]") -> None:
         known = node.children or {}
         for name in reversed(names):
@@ -96,16 +127,31 @@ class Walker:
         """Return what to yield of a node, or ``None`` when it has vanished."""
         self._read_ahead(node)
         self._ahead -= 1
-        for request in (node.reading, node.listing):
-            self._conversation.wait(request)
-            if request.refusal == b"ENOENT":
-                return None
+        if self._vanished(node.reading, node.listing):
+            return None
         try:
             return node.path, self._value(node), list(self._children(node))
         except PyXSError as exc:
             if exc.errno == errno.ENOENT:  # it vanished while its children were listed in parts
                 return None
             raise
+
+    def _vanished(self, *requests: Request) -> bool:
+        """Wait for the answers about a node; return whether one is that there is none."""
+        for request in requests:
+            self._conversation.wait(request)
+        return any(request.refusal == b"ENOENT" for request in requests)
+
+    def _permissions(self, node: _Node) -> "Tuple[str, ...]":
+        """Return the permissions of a node, none if they may not be read."""
+        if node.granting.refusal == b"EACCES":
+            return ()
+        payload = node.granting.result()
+        perms = self._decoded_perms.get(payload)  # few are distinct
+        if perms is None:
+            perms = tuple(self._conversation.decoded(node.granting, decode_perms))
+            self._decoded_perms[payload] = perms
+        return perms
 
     def _value(self, node: _Node) -> str:
         if node.reading.refusal == b"EACCES":
@@ -119,6 +165,8 @@ class Walker:
                 names = self._list_large(node.path)
             elif node.listing.refusal != b"EACCES":
                 names = self._conversation.decoded(node.listing, decode_names)
+            if self._for_records:
+                names.sort()
             node.children = {name: node.child(name) for name in names}
         return node.children
 
@@ -129,9 +177,9 @@ class Walker:
         flying = self._flying
         while flying and flying[0].reading.answer is not None:
             flying.popleft()
-        room = min(_FLYING_HIGH - len(flying), _AHEAD_MAX - self._ahead)
+        room = min(self._flying_max - len(flying), _AHEAD_MAX - self._ahead)
         # A few at a time: messages sent together cost one system call.
-        if node.asked() and room < _FLYING_HIGH - _FLYING_LOW:
+        if node.asked() and room < self._flying_max // 2:
             return
         nodes = list(itertools.islice(self._unasked(node), max(room, 1)))
         self._conversation.check()
@@ -140,7 +188,11 @@ class Walker:
             payload = encode_text(each.path, "path") + b"\0"
             each.listing = Request(Op.DIRECTORY, payload, self._tx_id)
             each.reading = Request(Op.READ, payload, self._tx_id)
-            requests += (each.listing, each.reading)
+            requests.append(each.listing)
+            if self._for_records:
+                each.granting = Request(Op.GET_PERMS, payload, self._tx_id)
+                requests.append(each.granting)
+            requests.append(each.reading)
         self._conversation.submit(requests)
         flying.extend(nodes)
         self._ahead += len(nodes)

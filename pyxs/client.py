@@ -204,9 +204,13 @@ class Client:
         self, op: Op, arguments: "Iterable[Tuple[Any, ...]]"
     ) -> "Tuple[Conversation, List[Request]]":
         """Send many requests of one kind, and wait until all answers are here."""
-        payloads = [encode(op, args) for args in arguments]
+        return self._exchange_many([(op, encode(op, args)) for args in arguments])
+
+    def _exchange_many(
+        self, messages: "List[Tuple[Op, bytes]]"
+    ) -> "Tuple[Conversation, List[Request]]":
         conversation, tx_id = self._conversation(), self.tx_id
-        requests = [Request(op, payload, tx_id) for payload in payloads]
+        requests = [Request(op, payload, tx_id) for op, payload in messages]
         conversation.call_many(requests)
         return conversation, requests
 

@@ -1,0 +1,225 @@
+"""Nodes as a snapshot holds them: from a daemon's bytes to JSON, and back, validated.
+
+An entry of a snapshot is ``{"value": …, "perms": [...]}``, ``{"unreadable": true}``, or a
+value alone. A value is a string, or ``{"base64": "…"}`` when its bytes are not UTF-8.
+"""
+
+import base64
+import binascii
+import json
+import re
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, NoReturn, Optional, Tuple, Union
+
+from ._wire.packets import PAYLOAD_MAX
+from .exceptions import InvalidPath, InvalidPayload, PyXSError
+from .helpers import encode_text, validate_path, validate_perms
+
+UNREADABLE = "unreadable"
+
+_KEYS = {"value", "perms", UNREADABLE}
+_FORM = 'is a value, or {"value": value, "perms": [permissions]}'
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+_decoder = json.JSONDecoder()
+_SPACE = re.compile(r"[ \t\r\n]*")  # RFC 8259
+
+
+class Record(NamedTuple):
+    """What a snapshot says of one node."""
+
+    path: bytes
+    value: Optional[bytes]  #: ``None``: not known
+    perms: Optional[List[bytes]]  #: ``None``: not known
+
+
+# -- making --------------------------------------------------------------------------------
+
+
+def make_entry(value: "Optional[bytes]", perms: "List[str]") -> "Dict[str, Any]":
+    """Return the entry of a node.
+
+    :param value: ``None``: it may not be read.
+    """
+    if value is None or not perms:
+        return {UNREADABLE: True}
+    return {"value": make_value(value), "perms": perms}
+
+
+def make_value(value: bytes) -> "Union[str, Dict[str, str]]":
+    """Return a value as a string if it is UTF-8, else as ``{"base64": "…"}``."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(value).decode("ascii")}
+
+
+def make_line(path: str, entry: "Dict[str, Any]") -> str:
+    """Return the member of a JSON object that describes a node, in one line."""
+    return _encode(path) + ": " + _encode(entry)
+
+
+# -- reading -------------------------------------------------------------------------------
+
+
+def read_snapshot(snapshot: "Mapping[Any, Any]") -> "List[Record]":
+    """Return the nodes of a snapshot, each after those above it.
+
+    :raises InvalidPath, InvalidPayload, InvalidPermission: an entry breaks a rule.
+    """
+    if not isinstance(snapshot, Mapping):
+        raise InvalidPayload("{!r:.80}: a snapshot is a dict of paths".format(snapshot))
+    records = [read_entry(path, entry) for path, entry in snapshot.items()]
+    return sorted(records, key=lambda record: record.path.split(b"/"))
+
+
+def read_entry(path: "Union[str, bytes]", entry: Any) -> Record:
+    """Return what an entry says.
+
+    :raises InvalidPath, InvalidPayload, InvalidPermission: it breaks a rule.
+    """
+    node = validate_path(path)
+    if node.startswith(b"@"):
+        raise InvalidPath("{!r}: a node's path does not begin with '@'".format(path))
+    if not _is_object(entry):
+        entry = {"value": entry}
+    unknown = sorted(str(key) for key in entry if key not in _KEYS)
+    if unknown:
+        raise InvalidPayload("{}: {!r}: an entry {}".format(_text(node), unknown[0], _FORM))
+    value = perms = None
+    if "value" in entry:
+        value = _read_value(node, entry["value"])
+    if "perms" in entry:
+        perms = _read_perms(node, entry["perms"])
+    if entry.get(UNREADABLE) not in (None, True):
+        raise InvalidPayload("{}: {!r} can only be true".format(_text(node), UNREADABLE))
+    return Record(node, value, perms)
+
+
+def _is_object(entry: Any) -> bool:
+    return isinstance(entry, Mapping) and "base64" not in entry
+
+
+def _read_value(node: bytes, value: Any) -> bytes:
+    data = _value_bytes(node, value)
+    room = PAYLOAD_MAX - len(node) - 1
+    if len(data) > room:
+        raise InvalidPayload(
+            "{}: a value of {} bytes; with this path a message carries at most {}".format(
+                _text(node), len(data), room
+            )
+        )
+    return data
+
+
+def _value_bytes(node: bytes, value: Any) -> bytes:
+    if isinstance(value, Mapping) and list(value) == ["base64"]:
+        try:
+            return base64.b64decode(value["base64"], validate=True)
+        except (TypeError, ValueError, binascii.Error):
+            raise InvalidPayload(
+                "{}: {!r:.80}: not base64".format(_text(node), value["base64"])
+            ) from None
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, (str, bytes)):
+        raise InvalidPayload(
+            '{}: {!r:.80}: a value is a string, or {{"base64": "…"}}'.format(_text(node), value)
+        )
+    try:
+        return encode_text(value, "value")
+    except PyXSError as exc:
+        raise InvalidPayload("{}: {}".format(_text(node), exc)) from None
+
+
+def _read_perms(node: bytes, perms: Any) -> "List[bytes]":
+    try:
+        entries = validate_perms(perms)
+    except PyXSError as exc:
+        raise type(exc)("{}: {}".format(_text(node), exc)) from None
+    if len(node) + 1 + sum(len(entry) + 1 for entry in entries) > PAYLOAD_MAX:
+        raise InvalidPayload("{}: too many permissions for a message".format(_text(node)))
+    return entries
+
+
+def _text(node: bytes) -> str:
+    return node.decode("ascii")
+
+
+# -- parsing -------------------------------------------------------------------------------
+
+
+def parse_json(data: "Union[str, bytes]", name: str) -> "Dict[str, Any]":
+    """Return the snapshot that a JSON text holds.
+
+    :param name: of the file, for messages.
+    :raises InvalidPayload: it is no snapshot; the message has the position.
+    """
+    text = data if isinstance(data, str) else _decoded(data, name)
+    snapshot: Dict[str, Any] = {}
+    try:
+        for at, path, entry in _members(text):
+            try:
+                read_entry(path, entry)
+                if path in snapshot:
+                    raise InvalidPayload("{}: is there twice".format(path))
+            except PyXSError as exc:
+                _refuse(name, text, at, str(exc))
+            snapshot[path] = entry
+    except json.JSONDecodeError as exc:
+        _refuse(name, text, exc.pos, exc.msg)
+    except RecursionError:
+        _refuse(name, text, 0, "nested too deeply")
+    return snapshot
+
+
+def _decoded(data: bytes, name: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        line = data.count(b"\n", 0, exc.start) + 1
+        raise InvalidPayload("{}: line {}: not UTF-8".format(name, line)) from None
+
+
+def _members(text: str) -> "Iterator[Tuple[int, str, Any]]":
+    """Yield where each member of a JSON object begins, its name, and what it holds."""
+    at = _expect(text, 0, "{")
+    if text[at : at + 1] == "}":
+        _expect_end(text, at + 1)
+        return
+    while True:
+        start = at
+        if text[at : at + 1] != '"':
+            raise json.JSONDecodeError("Expecting a path in double quotes", text, at)
+        name, at = _decoder.raw_decode(text, at)
+        at = _expect(text, at, ":")
+        entry, at = _decoder.raw_decode(text, at)
+        yield start, name, entry
+        at = _skip(text, at)
+        if text[at : at + 1] == "}":
+            _expect_end(text, at + 1)
+            return
+        at = _expect(text, at, ",")
+
+
+def _skip(text: str, at: int) -> int:
+    match = _SPACE.match(text, at)
+    return match.end() if match is not None else at
+
+
+def _expect(text: str, at: int, character: str) -> int:
+    """Return where the next thing after *character* begins."""
+    at = _skip(text, at)
+    if text[at : at + 1] != character:
+        raise json.JSONDecodeError("Expecting '{}'".format(character), text, at)
+    return _skip(text, at + 1)
+
+
+def _expect_end(text: str, at: int) -> None:
+    at = _skip(text, at)
+    if at != len(text):
+        raise json.JSONDecodeError("Extra data", text, at)
+
+
+def _refuse(name: str, text: str, at: int, message: str) -> "NoReturn":
+    line = text.count("\n", 0, at) + 1
+    column = at - text.rfind("\n", 0, at)
+    raise InvalidPayload("{}: line {}, column {}: {}".format(name, line, column, message)) from None

@@ -1,0 +1,177 @@
+"""A part of a store as a plain dict or as JSON, and back.
+
+.. code-block:: python
+
+    saved = snapshot.take(client, "/local/domain/1")
+    client.rm("/local/domain/1")
+    snapshot.restore(client, saved)
+
+A snapshot maps each path to an entry::
+
+    {"/local/domain/1/name": {"value": "web", "perms": ["n0", "r1"]}}
+
+- ``"value"`` is a ``str``, or ``{"base64": "…"}`` when the bytes are not UTF-8.
+- ``"perms"`` are permissions as :meth:`~pyxs.Client.get_permissions` returns them.
+- ``{"unreadable": True}`` stands for a node that the client could not read.
+
+In one written by hand a value alone is enough: ``{"/local/domain/1/name": "web"}``; ``int`` and
+``bytes`` will do, and permissions that are left out are those of the node above.
+"""
+
+import errno
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Sequence,
+    Tuple,
+    Union,
+)
+
+from ._records import Record, make_entry, make_line, parse_json, read_snapshot
+from ._walk import Walker
+from ._wire.packets import Op
+from ._wire.replies import decode_ack
+from .exceptions import InvalidPayload, PyXSError
+from .helpers import Text, validate_path
+
+if TYPE_CHECKING:
+    from .client import Client
+
+__all__ = ["lines", "parse", "restore", "take"]
+
+#: oxenstored lists these in ``/``, but they are no nodes.
+_SPECIAL = frozenset(("/@introduceDomain", "/@releaseDomain"))
+
+_AT_ONCE = 1000  # requests between two looks at the replies
+
+
+def take(client: "Client", top: Text = "/") -> "Dict[str, Dict[str, Any]]":
+    """Return a snapshot of a node and of all below it.
+
+    The nodes are in the order of their paths: a node, then all below it, siblings by
+    name. They are read one after the other, and one that vanishes meanwhile is left
+    out; in a transaction that is committed they are all of one moment.
+
+    :raises InvalidPath: *top* breaks a rule of *xenstore.txt*; nothing was sent.
+    :raises PyXSError: ``ENOENT`` there is no such node; any other answer than
+        ``EACCES`` to a request about one below.
+    """
+    return dict(_entries(client, top))
+
+
+def lines(client: "Client", tops: "Sequence[Text]" = ("/",)) -> "Iterator[str]":
+    """Yield the JSON text of a snapshot as its nodes come: one in a line, in order.
+
+    :param tops: nodes; one below another adds nothing.
+    :raises InvalidPath: a path breaks a rule of *xenstore.txt*; nothing was sent.
+    :raises PyXSError: as of :func:`take`.
+    """
+    before = "{\n"
+    for top in _distinct(tops):
+        for path, entry in _entries(client, top):
+            yield before + make_line(path, entry)
+            before = ",\n"
+    yield "\n}\n"
+
+
+def parse(text: "Union[str, bytes]", name: str = "snapshot") -> "Dict[str, Any]":
+    """Return the snapshot that a JSON text holds.
+
+    :param name: what the message of an error calls the text.
+    :raises InvalidPayload: it is no snapshot; the message has the line and the column.
+    """
+    return parse_json(text, name)
+
+
+def restore(client: "Client", snapshot: "Mapping[Any, Any]") -> bool:
+    """Write the nodes of a snapshot, with their permissions.
+
+    All is validated first. Then it is done in one transaction; where a quota of the daemon
+    does not allow that, without one. Nodes that are not in the snapshot stay, and so do
+    the values of those that are unreadable in it.
+
+    :param client: when it is in a transaction, that one is used.
+    :returns: whether it was done in one transaction.
+    :raises InvalidPath, InvalidPayload, InvalidPermission: an entry breaks a rule;
+        nothing was sent.
+    :raises PyXSError: the daemon's answer: ``ENOENT`` the owner of a node is a domain that
+        does not exist, ``EACCES`` not writable, ``ENOSPC`` over a quota; only then, and
+        only without a transaction, some nodes are written.
+    """
+    messages = list(_messages(read_snapshot(snapshot)))
+    longest = max((len(payload) for _op, payload in messages), default=0)
+    if longest > client.connection.max_payload:
+        raise InvalidPayload(
+            "payload of {} bytes: this connection carries at most {}".format(
+                longest, client.connection.max_payload
+            )
+        )
+    if client.tx_id:
+        _send(client, messages)
+        return True
+    try:
+        client.run_transaction(lambda transaction: _send(transaction, messages))
+    except PyXSError as exc:
+        if not _over_quota(exc):
+            raise
+    else:
+        return True
+    _send(client, messages)
+    return False
+
+
+def _entries(client: "Client", top: Text) -> "Iterator[Tuple[str, Dict[str, Any]]]":
+    path = validate_path(top).decode("ascii")
+    router, tx_id = client._route()
+    walker = Walker(router, tx_id, list_large=client._list_in_parts, for_records=True)
+    found = False
+    for each, value, perms in walker.records(path):
+        found = True
+        if each not in _SPECIAL:
+            yield each, make_entry(value, perms)
+    if not found:
+        client.get_permissions(path)  # raises what the daemon answers
+
+
+def _distinct(tops: "Iterable[Text]") -> "List[str]":
+    """Return the paths in order, without those below another."""
+    paths = {validate_path(top).decode("ascii") for top in tops}
+    return sorted(
+        (path for path in paths if not any(above in paths for above in _ancestors(path))),
+        key=lambda path: path.split("/"),
+    )
+
+
+def _ancestors(path: str) -> "Iterator[str]":
+    if path.startswith("/") and path != "/":
+        yield "/"
+    above = path.rpartition("/")[0]
+    while above:
+        yield above
+        above = above.rpartition("/")[0]
+
+
+def _messages(records: "Iterable[Record]") -> "Iterator[Tuple[Op, bytes]]":
+    for path, value, perms in records:
+        # An empty root is there already, and oxenstored does not let it be written.
+        if value is not None and (value or path != b"/"):
+            yield Op.WRITE, path + b"\0" + value
+        if perms is not None:
+            yield Op.SET_PERMS, b"\0".join([path, *perms]) + b"\0"
+
+
+def _send(client: "Client", messages: "List[Tuple[Op, bytes]]") -> None:
+    for start in range(0, len(messages), _AT_ONCE):
+        router, requests = client._exchange(messages[start : start + _AT_ONCE])
+        for request in requests:
+            router.decoded(request, decode_ack)
+
+
+def _over_quota(exc: PyXSError) -> bool:
+    # oxenstored answers EQUOTA, which errno lacks.
+    return exc.errno == errno.ENOSPC or str(exc.strerror).startswith("EQUOTA")
