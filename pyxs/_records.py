@@ -7,8 +7,21 @@ value alone. A value is a string, or ``{"base64": "…"}`` when its bytes are no
 import base64
 import binascii
 import json
+import json.encoder
 import re
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, NoReturn, Optional, Tuple, Union
+from typing import (
+    Any,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    NoReturn,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 from ._wire.packets import PAYLOAD_MAX
 from .exceptions import InvalidPath, InvalidPayload, PyXSError
@@ -18,7 +31,7 @@ UNREADABLE = "unreadable"
 
 _KEYS = {"value", "perms", UNREADABLE}
 _FORM = 'is a value, or {"value": value, "perms": [permissions]}'
-_encode = json.JSONEncoder(ensure_ascii=False).encode
+_quoted = json.encoder.encode_basestring
 _decoder = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\r\n]*")  # RFC 8259
 
@@ -34,14 +47,15 @@ class Record(NamedTuple):
 # -- making --------------------------------------------------------------------------------
 
 
-def make_entry(value: "Optional[bytes]", perms: "List[str]") -> "Dict[str, Any]":
+def make_entry(value: "Optional[bytes]", perms: "Sequence[str]") -> "Dict[str, Any]":
     """Return the entry of a node.
 
     :param value: ``None``: it may not be read.
+    :param perms: none: they may not be read.
     """
     if value is None or not perms:
         return {UNREADABLE: True}
-    return {"value": make_value(value), "perms": perms}
+    return {"value": make_value(value), "perms": list(perms)}
 
 
 def make_value(value: bytes) -> "Union[str, Dict[str, str]]":
@@ -52,9 +66,21 @@ def make_value(value: bytes) -> "Union[str, Dict[str, str]]":
         return {"base64": base64.b64encode(value).decode("ascii")}
 
 
-def make_line(path: str, entry: "Dict[str, Any]") -> str:
+def make_line(path: str, value: "Optional[bytes]", perms: "Sequence[str]") -> str:
     """Return the member of a JSON object that describes a node, in one line."""
-    return _encode(path) + ": " + _encode(entry)
+    if value is None or not perms:
+        return '"{}": {{"unreadable": true}}'.format(path)
+    # Neither paths nor permissions have characters that JSON escapes.
+    return '"{}": {{"value": {}, "perms": ["{}"]}}'.format(
+        path, _value_json(value), '", "'.join(perms)
+    )
+
+
+def _value_json(value: bytes) -> str:
+    try:
+        return _quoted(value.decode("utf-8"))
+    except UnicodeDecodeError:
+        return json.dumps(make_value(value))
 
 
 # -- reading -------------------------------------------------------------------------------

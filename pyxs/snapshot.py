@@ -32,8 +32,8 @@ from typing import (
     Union,
 )
 
+from . import _walk
 from ._records import Record, make_entry, make_line, parse_json, read_snapshot
-from ._walk import Walker
 from ._wire.packets import Op
 from ._wire.replies import decode_ack
 from .exceptions import InvalidPayload, PyXSError
@@ -61,7 +61,7 @@ def take(client: "Client", top: Text = "/") -> "Dict[str, Dict[str, Any]]":
     :raises PyXSError: ``ENOENT`` there is no such node; any other answer than
         ``EACCES`` to a request about one below.
     """
-    return dict(_entries(client, top))
+    return {path: make_entry(value, perms) for path, value, perms in _records(client, top)}
 
 
 def lines(client: "Client", tops: "Sequence[Text]" = ("/",)) -> "Iterator[str]":
@@ -73,8 +73,8 @@ def lines(client: "Client", tops: "Sequence[Text]" = ("/",)) -> "Iterator[str]":
     """
     before = "{\n"
     for top in _distinct(tops):
-        for path, entry in _entries(client, top):
-            yield before + make_line(path, entry)
+        for record in _records(client, top):
+            yield before + make_line(*record)
             before = ",\n"
     yield "\n}\n"
 
@@ -125,15 +125,15 @@ def restore(client: "Client", snapshot: "Mapping[Any, Any]") -> bool:
     return False
 
 
-def _entries(client: "Client", top: Text) -> "Iterator[Tuple[str, Dict[str, Any]]]":
+def _records(client: "Client", top: Text) -> "Iterator[_walk.Record]":
     path = validate_path(top).decode("ascii")
     router, tx_id = client._route()
-    walker = Walker(router, tx_id, list_large=client._list_in_parts, for_records=True)
+    walker = _walk.Walker(router, tx_id, list_large=client._list_in_parts, for_records=True)
     found = False
-    for each, value, perms in walker.records(path):
+    for record in walker.records(path):
         found = True
-        if each not in _SPECIAL:
-            yield each, make_entry(value, perms)
+        if record[0] not in _SPECIAL:
+            yield record
     if not found:
         client.get_permissions(path)  # raises what the daemon answers
 
