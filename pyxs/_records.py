@@ -8,6 +8,7 @@ import base64
 import binascii
 import json
 import json.encoder
+import os
 import re
 from typing import (
     Any,
@@ -84,6 +85,27 @@ def _value_json(value: bytes) -> str:
 
 
 # -- reading -------------------------------------------------------------------------------
+
+
+def read_any(snapshot: "Union[Mapping[Any, Any], str, os.PathLike[str]]") -> "List[Record]":
+    """Return the nodes of a snapshot, or of one in a file.
+
+    :raises InvalidPath, InvalidPayload, InvalidPermission: an entry breaks a rule.
+    :raises OSError: the file cannot be read.
+    """
+    if isinstance(snapshot, (str, os.PathLike)):
+        snapshot = load_file(snapshot)
+    return read_snapshot(snapshot)
+
+
+def load_file(path: "Union[str, os.PathLike[str]]") -> "Dict[str, Any]":
+    """Return the snapshot in a file.
+
+    :raises InvalidPayload: it is none; the message has the position.
+    :raises OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        return parse_json(file.read(), os.fspath(path))
 
 
 def read_snapshot(snapshot: "Mapping[Any, Any]") -> "List[Record]":

@@ -1,6 +1,6 @@
 """Fixtures for tests of code that uses XenStore; installing pyxs registers them."""
 
-from typing import TYPE_CHECKING, Iterator
+from typing import TYPE_CHECKING, Any, Iterator
 
 import pytest
 
@@ -12,17 +12,39 @@ if TYPE_CHECKING:
 # fixtures need is imported by those that are used.
 
 
+def pytest_configure(config: "pytest.Config") -> None:
+    """Register the marker."""
+    config.addinivalue_line(
+        "markers",
+        "xenstore(snapshot): begin with these nodes: a dict, or a file beside the test's own",
+    )
+
+
 @pytest.fixture
-def xenstored(monkeypatch: "pytest.MonkeyPatch") -> "Iterator[XenStored]":
+def xenstored(
+    request: "pytest.FixtureRequest", monkeypatch: "pytest.MonkeyPatch"
+) -> "Iterator[XenStored]":
     """A fresh in-memory daemon.
 
     ``$XENSTORED_PATH`` names its socket, so ``Client()``, ``xs()`` and the C tools find it.
+    It is empty, or holds what ``@pytest.mark.xenstore(...)`` says: a snapshot as a dict,
+    or the path of one, relative to the directory of the test's file.
     """
     from .xenstored import XenStored
 
-    with XenStored() as daemon:
+    with XenStored(snapshot=_snapshot(request.node)) as daemon:
         monkeypatch.setenv("XENSTORED_PATH", daemon.path)
         yield daemon
+
+
+def _snapshot(item: Any) -> Any:
+    marker = item.get_closest_marker("xenstore")
+    if marker is None:
+        return None
+    if len(marker.args) != 1 or marker.kwargs:
+        raise pytest.UsageError("@pytest.mark.xenstore takes one snapshot, a dict or a file")
+    snapshot = marker.args[0]
+    return snapshot if isinstance(snapshot, dict) else item.path.parent / snapshot
 
 
 @pytest.fixture

@@ -12,14 +12,18 @@ import tempfile
 import threading
 from collections import deque
 from concurrent.futures import Future
-from typing import Any, Callable, Deque, Dict, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, Iterable, Mapping, Optional, Tuple, Union
 
+from .._records import Record, read_any
 from .._wire.framing import Framer
 from .._wire.packets import PAYLOAD_MAX
 from ..exceptions import ConnectionError, UnexpectedPacket
+from ..helpers import error as refusal
 from ..helpers import validate_number
+from ._errors import Refused
 from ._permissions import DOM0, DOMID_FIRST_RESERVED
 from ._session import Session
+from ._snapshot import fill
 from .requests import answer
 from .store import Store
 
@@ -40,14 +44,22 @@ class XenStored:
             c.write("/a", "1")
 
     It answers as the C daemon of Xen 4.17 does. Each :meth:`start` begins with
-    an empty store.
+    an empty store, or with the nodes of a snapshot.
 
     :param path: of the socket it serves; by default one in a new directory,
         which only this user can enter and which goes with :meth:`stop`.
+    :param snapshot: a dict as :mod:`pyxs.snapshot` describes it, or the path of such a file.
+        The domains that have a node in ``/local/domain`` are introduced.
+    :raises InvalidPath, InvalidPayload, InvalidPermission: *snapshot* is none.
     """
 
-    def __init__(self, path: "Optional[str]" = None) -> None:
+    def __init__(
+        self,
+        path: "Optional[str]" = None,
+        snapshot: "Optional[Union[Mapping[Any, Any], str, os.PathLike[str]]]" = None,
+    ) -> None:
         self._given_path = None if path is None else os.path.abspath(os.fspath(path))
+        self._records = [] if snapshot is None else read_any(snapshot)
         self._server: Optional[_Server] = None
 
     def __enter__(self) -> "XenStored":
@@ -75,7 +87,7 @@ class XenStored:
         """
         if self._server is not None:
             raise ConnectionError("{}: this daemon is already running".format(self.path))
-        self._server = _Server(self._given_path)
+        self._server = _Server(self._given_path, self._records)
 
     def stop(self) -> None:
         """End every connection and remove what :meth:`start` made.
@@ -103,6 +115,29 @@ class XenStored:
         server = self._running()
         return str(server.call(lambda: server.socket_for(domid)))
 
+    def introduce(self, domid: int) -> None:
+        """Introduce a domain, as ``introduce_domain`` does; nothing happens when it is already.
+
+        :param domid: 1 to 32751.
+        :raises InvalidPayload: it is not.
+        :raises ConnectionError: the daemon is not running in this process.
+        """
+        domid = validate_number(domid, "domid", DOM0 + 1, DOMID_FIRST_RESERVED - 1)
+        server = self._running()
+        server.call(lambda: server.introduce(domid))
+
+    def release(self, domid: int) -> None:
+        """Forget a domain, as ``release_domain`` does: its connections end, its nodes go.
+
+        :param domid: 1 to 32751.
+        :raises InvalidPayload: it is not.
+        :raises PyXSError: ``ENOENT`` it is not introduced; ``EINVAL`` it owns ``/``.
+        :raises ConnectionError: the daemon is not running in this process.
+        """
+        domid = validate_number(domid, "domid", DOM0 + 1, DOMID_FIRST_RESERVED - 1)
+        server = self._running()
+        server.call(lambda: server.release(domid))
+
     def _running(self) -> "_Server":
         if self._server is None:
             raise ConnectionError("the daemon is not running: start() it, or use it in a with")
@@ -125,7 +160,7 @@ class _Client:
 class _Server:
     """What exists from start to stop. All but :meth:`call` and :meth:`stop` is the thread's."""
 
-    def __init__(self, path: "Optional[str]") -> None:
+    def __init__(self, path: "Optional[str]", records: "Iterable[Record]") -> None:
         self._pid = os.getpid()
         self._store = Store()
         self._clients: Dict[Session, _Client] = {}
@@ -141,6 +176,7 @@ class _Server:
         self._wakened.setblocking(False)
         self._selector.register(self._wakened, selectors.EVENT_READ, self._run_calls)
         try:
+            fill(self._store, records)
             self.path = path or self._private("socket")
             self._listen(self.path, DOM0)
         except BaseException:
@@ -204,12 +240,23 @@ class _Server:
 
     def socket_for(self, domid: int) -> str:
         """Introduce a domain, if it is not yet, and return its socket's path."""
-        if not self._store.domains.is_introduced(domid):
-            self._store.introduce(domid)
+        self.introduce(domid)
         path = self._private("domain-{}".format(domid))
         if path not in self._listeners:
             self._listen(path, domid)
         return path
+
+    def introduce(self, domid: int) -> None:
+        """Introduce a domain, if it is not yet."""
+        if not self._store.domains.is_introduced(domid):
+            self._store.introduce(domid)
+
+    def release(self, domid: int) -> None:
+        """Release a domain."""
+        try:
+            self._store.release(domid)
+        except Refused as refused:
+            raise refusal(refused.name) from None
 
     def _private(self, name: str) -> str:
         if self._directory is None:
