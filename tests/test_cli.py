@@ -14,10 +14,11 @@ import pytest
 
 from command_lines import PYXS, start_pyxs
 from pyxs import Client, cli, connection
+from pyxs._cli import store as cli_store
 from pyxs.connection import Op, UnixSocketConnection
 
 SUBCOMMANDS = ["read", "write", "ls", "list", "rm", "mkdir", "exists", "chmod", "watch", "control"]
-SUBCOMMANDS += ["serve", "run"]
+SUBCOMMANDS += ["wait", "dump", "load", "shell", "serve", "run", "completion", "help"]
 
 
 def _shown(parameter):
@@ -114,7 +115,7 @@ def meddle(xenstored, monkeypatch):
                 other.write("/a", "meddled with")
             meddling.append(packet)
 
-    monkeypatch.setattr(cli, "UnixSocketConnection", MeddledWith)
+    monkeypatch.setattr(cli_store, "UnixSocketConnection", MeddledWith)
     return meddling
 
 
@@ -212,8 +213,8 @@ def test_the_device_serves_where_no_socket_answers(pyxs, xenstore, device, monke
         (["chmod", "-u", "a/b", "n0"], "a/b: -u needs a path that begins with '/'"),
         (["watch", "/", "/"], "/: File exists"),
         (["control", "nope", "x"], "the daemon does not know: nope x; 'pyxs control help' lists"),
-        (["--socket", "/nope", "ls"], "cannot connect to /nope: No such file or directory"),
-        (["--device", "/nope", "ls"], "cannot connect to /nope: No such file or directory"),
+        (["--socket", "/nope", "ls"], "/nope: No such file or directory; is xenstored running?"),
+        (["--device", "/nope", "ls"], "/nope: No such file or directory"),
         (["--device", "/dev/null", "ls"], "/dev/null: the daemon closed the connection"),
         (["serve", "--socket", "/nope/socket"], "/nope/socket: No such file or directory"),
         (["serve", "--socket", "/etc/passwd"], "/etc/passwd: is in the way"),
@@ -232,7 +233,12 @@ def test_an_error_is_one_line(pyxs, words, message):
     ("words", "message"),
     [
         ([], "SUBCOMMAND"),
-        (["frobnicate"], "invalid choice: 'frobnicate'"),
+        (["frobnicate"], "frobnicate: no such subcommand; see 'pyxs -h'"),
+        (["wrtie", "/a", "1"], "wrtie: no such subcommand; did you mean 'write'?"),
+        (["help", "wrtie"], "wrtie: no such subcommand; did you mean 'write'?"),
+        (["write", "/a", "-", "/b", "-"], "-: the standard input is one value only"),
+        (["wait", "/a", "--timeout", "-1"], "-1: must be 0"),
+        (["wait", "/a", "--timeout", "soon"], "soon"),
         (["read"], "PATH"),
         (["read", "-q", "/a"], "-q: no such option"),
         (["read", "-f", "/a"], "-f: no such option"),

@@ -1,16 +1,41 @@
 """How the ``pyxs`` command takes its arguments apart: as getopt does for the C programs."""
 
 import argparse
+import os
 import sys
-from typing import Any, List, NoReturn, Optional
 
-__all__ = ["Pairs", "Parser", "SubcommandParser", "count"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, List, NoReturn, Optional
+
+SECONDS_MAX = 2000000  # as of the library
+
+__all__ = ["Formatter", "Pairs", "Parser", "SubcommandParser", "count", "seconds"]
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Lays out help. argparse makes one for each argument that is added."""
+
+    def __init__(self, prog: str) -> None:
+        # argparse by itself imports shutil for the width.
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    """Return the width of the terminal, as ``shutil.get_terminal_size`` does."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdigit() and int(columns):
+        return int(columns)
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except OSError:
+        return 80
 
 
 class Parser(argparse.ArgumentParser):
     """Tells of an error in one line."""
 
-    def error(self, message: str) -> NoReturn:
+    def error(self, message: str) -> "NoReturn":
         self.exit(2, "{}: {}; see '{} -h'\n".format(self.prog, message, self.prog))
 
 
@@ -20,11 +45,11 @@ class SubcommandParser(Parser):
     :param options_first: the first operand ends the options.
     """
 
-    def __init__(self, *args: Any, options_first: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *args: "Any", options_first: bool = False, **kwargs: "Any") -> None:
         super().__init__(*args, **kwargs)
         self._options_first = options_first
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def parse_known_args(self, args: "Any" = None, namespace: "Any" = None) -> "Any":
         # argparse by itself takes operands from one place only, and a word such as
         # "-5" for one of them.
         words = list(sys.argv[1:] if args is None else args)
@@ -66,12 +91,15 @@ class Pairs(argparse.Action):
         self,
         parser: argparse.ArgumentParser,
         namespace: argparse.Namespace,
-        values: Any,
+        values: "Any",
         _option_string: "Optional[str]" = None,
     ) -> None:
         if len(values) % 2:
             parser.error("{}: there is no value for this path".format(values[-1]))
-        setattr(namespace, self.dest, list(zip(values[::2], values[1::2])))
+        pairs = list(zip(values[::2], values[1::2]))
+        if [value for _path, value in pairs].count("-") > 1:
+            parser.error("-: the standard input is one value only")
+        setattr(namespace, self.dest, pairs)
 
 
 def count(text: str) -> int:
@@ -79,4 +107,12 @@ def count(text: str) -> int:
     number = int(text)
     if number < 0:
         raise argparse.ArgumentTypeError("{}: must be 0 or more".format(text))
+    return number
+
+
+def seconds(text: str) -> float:
+    """Return *text* as a number of seconds from 0 up, for ``type=``."""
+    number = float(text)
+    if not 0 <= number <= SECONDS_MAX:
+        raise argparse.ArgumentTypeError("{}: must be 0 to {}".format(text, SECONDS_MAX))
     return number

@@ -4,30 +4,34 @@ Each takes a client and the parsed arguments. What they print, and when they fai
 as with the ``xenstore-*`` programs of Xen 4.17.
 """
 
-import argparse
 import contextlib
 import errno
-import itertools
 import os
-from typing import Callable, Iterable, Iterator, List, Optional, Sequence, Tuple
 
-from ..client import Client
 from ..exceptions import PyXSError
 from ..helpers import encode_text
-from .console import CommandError, flush, show, warn
+from .console import CommandError, show, take, warn
 from .format import TreeFormat, escape, unescape
-from .live_update import live_update
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Callable, Iterable, Iterator, List, Optional, Sequence, Tuple
+
+    from ..client import Client
 
 __all__ = [
+    "about",
     "chmod",
     "control",
+    "encoded",
     "exists",
     "list_",
     "ls",
     "mkdir",
     "read",
     "rm",
-    "watch",
+    "unescaped",
     "write",
 ]
 
@@ -35,23 +39,23 @@ __all__ = [
 # -- several nodes at once: in one transaction ---------------------------------------------
 
 
-def read(client: Client, args: argparse.Namespace) -> None:
-    def body(store: Client) -> "Iterator[bytes]":
+def read(client: "Client", args: "argparse.Namespace") -> None:
+    def body(store: "Client") -> "Iterator[bytes]":
         for path in args.paths:
-            with _about(path):
-                value = _encoded(store.read(path))
-            prefix = _encoded(path) + b": " if args.prefix else b""
-            yield prefix + (value if args.raw else escape(value) + b"\n")
+            with about(path):
+                value = encoded(store.read(path))
+            prefix = encoded(path) + b": " if args.prefix else b""
+            yield prefix + (value if args.raw else escape(value, args.utf8) + b"\n")
 
     _at_once(client, body, len(args.paths) > 1)
 
 
-def write(client: Client, args: argparse.Namespace) -> None:
+def write(client: "Client", args: "argparse.Namespace") -> None:
     pairs = [(path, _value(text, args.raw)) for path, text in args.pairs]
 
-    def body(store: Client) -> "Iterable[bytes]":
+    def body(store: "Client") -> "Iterable[bytes]":
         for path, value in pairs:
-            with _about(path):
+            with about(path):
                 store.write(path, value)
         return ()
 
@@ -59,53 +63,60 @@ def write(client: Client, args: argparse.Namespace) -> None:
 
 
 def _value(text: str, raw: bool) -> bytes:
+    if text == "-":
+        return take()
+    return os.fsencode(text) if raw else unescaped(text)
+
+
+def unescaped(text: str) -> bytes:
+    """Return the value that an argument stands for."""
     data = os.fsencode(text)
-    if raw:
-        return data
     try:
         return unescape(data)
     except ValueError as exc:
         raise CommandError("{}: {}".format(text, exc)) from None
 
 
-def list_(client: Client, args: argparse.Namespace) -> None:
-    def body(store: Client) -> "Iterator[bytes]":
+def list_(client: "Client", args: "argparse.Namespace") -> None:
+    def body(store: "Client") -> "Iterator[bytes]":
         for path in args.paths:
-            with _about(path):
+            with about(path):
                 names = store.ls(path)
             # For the root this gives "//name", as in C.
             prefix = path + "/" if args.prefix else ""
-            yield from (_encoded(prefix + name) + b"\n" for name in names)
+            yield from (encoded(prefix + name) + b"\n" for name in names)
 
     _at_once(client, body, len(args.paths) > 1)
 
 
-def mkdir(client: Client, args: argparse.Namespace) -> None:
+def mkdir(client: "Client", args: "argparse.Namespace") -> None:
     _for_each(client, args.paths, lambda store, path: store.mkdir(path))
 
 
-def exists(client: Client, args: argparse.Namespace) -> None:
-    def must_exist(store: Client, path: str) -> None:
+def exists(client: "Client", args: "argparse.Namespace") -> None:
+    def must_exist(store: "Client", path: str) -> None:
         if not store.exists(path):
             raise SystemExit(1)
 
     _for_each(client, args.paths, must_exist)
 
 
-def _for_each(client: Client, paths: "Sequence[str]", act: "Callable[[Client, str], None]") -> None:
-    def body(store: Client) -> "Iterable[bytes]":
+def _for_each(
+    client: "Client", paths: "Sequence[str]", act: "Callable[[Client, str], None]"
+) -> None:
+    def body(store: "Client") -> "Iterable[bytes]":
         for path in paths:
-            with _about(path):
+            with about(path):
                 act(store, path)
         return ()
 
     _at_once(client, body, len(paths) > 1)
 
 
-def rm(client: Client, args: argparse.Namespace) -> None:
-    def body(store: Client) -> "Iterable[bytes]":
+def rm(client: "Client", args: "argparse.Namespace") -> None:
+    def body(store: "Client") -> "Iterable[bytes]":
         for path in args.paths:
-            with _about(path):
+            with about(path):
                 store.rm(path)
             if args.tidy:
                 _rm_empty(store, _ancestors(path))
@@ -114,7 +125,7 @@ def rm(client: Client, args: argparse.Namespace) -> None:
     _at_once(client, body, args.tidy or len(args.paths) > 1)
 
 
-def _rm_empty(store: Client, paths: "Iterable[str]") -> None:
+def _rm_empty(store: "Client", paths: "Iterable[str]") -> None:
     """Remove nodes until one has a value or a child, or is out of reach."""
     for path in paths:
         try:
@@ -127,29 +138,30 @@ def _rm_empty(store: Client, paths: "Iterable[str]") -> None:
             return
 
 
-def chmod(client: Client, args: argparse.Namespace) -> None:
+def chmod(client: "Client", args: "argparse.Namespace") -> None:
     if args.upto and not args.path.startswith("/"):
         raise CommandError("{}: -u needs a path that begins with '/'".format(args.path))
     if args.recurse and args.path == "/":
         raise CommandError("/: -r is not for the whole store")
 
-    def body(store: Client) -> "Iterable[bytes]":
+    def body(store: "Client") -> "Iterable[bytes]":
         below = _subtree(store, args.path) if args.recurse else [args.path]
         above = _ancestors(args.path) if args.upto else []
-        for path in itertools.chain(below, above):
-            with _about(path):
-                store.set_permissions(path, args.perms)
+        for paths in (below, above):
+            for path in paths:
+                with about(path):
+                    store.set_permissions(path, args.perms)
         return ()
 
     _at_once(client, body, args.upto or args.recurse)
 
 
-def _subtree(store: Client, top: str) -> "Iterator[str]":
+def _subtree(store: "Client", top: str) -> "Iterator[str]":
     pending = [top]
     while pending:
         path = pending.pop()
         yield path
-        with _about(path):
+        with about(path):
             pending += (path + "/" + name for name in store.ls(path))
 
 
@@ -161,14 +173,14 @@ def _ancestors(path: str) -> "Iterator[str]":
         path = path.rpartition("/")[0]
 
 
-def _at_once(client: Client, body: "Callable[[Client], Iterable[bytes]]", several: bool) -> None:
+def _at_once(client: "Client", body: "Callable[[Client], Iterable[bytes]]", several: bool) -> None:
     """Run *body* and print the lines that it gives, also those before an error.
 
     :param several: whether to run it in a transaction, started over on ``EAGAIN``.
     """
     lines: List[bytes] = []
 
-    def attempt(store: Client) -> None:
+    def attempt(store: "Client") -> None:
         del lines[:]
         for line in body(store):
             lines.append(line)
@@ -185,17 +197,17 @@ def _at_once(client: Client, body: "Callable[[Client], Iterable[bytes]]", severa
 # -- nodes one by one, and the daemon itself -----------------------------------------------
 
 
-def ls(client: Client, args: argparse.Namespace) -> None:
-    layout = TreeFormat(_terminal_columns(), args.flat)
+def ls(client: "Client", args: "argparse.Namespace") -> None:
+    layout = TreeFormat(_terminal_columns(), args.flat, args.utf8)
     for top in args.paths or ["/"]:
-        with _about(top):
+        with about(top):
             pending = _children(0, top, client.ls(top))
         # Not walk(), to which an unreadable value is an empty one.
         while pending:
             depth, path = pending.pop()
             value = _value_if_readable(client, path)
             perms = _perms_if_readable(client, path) if args.perms else None
-            show(layout.line(depth, _encoded(path), value, perms))
+            show(layout.line(depth, encoded(path), value, perms))
             pending += _children(depth + 1, path, _names_if_there(client, path))
 
 
@@ -205,8 +217,8 @@ def _children(depth: int, path: str, names: "List[str]") -> "List[Tuple[int, str
     return [(depth, prefix + name) for name in reversed(names)]
 
 
-def _names_if_there(client: Client, path: str) -> "List[str]":
-    with _about(path):
+def _names_if_there(client: "Client", path: str) -> "List[str]":
+    with about(path):
         try:
             return client.ls(path)
         except PyXSError as exc:
@@ -215,18 +227,18 @@ def _names_if_there(client: Client, path: str) -> "List[str]":
             raise
 
 
-def _value_if_readable(client: Client, path: str) -> "Optional[bytes]":
+def _value_if_readable(client: "Client", path: str) -> "Optional[bytes]":
     try:
-        return _encoded(client.read(path))
+        return encoded(client.read(path))
     except PyXSError as exc:
         if exc.errno is None:
             raise
         return None
 
 
-def _perms_if_readable(client: Client, path: str) -> "List[bytes]":
+def _perms_if_readable(client: "Client", path: str) -> "List[bytes]":
     try:
-        return [_encoded(perm) for perm in client.get_permissions(path)]
+        return [encoded(perm) for perm in client.get_permissions(path)]
     except PyXSError as exc:
         if exc.errno is None:
             raise
@@ -241,18 +253,10 @@ def _terminal_columns() -> "Optional[int]":
         return None  # the standard output is no terminal
 
 
-def watch(client: Client, args: argparse.Namespace) -> None:
-    with contextlib.closing(client.monitor()) as monitor:
-        for path in args.paths:
-            with _about(path):
-                monitor.watch(path)
-        for event in itertools.islice(monitor, args.number):
-            show(_encoded(event.path) + b"\n")
-            flush()
-
-
-def control(client: Client, args: argparse.Namespace) -> None:
+def control(client: "Client", args: "argparse.Namespace") -> None:
     if args.words[0] == "live-update":
+        from .live_update import live_update
+
         live_update(client, args.words[1:])
         return
     try:
@@ -266,19 +270,19 @@ def control(client: Client, args: argparse.Namespace) -> None:
             )
         ) from exc
     if reply:
-        show(_encoded(reply) + b"\n")
+        show(encoded(reply) + b"\n")
 
 
 # -- text ----------------------------------------------------------------------------------
 
 
-def _encoded(text: str) -> bytes:
+def encoded(text: str) -> bytes:
     """Return the bytes that the daemon sent, of what the client made of them."""
     return encode_text(text, "text")
 
 
 @contextlib.contextmanager
-def _about(what: str) -> "Iterator[None]":
+def about(what: str) -> "Iterator[None]":
     """Name what the daemon refused: its answer is an errno alone."""
     try:
         yield

@@ -1,7 +1,10 @@
 """Values and trees in the form that the ``xenstore-*`` programs of Xen 4.17 give them."""
 
 import re
-from typing import Match, Optional, Sequence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Match, Optional, Sequence
 
 _NAMED = {b"\n": rb"\n", b"\r": rb"\r", b"\t": rb"\t", b"\\": rb"\\"}
 _NAMES = {name: byte for byte, name in _NAMED.items()}
@@ -9,9 +12,20 @@ _UNPRINTABLE = re.compile(rb"[^ -\[\]-~]")
 _ESCAPED = re.compile(rb"\\(?:x([0-9a-fA-F]{1,2})|([0-7]{1,3})|.?)", re.DOTALL)
 
 
-def escape(value: bytes) -> bytes:
-    """Return *value* as ``read`` and ``ls`` show it."""
-    return _UNPRINTABLE.sub(_escape_byte, value)
+def escape(value: bytes, utf8: bool = False) -> bytes:
+    """Return *value* as ``read`` and ``ls`` show it.
+
+    :param utf8: whether to show what is printable in UTF-8 as it is.
+    """
+    if not utf8:
+        return _UNPRINTABLE.sub(_escape_byte, value)
+    text = value.decode("utf-8", "surrogateescape")
+    return b"".join(
+        character.encode("utf-8")
+        if character > "~" and character.isprintable()
+        else escape(character.encode("utf-8", "surrogateescape"))
+        for character in text
+    )
 
 
 def _escape_byte(match: "Match[bytes]") -> bytes:
@@ -50,10 +64,12 @@ class TreeFormat:
     :param columns: of the terminal that shows them, 0 or 1 when it does not tell;
         ``None``: no terminal does.
     :param flat: whole paths instead of an indented tree.
+    :param utf8: whether to show what is printable in UTF-8 as it is.
     """
 
-    def __init__(self, columns: "Optional[int]", flat: bool) -> None:
+    def __init__(self, columns: "Optional[int]", flat: bool, utf8: bool = False) -> None:
         self._flat = flat
+        self._utf8 = utf8
         if columns is None:
             columns = 0 if flat else 82
         self._limited = columns > 1
@@ -82,10 +98,12 @@ class TreeFormat:
                 room -= len(name)
         if value is None:
             return b"".join([indent, name, b":\n", _shown(perms), b"\n"])
-        text, end = escape(value), b'"'
+        text, end = escape(value, self._utf8), b'"'
         cut = self._limited and len(value) > room  # not len(text): so C has it
         if cut:
             text, end = _clipped(text, room), b'\\..."'
+            if self._utf8:  # a letter that is cut in two is left out
+                text = text.decode("utf-8", "ignore").encode("utf-8")
         line = b"".join([indent, name, b' = "', text, end])
         if perms is not None and not cut:
             line += self._dots(len(line))

@@ -6,12 +6,15 @@ It takes several CONTROL requests, the same ones that ``xenstore-control`` sends
 import argparse
 import contextlib
 import time
-from typing import Sequence
 
 from ..client import Client
 from ..exceptions import PyXSError
 from .arguments import SubcommandParser, count
 from .console import CommandError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Sequence
 
 __all__ = ["live_update"]
 

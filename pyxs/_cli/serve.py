@@ -8,10 +8,9 @@ import subprocess
 from types import FrameType
 from typing import Any, Dict, List, Optional
 
+from .._records import load_file
+from ..xenstored import XenStored
 from .console import CommandError, flush, show
-
-# The daemon is imported where it is started: it would double the time that every other
-# subcommand takes to start.
 
 __all__ = ["run", "serve"]
 
@@ -23,15 +22,14 @@ _FORWARDED = _FROM_KEYBOARD.union(
 
 def serve(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM, or until the terminal is closed."""
-    from ..xenstored import XenStored
-
+    snapshot = _snapshot(args.load)
     ends = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
         ends.append(signal.SIGHUP)
     # Blocked for sigwait(), and before there is a thread that could get them instead.
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     try:
-        with XenStored(args.socket) as daemon:
+        with XenStored(args.socket, snapshot) as daemon:
             show(b"XENSTORED_PATH=" + os.fsencode(daemon.path) + b"\n")
             flush()
             signal.sigwait(ends)
@@ -46,9 +44,8 @@ def run(args: argparse.Namespace) -> int:
     As in a shell, that is 128 and the number of the signal that ended it, 127 when
     there is no such command, and 126 when it cannot be executed.
     """
-    from ..xenstored import XenStored
-
-    with _Forwarder() as forwarder, XenStored() as daemon:
+    snapshot = _snapshot(args.load)
+    with _Forwarder() as forwarder, XenStored(snapshot=snapshot) as daemon:
         try:
             child = subprocess.Popen(args.command, env=dict(os.environ, XENSTORED_PATH=daemon.path))
         except OSError as exc:
@@ -60,6 +57,10 @@ def run(args: argparse.Namespace) -> int:
         forwarder.attach(child)
         status = child.wait()
     return status if status >= 0 else 128 - status
+
+
+def _snapshot(file: "Optional[str]") -> "Optional[Dict[str, Any]]":
+    return None if file is None else load_file(file)
 
 
 class _Forwarder:

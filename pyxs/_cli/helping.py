@@ -1,0 +1,35 @@
+"""``pyxs help``, and what is said of a subcommand that does not exist."""
+
+import argparse
+import difflib
+from typing import NoReturn
+
+from .console import warn
+from .subcommands import SUBCOMMANDS, make_parser
+
+__all__ = ["no_such_subcommand", "refuse", "show_help"]
+
+
+def no_such_subcommand(name: str) -> str:
+    """Return the message about a subcommand that does not exist, with the nearest one."""
+    nearest = difflib.get_close_matches(name, SUBCOMMANDS, 1)
+    hint = "did you mean '{}'?".format(nearest[0]) if nearest else "see 'pyxs -h'"
+    return "{}: no such subcommand; {}".format(name, hint)
+
+
+def refuse(name: str) -> NoReturn:
+    """End with the message about a subcommand that does not exist."""
+    warn("pyxs: " + no_such_subcommand(name))
+    raise SystemExit(2)
+
+
+def show_help(args: argparse.Namespace) -> int:
+    """Print what ``-h`` prints."""
+    about = args.about
+    if about is None:
+        make_parser(SUBCOMMANDS).print_help()
+        return 0
+    if about not in SUBCOMMANDS:
+        refuse(about)
+    make_parser((about,)).parse_args([about, "-h"])
+    return 0

@@ -1,0 +1,75 @@
+"""Running one command line, and telling how it failed."""
+
+import os
+
+from ..exceptions import PyXSError
+from .console import CommandError, flush, warn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any, Callable
+
+__all__ = ["end_by", "later", "on_store", "run"]
+
+
+def run(args: "argparse.Namespace") -> int:
+    """Do what the arguments say and return the exit status; an error becomes one line."""
+    try:
+        try:
+            status: int = args.run(args)
+        finally:
+            flush()
+        return status
+    except BrokenPipeError:
+        return end_by("SIGPIPE")
+    except (CommandError, PyXSError, OSError) as exc:
+        warn("pyxs {}: {}".format(args.subcommand, _reason(exc)))
+        return exc.status if isinstance(exc, CommandError) else 1
+
+
+def _reason(exc: Exception) -> str:
+    if isinstance(exc, PyXSError):
+        return exc.strerror or ""
+    if isinstance(exc, OSError):
+        return "{}: {}".format(exc.filename, exc.strerror)
+    return str(exc)
+
+
+def end_by(name: str) -> int:
+    """End as a program does that leaves the signal alone: the caller is told which it was."""
+    import signal
+
+    number = signal.Signals[name]
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    return 128 + number
+
+
+def later(module: str, function: str) -> "Callable[..., Any]":
+    """Return a function of a module of this package, which is imported when it is called."""
+
+    def call(*args: "Any") -> "Any":
+        imported = __import__(__package__ + "." + module, fromlist=[function])
+        return getattr(imported, function)(*args)
+
+    return call
+
+
+def on_store(module: str, function: str) -> "Callable[[argparse.Namespace], int]":
+    """Return what runs a command with a client of the store that the arguments name."""
+    command = later(module, function)
+
+    def run_on_store(args: "argparse.Namespace") -> int:
+        shared = getattr(args, "client", None)  # that of the shell
+        if shared is not None:
+            command(shared, args)
+            return 0
+        client = later("store", "connected_client")(args)
+        try:
+            command(client, args)
+        finally:
+            client.close()
+        return 0
+
+    return run_on_store

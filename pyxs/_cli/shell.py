@@ -1,0 +1,179 @@
+"""``pyxs shell``: command lines from a prompt, or from a script, over one connection."""
+
+import argparse
+import os
+import posixpath
+import shlex
+import sys
+from typing import Dict, Iterator, List, Optional
+
+from ..client import Client
+from ..exceptions import PyXSError
+from ..helpers import validate_path
+from .commands import about
+from .console import CommandError, flush, show, warn
+from .helping import no_such_subcommand
+from .run import run
+from .subcommands import SUBCOMMANDS, make_parser
+
+__all__ = ["shell"]
+
+_ELSEWHERE = frozenset(("shell", "-", "serve", "run", "completion"))
+_NAMES = sorted((set(SUBCOMMANDS) - _ELSEWHERE) | {"cd"})
+
+
+def shell(client: Client, _args: argparse.Namespace) -> None:
+    session = _Session(client)
+    if sys.stdin is not None and sys.stdin.isatty():
+        _converse(session)
+        return
+    for line in _script():
+        status = session.do(line)
+        if status:
+            raise SystemExit(status)
+
+
+def _script() -> "Iterator[str]":
+    for line in sys.stdin.buffer if sys.stdin is not None else ():
+        yield os.fsdecode(line)
+
+
+def _converse(session: "_Session") -> None:
+    _set_up_readline(session)
+    while True:
+        try:
+            session.do(input(session.prompt))
+        except EOFError:
+            show(b"\n")
+            return
+        except KeyboardInterrupt:  # of this line, or of what it did
+            show(b"\n")
+            flush()
+
+
+class _Session:
+    """What lasts from line to line: the connection, and where relative paths begin."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._parsers: Dict[str, argparse.ArgumentParser] = {}
+        self._place: Optional[str] = None  # None: where the daemon has them begin
+
+    @property
+    def prompt(self) -> str:
+        return "pyxs{}> ".format("" if self._place is None else " " + self._place)
+
+    def do(self, line: str) -> int:
+        """Do what a line says and return the exit status."""
+        if line.lstrip().startswith("#"):
+            return 0
+        try:
+            words = shlex.split(line)
+            if not words:
+                return 0
+            return self._cd(words[1:]) if words[0] == "cd" else self._run(words)
+        except (CommandError, ValueError, PyXSError) as exc:
+            warn("pyxs: {}".format(exc))
+            return 1
+        except SystemExit as exc:  # of a parser, or of a subcommand whose answer is no
+            flush()
+            return exc.code if isinstance(exc.code, int) else 1
+
+    def _run(self, words: "List[str]") -> int:
+        name = words[0]
+        if name in _ELSEWHERE:
+            raise CommandError("{}: not in a shell of pyxs".format(name))
+        if name not in SUBCOMMANDS:
+            raise CommandError(no_such_subcommand(name))
+        if name not in self._parsers:
+            self._parsers[name] = make_parser((name,))
+        args = self._parsers[name].parse_args(words)
+        if args.socket is not None or args.device is not None or args.xenbus:
+            raise CommandError("{}: the connection is that of the shell".format(name))
+        self._place_paths(args)
+        args.client = self._client
+        return run(args)
+
+    def _place_paths(self, args: argparse.Namespace) -> None:
+        """Put the place before relative paths, and in the place of those that are left out."""
+        given = vars(args)
+        if "path" in given:
+            args.path = self._placed(args.path)
+        if "paths" in given:
+            args.paths = [self._placed(path) for path in args.paths]
+            if not args.paths and self._place is not None:
+                args.paths = [self._place]
+        if "pairs" in given:
+            if any(value == "-" for _path, value in args.pairs):
+                raise CommandError("write: -: the standard input is that of the shell")
+            args.pairs = [(self._placed(path), value) for path, value in args.pairs]
+
+    def _placed(self, path: str) -> str:
+        if path.startswith(("/", "@")) or self._place is None:
+            # As it is completed, so that what is below it can be completed too.
+            return path[:-1] if path[-1:] == "/" != path else path
+        return posixpath.normpath(posixpath.join(self._place, path))
+
+    def _cd(self, words: "List[str]") -> int:
+        if len(words) > 1:
+            raise CommandError("cd: takes one path")
+        self._place = self._entered(words[0]) if words else None
+        return 0
+
+    def _entered(self, path: str) -> str:
+        place = posixpath.normpath(posixpath.join(self._place or self._home(), path))
+        with about("cd: " + place):
+            self._client.ls(place)
+        return place
+
+    def _home(self) -> str:
+        """Return where the daemon has relative paths begin."""
+        domid = self._client.read("domid", default="0")
+        return self._client.get_domain_path(int(domid) if domid.isdigit() else 0)
+
+    # -- completion --------------------------------------------------------------------
+
+    def candidates(self, before: str, word: str) -> "List[str]":
+        """Return what a word may become, given what is before it in the line."""
+        if not before.strip():
+            return [name + " " for name in _NAMES if name.startswith(word)]
+        if word.startswith("-"):
+            return []
+        try:
+            return self._paths(word)
+        except PyXSError:
+            return []
+
+    def _paths(self, word: str) -> "List[str]":
+        above, slash, name = word.rpartition("/")
+        start = self._place or self._home()
+        top = posixpath.normpath(posixpath.join(start, (above or "/") if slash else "."))
+        validate_path(top)
+        found = [each for each in self._client.ls(top) if each.startswith(name)]
+        paths = [above + slash + each for each in sorted(found)]
+        if len(paths) > 1:
+            return paths
+        # One that stands alone is complete: what is below it comes next.
+        return [
+            path + ("/" if self._client.ls(posixpath.join(top, each)) else " ")
+            for path, each in zip(paths, found)
+        ]
+
+
+def _set_up_readline(session: _Session) -> None:
+    try:
+        import readline
+    except ImportError:  # Python may be built without it
+        return
+
+    def complete(word: str, state: int) -> "Optional[str]":
+        if state == 0:
+            before = readline.get_line_buffer()[: readline.get_begidx()]
+            matches[:] = session.candidates(before, word)
+        return matches[state] if state < len(matches) else None
+
+    matches: List[str] = []
+    readline.set_completer_delims(" \t\n\"'")
+    readline.set_completer(complete)
+    libedit = "libedit" in (readline.__doc__ or "")
+    readline.parse_and_bind("bind ^I rl_complete" if libedit else "tab: complete")

@@ -1,0 +1,31 @@
+"""``pyxs dump`` and ``pyxs load``."""
+
+import argparse
+
+from .. import snapshot
+from .._records import load_file
+from ..client import Client
+from .commands import about
+from .console import Progress, show, take, warn
+
+__all__ = ["dump", "load"]
+
+
+def dump(client: Client, args: argparse.Namespace) -> None:
+    tops = args.paths or ["/"]
+    with about(", ".join(tops)):
+        progress = Progress("nodes")
+        try:
+            for line in snapshot.lines(client, tops):
+                show(line.encode("utf-8"))
+                progress.step()
+        finally:
+            progress.end()
+
+
+def load(client: Client, args: argparse.Namespace) -> None:
+    file = args.file
+    nodes = snapshot.parse(take(), "standard input") if file is None else load_file(file)
+    at_once = snapshot.restore(client, nodes)
+    if not at_once:
+        warn("pyxs load: a quota forbids one transaction for all; the nodes were written singly")

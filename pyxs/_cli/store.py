@@ -1,0 +1,54 @@
+"""Which store a command works on."""
+
+import os
+import stat
+
+from ..client import Client
+from ..connection import PacketConnection, UnixSocketConnection, XenBusConnection
+from ..exceptions import ConnectionError
+from .console import CommandError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import List
+
+__all__ = ["connected_client"]
+
+
+def connected_client(args: "argparse.Namespace") -> Client:
+    """Return a client that is connected to the store that the arguments name.
+
+    :raises CommandError: no store answers; the message says why.
+    """
+    failure = ""
+    for connection in _connections(args):
+        try:
+            return Client(connection=connection).__enter__()
+        except ConnectionError as exc:
+            failure = str(exc)
+    raise CommandError(failure)
+
+
+def _connections(args: "argparse.Namespace") -> "List[PacketConnection]":
+    """Return the connections to try, in this order."""
+    if args.socket is not None:
+        return [UnixSocketConnection(args.socket)]
+    if args.device is not None:
+        return [XenBusConnection(args.device)]
+    if args.xenbus:
+        return [XenBusConnection()]
+    named = os.environ.get("XENSTORED_PATH")
+    if named:
+        return [XenBusConnection(named) if _is_device(named) else UnixSocketConnection()]
+    device = XenBusConnection()
+    if args.socket_only or not os.path.exists(device.path):
+        return [UnixSocketConnection()]
+    return [UnixSocketConnection(), device]
+
+
+def _is_device(path: str) -> bool:
+    try:
+        return stat.S_ISCHR(os.stat(path).st_mode)
+    except OSError:
+        return False
