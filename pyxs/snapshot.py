@@ -158,10 +158,11 @@ def _ancestors(path: str) -> "Iterator[str]":
 
 def _messages(records: "Iterable[Record]") -> "Iterator[Tuple[Op, bytes]]":
     for path, value, perms in records:
-        # An empty root is there already, and oxenstored does not let it be written.
-        if value is not None and (value or path != b"/"):
+        if value or (value is not None and path != b"/"):  # which is there
             yield Op.WRITE, path + b"\0" + value
         if perms is not None:
+            if value is None:
+                yield Op.MKDIR, path + b"\0"
             yield Op.SET_PERMS, b"\0".join([path, *perms]) + b"\0"
 
 

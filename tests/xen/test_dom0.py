@@ -5,6 +5,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -240,3 +241,29 @@ def test_a_guest_shuts_down_when_it_is_asked_to(guest, home):
                 assert monitor.wait(timeout=PATIENCE) == ("@releaseDomain", "gone")
         with refused("ENOENT"):
             client.read(home + "/name")
+
+
+# -- snapshots ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["run --load", "load"])
+def test_a_dump_of_this_host_fills_the_daemon_in_memory(home, tmp_path, how):
+    dump = tmp_path / "host.json"
+    dump.write_text(pyxs_command("dump").stdout)
+    there = subprocess.check_output(["xenstore-ls", "-p"], universal_newlines=True)
+    if how == "load":
+        script = '"$0" -m pyxs load "$1" && xenstore-ls -p'
+        copy = pyxs_command("run", "--", "sh", "-c", script, sys.executable, str(dump))
+    else:
+        copy = pyxs_command("run", "--load", str(dump), "--", "xenstore-ls", "-p")
+    assert (copy.stderr, in_order(copy.stdout)) == ("", in_order(there))
+
+
+def in_order(listing):
+    """The lines of ``xenstore-ls``, those of siblings in the order of their names."""
+    paths, place = {}, []
+    for line in listing.splitlines():
+        depth = len(line) - len(line.lstrip(" "))
+        place[depth:] = [line.split()[0]]
+        paths[tuple(place)] = line
+    return [paths[path] for path in sorted(paths)]

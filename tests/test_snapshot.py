@@ -1,0 +1,189 @@
+"""``pyxs.snapshot``: what does not depend on the daemon, and any tree on two of them."""
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pyxs import Client, InvalidPayload, PyXSError, snapshot
+from pyxs.xenstored import XenStored
+
+NAMES = st.text("ab-_@0", min_size=1, max_size=3)
+PATHS = st.lists(NAMES, min_size=1, max_size=4).map(lambda names: "/top/" + "/".join(names))
+PERMS = st.lists(
+    st.tuples(st.sampled_from("nrwb"), st.sampled_from([0, 1, 2, 7])).map("{0[0]}{0[1]}".format),
+    min_size=1,
+    max_size=5,
+)
+TREES = st.dictionaries(PATHS, st.tuples(st.binary(max_size=60), PERMS), max_size=12)
+
+
+@pytest.fixture(scope="module", params=["memory", "c"])
+def real(request):
+    import daemons
+    from conftest import skip_or_fail
+
+    reason = daemons.missing(request.param)
+    if reason is not None:
+        skip_or_fail(reason)
+    with daemons.start(request.param) as daemon, Client(daemon.path) as client:
+        for domid in (1, 2, 7):  # the C daemon lets nobody own a node that is not there
+            client.introduce_domain(domid, 1, 1)
+        yield client
+
+
+@given(tree=TREES)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_tree_comes_back(real, tree):
+    real.rm("/top")
+    real.mkdir("/top")
+    for path, (value, perms) in sorted(tree.items()):
+        real.write(path, value.rstrip(b"\0"))
+        real.set_permissions(path, perms)
+    text = "".join(snapshot.lines(real, ["/top"]))
+    taken = snapshot.take(real, "/top")
+    assert snapshot.parse(text) == json.loads(text) == taken
+    real.rm("/top")
+    assert snapshot.restore(real, taken)
+    assert "".join(snapshot.lines(real, ["/top"])) == text
+    with XenStored(snapshot=taken) as copy, Client(copy.path) as client:
+        assert "".join(snapshot.lines(client, ["/top"])) == text
+
+
+def test_a_value_that_ends_with_nul_comes_back(real):
+    # xenstore-write '\0' makes one; Client.write() does not.
+    snapshot.restore(real, {"/top/nul": "ends so\0"})
+    assert real.read("/top/nul") == "ends so\0"
+    assert snapshot.take(real, "/top/nul")["/top/nul"]["value"] == "ends so\0"
+
+
+def test_a_node_that_may_not_be_read_says_so(xenstored, xenstore):
+    xenstore.write_many({"/a/open": "1", "/a/shut/open": "2"})
+    for path in ("/a", "/a/open", "/a/shut/open"):
+        xenstore.set_permissions(path, ["n0", "r1"])
+    with Client(xenstored.socket_for(1)) as guest:
+        taken = snapshot.take(guest, "/a")
+        text = "".join(snapshot.lines(guest, ["/a"]))
+    assert taken == snapshot.parse(text)
+    assert taken["/a/shut"] == {"unreadable": True}
+    assert taken["/a/open"] == {"value": "1", "perms": ["n0", "r1"]}
+    xenstore.write("/a/shut", "stays")
+    snapshot.restore(xenstore, taken)
+    assert xenstore.read("/a/shut") == "stays"
+
+
+def test_without_a_transaction_where_a_quota_forbids_one(xenstored, xenstore):
+    home = "/local/domain/1"
+    xenstore.mkdir(home)
+    xenstore.set_permissions(home, ["n1"])
+    nodes = {"{}/n{}".format(home, n): "" for n in range(50)}
+    with Client(xenstored.socket_for(1)) as guest:
+        assert snapshot.restore(guest, nodes) is True
+        xenstore.control("quota", "set", "transaction-nodes", "20")
+        guest.rm(home + "/n7")
+        assert snapshot.restore(guest, nodes) is False
+        assert len(guest.ls(home)) == 50
+
+
+# -- JSON ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "line 1, column 1: Expecting '{'"),
+        ("[]", "line 1, column 1: Expecting '{'"),
+        ('{\n"/a": "1",\n"/b" "2"}', "line 3, column 6: Expecting ':'"),
+        ('{\n"/a": "1"\n"/b": "2"}', "line 3, column 1: Expecting ','"),
+        ('{\n"/a": "1",\n}', "line 3, column 1: Expecting a path"),
+        ('{\n"/a": }', "line 2, column 7: Expecting value"),
+        ('{\n"/a": "1}', "line 2, column 7: Unterminated string"),
+        ('{"/a": "1"', "line 1, column 11: Expecting ','"),
+        ('{"/a": "1"} more', "line 1, column 13: Extra data"),
+        ("{} {}", "line 1, column 4: Extra data"),
+        ('{\n  "/a": "1",\n  "/a//b": "2"}', "line 3, column 3: '/a//b': a path may not"),
+        ('{\n  "/a": [1]}', "line 2, column 3: /a: [1]: a value is a string"),
+        ('{\n"/a": {"perms": ["n0", "q1"]}}', "line 2, column 1: /a: 'q1': a permission"),
+        ('{"/a": "1",\n "/a": "2"}', "line 2, column 2: /a: is there twice"),
+        ("[" * 100000, "line 1, column 1: Expecting '{'"),
+        ('{"/a": ' + "[" * 100000, "line 1, column "),
+        (b'{"/a": "1",\n "/b": "\xff"}', "line 2: not UTF-8"),
+    ],
+)
+def test_a_bad_text_has_a_position(text, message):
+    with pytest.raises(InvalidPayload) as caught:
+        snapshot.parse(text, "host.json")
+    assert str(caught.value).startswith("host.json: " + message)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_text_written_by_an_editor():
+    text = b'\xef\xbb\xbf {\r\n\t"/a" : "h\xc3\xa9",\r\n "/b":{"value":"\\u00e9"} }\r\n'
+    assert snapshot.parse(text) == {"/a": "h\u00e9", "/b": {"value": "\u00e9"}}
+    assert snapshot.parse(" {} ") == {}
+
+
+def test_an_empty_snapshot_changes_nothing(xenstore):
+    assert snapshot.restore(xenstore, {}) is True
+
+
+# -- the daemon in memory ------------------------------------------------------------------
+
+
+HOST = {
+    "/local/domain/0/name": "Domain-0",
+    "/local/domain/3/name": {"value": "web", "perms": ["n0", "r3"]},
+    "/local/domain/x": "",
+    "/tool": {"perms": ["r0"]},
+    "relative": "1",
+}
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_a_daemon_begins_with_a_snapshot(tmp_path, as_file):
+    source = HOST
+    if as_file:
+        source = str(tmp_path / "host.json")
+        (tmp_path / "host.json").write_text(json.dumps(HOST))
+    daemon = XenStored(snapshot=source)
+    for _ in range(2):
+        with daemon, Client(daemon.path) as client:
+            assert client.read("/local/domain/3/name") == "web"
+            assert client.get_permissions("/local/domain/3/name") == ["n0", "r3"]
+            assert client.get_permissions("/tool") == ["r0"]
+            assert client.read("/local/domain/0/relative") == "1"
+            assert [client.is_domain_introduced(domid) for domid in (0, 3, 4)] == [
+                *(True, True, False)
+            ]
+            client.rm("/local")
+
+
+def test_a_bad_snapshot_starts_no_daemon(tmp_path):
+    with pytest.raises(ValueError, match="may not contain"):
+        XenStored(snapshot={"/a//b": "1"})
+    with pytest.raises(FileNotFoundError):
+        XenStored(snapshot=tmp_path / "missing")
+
+
+def test_domains_come_and_go(xenstored, xenstore):
+    with xenstore.monitor() as monitor:
+        monitor.watch("@introduceDomain")
+        monitor.watch("@releaseDomain")
+        assert [monitor.wait(timeout=20).path for _ in range(2)]
+        xenstored.introduce(5)
+        xenstored.introduce(5)
+        assert xenstore.is_domain_introduced(5)
+        xenstore.write("/mine", "1")
+        xenstore.set_permissions("/mine", ["n5"])
+        xenstored.release(5)
+        assert [monitor.wait(timeout=20).path for _ in range(2)] == [
+            *("@introduceDomain", "@releaseDomain")
+        ]
+    assert not xenstore.is_domain_introduced(5)
+    assert not xenstore.exists("/mine")
+    with pytest.raises(PyXSError, match="No such file"):
+        xenstored.release(5)
+    for bad in (0, 40000, "5"):
+        with pytest.raises(InvalidPayload):
+            xenstored.introduce(bad)
