@@ -1,6 +1,9 @@
 """The ``pyxs`` command by itself; ``test_cli_like_c.py`` puts it beside the C tools."""
 
 import contextlib
+import datetime
+import io
+import json
 import os
 import pty
 import select
@@ -8,12 +11,14 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 import tty
 
 import pytest
 
 from command_lines import PYXS, start_pyxs
 from pyxs import Client, cli, connection
+from pyxs._cli import console
 from pyxs._cli import store as cli_store
 from pyxs.connection import Op, UnixSocketConnection
 
@@ -123,6 +128,181 @@ def test_a_transaction_that_met_a_change_starts_over(pyxs, xenstore, meddle):
     xenstore.write_many({"/a": "1", "/b": "2"})
     assert pyxs("read", "/a", "/b") == (0, b"meddled with\n2\n", b"")
     assert meddle
+
+
+# -- values --------------------------------------------------------------------------------
+
+
+def test_a_value_from_standard_input_is_stored_as_it_comes(xenstore):
+    raw = bytes(range(1, 256)) + b"\\n\n"
+    with start_pyxs("write", "/a", "-", "/b", "2", stdin=subprocess.PIPE) as process:
+        assert process.communicate(raw) == (b"", b"")
+    assert process.returncode == 0
+    assert xenstore.read("/a").encode("utf-8", "surrogateescape") == raw
+    assert xenstore.read("/b") == "2"
+
+
+def test_a_dash_can_be_written(pyxs, xenstore):
+    assert pyxs("write", "/a", r"\x2d") == (0, b"", b"")
+    assert xenstore.read("/a") == "-"
+
+
+def test_utf8_is_shown_as_it_is_when_asked_for(pyxs, xenstore):
+    xenstore.write("/a", "h\u00e9 \u20ac\u0085\\\n".encode() + b"\xff")
+    assert pyxs("read", "-u", "/a")[1] == "h\u00e9 \u20ac\\xc2\\x85\\\\\\n\\xff\n".encode()
+    shown = pyxs("ls", "-u", "/")[1]
+    assert shown.endswith('a = "h\u00e9 \u20ac\\xc2\\x85\\\\\\n\\xff"\n'.encode())
+    assert pyxs("read", "/a")[1].startswith(rb"h\xc3\xa9 \xe2")
+
+
+# -- watching ------------------------------------------------------------------------------
+
+
+def test_watch_shows_values(xenstored, xenstore):
+    xenstore.write_many({"/a": "two\nlines", "/empty": ""})
+    with start_pyxs("watch", "-v", "-n", "4", "/a", "/empty") as process:
+        assert process.stdout.readline() == b"/a: two\\nlines\n"
+        assert process.stdout.readline() == b"/empty: \n"
+        xenstore.write("/a/b", "1")
+        assert process.stdout.readline() == b"/a/b: 1\n"
+        xenstore.rm("/empty")
+        assert process.stdout.readline() == b"/empty\n"
+        assert process.stderr.read() == b""
+
+
+def _utc_now():
+    return datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
+
+
+def test_watch_shows_the_time(pyxs):
+    before = _utc_now() - datetime.timedelta(seconds=1)
+    status, out, _ = pyxs("watch", "-n", "1", "--time", "-v", "/")
+    shown, _, rest = out.decode().partition(" ")
+    then = datetime.datetime.strptime(shown, "%Y-%m-%dT%H:%M:%S.%fZ")
+    assert before < then < _utc_now()
+    assert (status, rest) == (0, "/: \n")
+
+
+def test_watch_prints_json(xenstored, xenstore, pyxs):
+    xenstore.write_many({"/a": "h\u00e9\n", "/a/bin": b"\xff", "/a/shut": "1"})
+    before = time.time()
+    status, out, _ = pyxs("watch", "--json", "-n", "4", "/a", "/a/bin", "/gone", "@releaseDomain")
+    events = [json.loads(line) for line in out.decode().splitlines()]
+    assert status == 0
+    assert all(before - 1 < event.pop("time") < time.time() + 1 for event in events)
+    assert events == [
+        {"path": "/a", "token": "/a", "value": "h\u00e9\n"},
+        {"path": "/a/bin", "token": "/a/bin", "value": {"base64": "/w=="}},
+        {"path": "/gone", "token": "/gone", "value": None},
+        {"path": "@releaseDomain", "token": "@releaseDomain", "value": None},
+    ]
+    status, out, _ = pyxs("--socket", xenstored.socket_for(1), "watch", "--json", "-n1", "/a/shut")
+    assert json.loads(out.decode())["value"] == {"unreadable": True}
+
+
+def test_wait_for_a_node(xenstored, xenstore):
+    with start_pyxs("wait", "/a", "--timeout", "20") as process:
+        xenstore.write("/a", "")
+        assert process.communicate() == (b"", b"")
+    assert process.returncode == 0
+
+
+def test_wait_for_a_value(xenstored, xenstore):
+    xenstore.write("/a", "1")
+    with start_pyxs("wait", "/a", r"two\nlines") as process:
+        xenstore.write("/a", "two")
+        xenstore.write("/a", "two\nlines")
+        assert process.communicate() == (b"", b"")
+    assert process.returncode == 0
+
+
+def test_wait_ends_when_the_time_has_passed(pyxs, xenstore):
+    assert pyxs("wait", "/a", "--timeout", "0.1") == (
+        124,
+        b"",
+        b"pyxs wait: /a: not so within 0.1 seconds\n",
+    )
+    xenstore.write("/a", "1")
+    assert pyxs("wait", "/a", "2", "--timeout", "0.1")[0] == 124
+    assert pyxs("wait", "/a", "1", "--timeout", "20")[0] == 0
+
+
+# -- snapshots -----------------------------------------------------------------------------
+
+
+def test_dump_and_load(pyxs, xenstore, tmp_path):
+    xenstore.write_many({"/a/b": "h\u00e9", "/c": b"\xff"})
+    xenstore.set_permissions("/a/b", ["n0", "r1"])
+    status, out, err = pyxs("dump")
+    assert (status, err) == (0, b"")
+    assert out.decode().splitlines() == [
+        "{",
+        '"/": {"value": "", "perms": ["n0"]},',
+        '"/a": {"value": "", "perms": ["n0"]},',
+        '"/a/b": {"value": "h\u00e9", "perms": ["n0", "r1"]},',
+        '"/c": {"value": {"base64": "/w=="}, "perms": ["n0"]},',
+        '"/tool": {"value": "", "perms": ["n0"]},',
+        '"/tool/xenstored": {"value": "", "perms": ["n0"]}',
+        "}",
+    ]
+    (tmp_path / "dump.json").write_bytes(out)
+    xenstore.rm("/a")
+    assert pyxs("load", str(tmp_path / "dump.json")) == (0, b"", b"")
+    assert pyxs("dump") == (0, out, b"")
+    assert pyxs("dump", "/c", "/a/b", "/a")[1].count(b"\n") == 5
+
+
+def test_load_from_standard_input(xenstore):
+    with start_pyxs("load", stdin=subprocess.PIPE) as process:
+        assert process.communicate(b'{"/a": "1"}') == (b"", b"")
+    assert xenstore.read("/a") == "1"
+
+
+def test_a_bad_file_changes_nothing(pyxs, xenstore, tmp_path):
+    file = tmp_path / "bad.json"
+    file.write_text('{\n"/a": "1",\n"/b//c": "2"\n}\n')
+    assert pyxs("load", str(file)) == (
+        1,
+        b"",
+        "pyxs load: {}: line 3, column 1: '/b//c': a path may not contain '//'\n".format(
+            file
+        ).encode(),
+    )
+    assert not xenstore.exists("/a")
+
+
+def test_load_says_when_a_quota_forbids_one_transaction(pyxs, xenstored, xenstore, tmp_path):
+    home = "/local/domain/1"
+    xenstore.mkdir(home)
+    xenstore.set_permissions(home, ["n1"])
+    (tmp_path / "many.json").write_text(
+        json.dumps({"{}/{}".format(home, n): "x" for n in range(50)})
+    )
+    xenstore.control("quota", "set", "transaction-nodes", "20")
+    status, out, err = pyxs(
+        "--socket", xenstored.socket_for(1), "load", str(tmp_path / "many.json")
+    )
+    assert (status, out) == (0, b"")
+    assert err.startswith(b"pyxs load: a quota forbids one transaction")
+    assert len(xenstore.ls(home)) == 50
+
+
+def test_progress_is_shown_on_a_terminal(xenstore, monkeypatch):
+    shown = io.StringIO()
+    shown.isatty = lambda: True
+    monkeypatch.setattr("sys.stderr", shown)
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    clock = [0.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: clock[0])
+    progress = console.Progress("nodes")
+    for _ in range(250):
+        progress.step()
+    assert shown.getvalue() == ""  # a second has not passed
+    clock[0] = 1.5
+    for _ in range(1250):
+        progress.step()
+    progress.end()
+    assert shown.getvalue() == "\r\x1b[K300 nodes\r\x1b[K"
 
 
 # -- which store ---------------------------------------------------------------------------
@@ -342,3 +522,14 @@ def test_the_parser_is_there_for_tools(pyxs):
 
 def test_python_m_pyxs(xenstored):
     assert subprocess.check_output(PYXS + ["list", "/"]) == b"tool\n"
+
+
+def test_help_about_a_subcommand(pyxs):
+    assert pyxs("help", "write") == pyxs("write", "-h")
+    assert pyxs("help") == pyxs("-h")
+    assert pyxs("--version") == (0, b"pyxs 1.0.0\n", b"")
+
+
+def test_options_before_the_subcommand_may_be_shortened(pyxs, xenstored, xenstore):
+    xenstore.write("/a", "1")
+    assert pyxs("--sock", xenstored.path, "read", "/a") == (0, b"1\n", b"")

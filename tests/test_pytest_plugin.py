@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import textwrap
 
 pytest_plugins = ["pytester"]
 
@@ -33,6 +34,43 @@ def test_installing_pyxs_gives_the_fixtures(pytester, monkeypatch):
     monkeypatch.setenv("XENSTORED_PATH", "before")
     pytester.makepyfile(TESTS)
     pytester.runpytest_subprocess().assert_outcomes(passed=4)
+
+
+WITH_A_SNAPSHOT = """
+    import pytest
+    import pyxs
+
+    @pytest.mark.xenstore("data/host.json")
+    def test_file(xenstore):
+        assert xenstore["/local/domain/1/name"] == "web"
+        assert xenstore.is_domain_introduced(1)
+
+    @pytest.mark.xenstore({"/a": "1", "/b": {"value": "2", "perms": ["n0", "r1"]}})
+    def test_dict(xenstored):
+        with pyxs.Client() as client:
+            assert client.get_permissions("/b") == ["n0", "r1"]
+
+    def test_none(xenstore):
+        assert not xenstore.exists("/a")
+
+    @pytest.mark.xenstore("missing.json")
+    def test_missing(xenstore):
+        pass
+
+    @pytest.mark.xenstore
+    def test_no_snapshot(xenstore):
+        pass
+"""
+
+
+def test_a_marker_names_a_snapshot(pytester):
+    below = pytester.mkdir("below")
+    (below / "data").mkdir()
+    (below / "data" / "host.json").write_text('{"/local/domain/1/name": "web"}')
+    (below / "test_it.py").write_text(textwrap.dedent(WITH_A_SNAPSHOT))
+    result = pytester.runpytest_subprocess("--strict-markers")
+    result.assert_outcomes(passed=3, errors=2)
+    result.stdout.fnmatch_lines(["*missing.json*", "*takes one snapshot, a dict or a file*"])
 
 
 def test_fixtures_have_a_description(pytester):

@@ -64,6 +64,18 @@ def test_serve_at_a_path(words, tmp_path):
     assert not os.path.exists(path)
 
 
+def test_serve_a_snapshot(tmp_path):
+    file = tmp_path / "host.json"
+    file.write_text('{"/local/domain/3/name": "web"}')
+    with start_pyxs("serve", "--load", str(file)) as process:
+        _, _, path = process.stdout.readline().decode().rstrip("\n").partition("=")
+        with Client(path) as client:
+            assert client.read("/local/domain/3/name") == "web"
+            assert client.is_domain_introduced(3)
+        process.terminate()
+    assert process.returncode == 0
+
+
 # -- run -----------------------------------------------------------------------------------
 
 
@@ -128,6 +140,19 @@ def test_run_without_a_place_for_the_socket(tmp_path, monkeypatch):
     assert process.returncode == 1
     assert err.startswith(b"pyxs run: ")
     assert err.count(b"\n") == 1
+
+
+def test_run_on_a_snapshot(run, tmp_path):
+    file = tmp_path / "host.json"
+    file.write_text('{"/a": "1"}')
+    words = [sys.executable, "-m", "pyxs", "read", "/a"]
+    assert run("--load", str(file), "--", *words) == (0, b"1\n", b"")
+    file.write_text('{"/a": 1.5}')
+    status, out, err = run("--load", str(file), "true")
+    assert (status, out) == (1, b"")
+    assert err.decode() == "pyxs run: {}: line 1, column 2: /a: 1.5: {}\n".format(
+        file, 'a value is a string, or {"base64": "\u2026"}'
+    )
 
 
 def test_run_restores_what_it_did_with_signals(run):

@@ -90,6 +90,8 @@ class _Session:
         args = self._parsers[name].parse_args(words)
         if args.socket is not None or args.device is not None or args.xenbus:
             raise CommandError("{}: the connection is that of the shell".format(name))
+        if name == "load" and args.file is None:
+            raise CommandError("load: the standard input is that of the shell; name a file")
         self._place_paths(args)
         args.client = self._client
         return run(args)
@@ -135,7 +137,7 @@ class _Session:
 
     def candidates(self, before: str, word: str) -> "List[str]":
         """Return what a word may become, given what is before it in the line."""
-        if not before.strip():
+        if before.strip() in ("", "help"):
             return [name + " " for name in _NAMES if name.startswith(word)]
         if word.startswith("-"):
             return []

@@ -61,7 +61,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_rest: "Any") -> None:
         from .. import __version__
 
-        parser.exit(0, "{} {}\n".format(parser.prog, __version__))
+        print("{} {}".format(parser.prog, __version__))
+        parser.exit()
 
 
 def _add_connection(parser: argparse.ArgumentParser, default: "Any") -> None:

@@ -1,0 +1,249 @@
+"""``pyxs shell``: as a script, and on a terminal."""
+
+import contextlib
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+
+import pytest
+
+from command_lines import PYXS, start_pyxs
+from pyxs import Client
+
+PATIENCE = 20  # seconds
+
+
+@pytest.fixture(params=["-", "shell"])
+def script(request, xenstored):
+    """Run a script; return its exit status, output and error output."""
+
+    def run(*lines):
+        text = "\n".join(lines).encode()
+        with start_pyxs(request.param, stdin=subprocess.PIPE) as process:
+            out, err = process.communicate(text)
+        return process.returncode, out.decode(), err.decode()
+
+    return run
+
+
+# -- a script ------------------------------------------------------------------------------
+
+
+def test_many_commands_in_one_process(script, xenstore):
+    assert script(
+        "write /a 'x y' /b two\\\\nlines",
+        "",
+        "  # a comment",
+        "read -p /a /b",
+        "write '/c' \"#\"",
+        "ls -f /",
+        "exists /a",
+        "chmod /a n0 r1",
+        "dump /a",
+        "wait /a --timeout 5",
+        "rm /b",
+    ) == (
+        0,
+        "/a: x y\n/b: two\\nlines\n"
+        '/tool = ""\n/tool/xenstored = ""\n/a = "x y"\n/b = "two\\nlines"\n/c = "#"\n'
+        '{\n"/a": {"value": "x y", "perms": ["n0", "r1"]}\n}\n',
+        "",
+    )
+    assert not xenstore.exists("/b")
+
+
+def test_they_share_a_connection(xenstored):
+    connections = set()
+    with start_pyxs("-", stdin=subprocess.PIPE) as process:
+        directory = "/proc/{}/fd".format(process.pid)
+        for number in range(3):
+            process.stdin.write(b"write /a %d\nread /a\n" % number)
+            process.stdin.flush()
+            assert process.stdout.readline() == b"%d\n" % number
+            links = [os.readlink(os.path.join(directory, fd)) for fd in os.listdir(directory)]
+            connections.update(link for link in links if link.startswith("socket:"))
+        process.stdin.close()
+        assert process.stderr.read() == b""
+    assert len(connections) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "err"),
+    [
+        ("read /nope", 1, "pyxs read: /nope: No such file or directory\n"),
+        ("exists /nope", 1, ""),
+        ("wait /nope --timeout 0", 124, "pyxs wait: /nope: not so within 0 seconds\n"),
+        ("wrtie /a 1", 1, "pyxs: wrtie: no such subcommand; did you mean 'write'?\n"),
+        ("read -q /a", 2, "pyxs read: -q: no such option; what begins with '-' goes after '--'"),
+        ("write /a 'open", 1, "pyxs: No closing quotation\n"),
+        ("write /a -", 1, "pyxs: write: -: the standard input is that of the shell\n"),
+        ("load", 1, "pyxs: load: the standard input is that of the shell; name a file\n"),
+        ("read --socket /elsewhere /a", 1, "pyxs: read: the connection is that of the shell\n"),
+        ("shell", 1, "pyxs: shell: not in a shell of pyxs\n"),
+        ("cd /nope", 1, "pyxs: cd: /nope: No such file or directory\n"),
+        ("cd /a /b", 1, "pyxs: cd: takes one path\n"),
+    ],
+)
+def test_a_line_that_fails_ends_a_script(script, line, status, err):
+    result = script("write /a 1", line, "read /a")
+    assert result[:2] == (status, "")
+    assert result[2].startswith(err)
+    assert result[2].count("\n") == (1 if err else 0)
+
+
+def test_relative_paths_begin_where_cd_says(script, xenstore):
+    xenstore.write_many({"/local/domain/0/name": "dom0", "/local/domain/1/name": "web"})
+    xenstore.mkdir("/local/domain/1/memory")
+    assert script(
+        "read name",
+        "cd /local/domain/1/",
+        "read name ../0/name",
+        "write memory/target 7",
+        "ls",
+        "list .",
+        "cd memory",
+        "read target",
+        "cd ..",
+        "chmod name n1",
+        "watch -n 1 @releaseDomain",
+        "cd",
+        "read name",
+        "cd ../1",
+        "read name",
+    ) == (
+        0,
+        'dom0\nweb\ndom0\nname = "web"\nmemory = ""\n target = "7"\nname\nmemory\n7\n'
+        "@releaseDomain\ndom0\nweb\n",
+        "",
+    )
+    assert xenstore.get_permissions("/local/domain/1/name") == ["n1"]
+
+
+def test_a_script_without_a_daemon(monkeypatch, tmp_path):
+    monkeypatch.setenv("XENSTORED_PATH", str(tmp_path / "nope"))
+    with start_pyxs("-", stdin=subprocess.PIPE) as process:
+        out, err = process.communicate(b"read /a\n")
+    assert (process.returncode, out) == (1, b"")
+    assert err.startswith("pyxs -: {}/nope: No such file".format(tmp_path).encode())
+
+
+# -- a terminal ----------------------------------------------------------------------------
+
+
+class Terminal:
+    """A shell on a terminal of its own."""
+
+    def __init__(self):
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:
+            os.environ.update(TERM="dumb", INPUTRC="/dev/null")
+            os.execv(sys.executable, PYXS + ["shell"])
+        self._shown = ""
+
+    def type(self, text):
+        os.write(self._fd, text.encode())
+
+    def see(self, text):
+        """Wait until *text* is shown, and return all up to it."""
+        deadline = time.monotonic() + PATIENCE
+        while text not in self._shown:
+            assert select.select([self._fd], [], [], deadline - time.monotonic())[0], self._shown
+            self._shown += os.read(self._fd, 4096).decode()
+        seen, _, self._shown = self._shown.partition(text)
+        return seen.replace("\r", "") + text
+
+    def end(self):
+        """Type Ctrl-D on an empty line and return the exit status."""
+        deadline = time.monotonic() + PATIENCE
+        with contextlib.suppress(OSError):  # EIO: the other side is closed
+            while True:
+                # Again and again: what comes before a prompt is not for the shell.
+                self.type("\x15\x04")
+                while select.select([self._fd], [], [], 0.2)[0]:
+                    os.read(self._fd, 4096)
+                assert time.monotonic() < deadline
+        os.close(self._fd)
+        return os.WEXITSTATUS(os.waitpid(self.pid, 0)[1])
+
+
+@pytest.fixture
+def terminal(xenstored, xenstore):
+    xenstore.write_many(
+        {"/local/domain/1/name": "web", "/local/domain/1/memory/target": "7", "/lost": ""}
+    )
+    terminal = Terminal()
+    terminal.see("pyxs> ")
+    yield terminal
+    assert terminal.end() == 0
+
+
+def test_a_failing_line_does_not_end_it(terminal):
+    terminal.type("read /nope\n")
+    terminal.see("pyxs read: /nope: No such file or directory")
+    terminal.type("exists /nope\nread -q\nread 'x\nread /local/domain/1/name\n")
+    terminal.see("No closing quotation")
+    terminal.see("web")
+
+
+def test_the_prompt_shows_the_place(terminal):
+    terminal.type("cd /local/domain\n")
+    terminal.see("pyxs /local/domain> ")
+    terminal.type("cd 1\n")
+    terminal.see("pyxs /local/domain/1> ")
+    terminal.type("cd\n")
+    terminal.see("pyxs> ")
+
+
+def test_tab_completes_subcommands_and_paths(terminal):
+    terminal.type("wri\t")
+    terminal.see("write ")
+    terminal.type("/tm 1\n")
+    terminal.see("pyxs> ")
+    terminal.type("read /loc\t")
+    terminal.see("/local/")
+    terminal.type("\t\t")
+    terminal.see("domain/1/")
+    terminal.type("na\t\n")
+    terminal.see("web")
+    terminal.type("read /lo\t\t")
+    assert "/lost" in terminal.see("/lost")
+    terminal.type("s\t\ncd /local/domain/1\nread mem\t")
+    terminal.see("/1> ")
+    terminal.see("memory/")
+    terminal.type("\t\n")
+    terminal.see("7")
+    terminal.type("help wai\t\n")
+    terminal.see("usage: pyxs wait")
+
+
+def test_history(terminal, xenstore):
+    terminal.type("read /local/domain/1/name\n")
+    terminal.see("web")
+    terminal.see("pyxs> ")
+    xenstore.write("/local/domain/1/name", "renamed")
+    terminal.type("\x1b[A\n")
+    terminal.see("renamed")
+
+
+def test_an_interrupt_ends_a_watch_and_not_the_shell(terminal, xenstored):
+    terminal.type("watch -v /lost\n")
+    terminal.see("/lost: ")
+    terminal.type("\x03")
+    terminal.see("pyxs> ")
+    terminal.type("read /local/domain/1/name\n")
+    terminal.see("web")
+
+
+def test_it_connects_anew(daemon, monkeypatch):
+    monkeypatch.setenv("XENSTORED_PATH", daemon.path)
+    terminal = Terminal()
+    terminal.see("pyxs> ")
+    daemon.restart()
+    with Client(daemon.path) as client:
+        client.write("/a", "after")
+    terminal.type("read /a\nread /a\n")
+    terminal.see("after")
+    assert terminal.end() == 0
