@@ -127,8 +127,9 @@ def restore(client: "Client", snapshot: "Mapping[Any, Any]") -> bool:
 
 def _records(client: "Client", top: Text) -> "Iterator[_walk.Record]":
     path = validate_path(top).decode("ascii")
-    router, tx_id = client._route()
-    walker = _walk.Walker(router, tx_id, list_large=client._list_in_parts, for_records=True)
+    walker = _walk.Walker(
+        client._conversation(), client.tx_id, list_large=client._list_in_parts, for_records=True
+    )
     found = False
     for record in walker.records(path):
         found = True
@@ -168,9 +169,9 @@ def _messages(records: "Iterable[Record]") -> "Iterator[Tuple[Op, bytes]]":
 
 def _send(client: "Client", messages: "List[Tuple[Op, bytes]]") -> None:
     for start in range(0, len(messages), _AT_ONCE):
-        router, requests = client._exchange(messages[start : start + _AT_ONCE])
+        conversation, requests = client._exchange_many(messages[start : start + _AT_ONCE])
         for request in requests:
-            router.decoded(request, decode_ack)
+            conversation.decoded(request, decode_ack)
 
 
 def _over_quota(exc: PyXSError) -> bool:
