@@ -48,11 +48,18 @@ setup(
     ],
     python_requires=">=3.6",
     packages=find_packages(include=["pyxs", "pyxs.*"]),
-    package_data={"pyxs": ["py.typed"]},
+    package_data={"pyxs": ["py.typed"], "pyxs._cli": ["completion.*"]},
     entry_points={
         "console_scripts": ["pyxs = pyxs.cli:main"],
         "pytest11": ["pyxs = pyxs.pytest_plugin"],
     },
-    extras_require={"test": ["hypothesis", "pytest", "pytest-timeout"]},
+    extras_require={
+        "test": [
+            "hypothesis",
+            "pytest",
+            "pytest-timeout",
+            "shtab==1.13.0; python_version >= '3.11' and python_version < '3.12'",
+        ]
+    },
     zip_safe=False,
 )
