@@ -53,11 +53,13 @@ complete -F _pyxs pyxs
 
 ZSH = r"""
 _pyxs_store() {
+  # Not $words, which _arguments has left without options.
+  local -a line=(${(Qz)LBUFFER})
   local -i at
-  for ((at = 2; at < CURRENT; at++)); do
-    case $words[at] in
-      --xenbus | --socket=* | --device=*) print -r -- $words[at] ;;
-      --socket | --device) print -rl -- $words[at] $words[at+1] ;;
+  for ((at = 2; at < $#line; at++)); do
+    case $line[at] in
+      --xenbus | --socket=* | --device=*) print -r -- $line[at] ;;
+      --socket | --device) print -rl -- $line[at] $line[at+1] ;;
     esac
   done
 }
