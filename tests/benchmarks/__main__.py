@@ -200,7 +200,7 @@ def run(row, workers):
     sides = [subject, beside]
     if row.beside != "pyxs":
         sides = [(peer, row.job, row.units) for peer in SHOWN if hasattr(PEERS[peer], row.job)]
-    if "before" in workers:
+    if "before" in workers and getattr(PEERS["before"], row.job):
         sides.append(before)
     slices = take_turns(sides, (subject, beside, before), row.rounds, workers)
     result = {

@@ -75,6 +75,20 @@ class Pyxs:
     def walk_bottom_up(self, nodes):
         expect(sum(1 for _node in self.client.walk(tree(nodes), topdown=False)), nodes)
 
+    def dump(self, nodes):
+        from pyxs import snapshot
+
+        # One line more than there are nodes: the closing brace.
+        expect(sum(1 for _line in snapshot.lines(self.client, [tree(nodes)])) - 1, nodes)
+
+    def command_read(self, times):
+        for _ in range(times):
+            run(sys.executable, "-c", _COMMAND, "read", KEY)
+
+    def python_pass(self, times):
+        for _ in range(times):
+            run(sys.executable, "-c", "pass")
+
     def read_in_threads(self, calls):
         in_threads(self.read, calls)
 
@@ -106,6 +120,7 @@ class Before(Pyxs):
     """This project at an earlier revision."""
 
     name = "before"
+    dump = None  # until the revision compared with has snapshots
 
 
 class CExtension:
@@ -368,6 +383,9 @@ def watch(peer):
         arrived = time.perf_counter()
         print(arrived, time.process_time() - cpu, flush=True)
 
+
+#: What the installed ``pyxs`` does.
+_COMMAND = "import sys; from pyxs.cli import main; sys.exit(main())"
 
 # os is there in every interpreter that was not started without its site.
 _IMPORT = """

@@ -60,6 +60,10 @@ ROWS = [
         *("command_zipapp", 1, 40, 1.5, 1.3, "pyxs", "command"),
         figure="cpu",
     ),
+    Row(
+        "pyxs read, beside python -c pass",
+        *("command_read", 1, 40, 3.0, 2.4, "pyxs", "python_pass"),
+    ),
     Row("walk", "walk", 12801, 9, 0.16, 0.14, "C tools", trees=(12801,)),
     Row(
         "walk(topdown=False), beside walk",
@@ -70,5 +74,10 @@ ROWS = [
         "walk of 100,000 nodes, beside 10,000",
         *("walk", 100000, 5, 1.15, 1.0, "pyxs", "walk", 10000),
         trees=(100000, 10000),
+    ),
+    Row(
+        "dump of 100,000 nodes, beside walk",
+        *("dump", 100000, 5, 1.5, 1.2, "pyxs", "walk"),
+        trees=(100000,),
     ),
 ]
