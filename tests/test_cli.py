@@ -105,14 +105,10 @@ def meddle(xenstored, monkeypatch):
     meddling = []
 
     class MeddledWith(UnixSocketConnection):
-        def send(self, packet):
-            meddle_before(packet)
-            super().send(packet)
-
-        def send_many(self, packets):
-            for packet in packets:
-                meddle_before(packet)
-            super().send_many(packets)
+        def transmit(self, messages):
+            for message in messages:
+                meddle_before(message)
+            return super().transmit(messages)
 
     def meddle_before(packet):
         if packet.op == Op.TRANSACTION_END and not meddling:
