@@ -232,7 +232,8 @@ class Client:
         :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
         :raises PyXSError: ``ENOENT`` no such node, ``EACCES`` not readable.
         """
-        return _value(self._call(Op.READ, (path,))[1], default)
+        request = self._exchange(Op.READ, encode(Op.READ, (path,)))[1]
+        return _value(request, default)
 
     def write(self, path: Text, value: Any) -> None:
         """Store a value in a node; it and its ancestors are made where they do not exist.
@@ -537,10 +538,15 @@ class Client:
         request = self._end_transaction(b"T\0" if commit else b"F\0")
         if running is None or request is None:
             return
-        if request.answer is not None:
+        if request.answer is None:
+            if commit:
+                raise self._gone(running)
+            return
+        try:
             running.conversation.decoded(request, decode_ack)
-        elif commit:
-            raise self._gone(running)
+        except ConnectionError as exc:
+            if commit or not running.conversation.tells_of_failure(exc):
+                raise  # else the connection is closed, which aborts too
 
     def _end_transaction(self, how: bytes) -> "Optional[Request]":
         """Leave the running transaction, if there is one.

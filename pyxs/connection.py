@@ -8,7 +8,7 @@ import os
 import socket
 import struct
 import sys
-from typing import TYPE_CHECKING, Deque, List, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Callable, Deque, List, Optional, Sequence, Tuple, Union
 
 from ._wire.packets import HEADER_SIZE, PAYLOAD_MAX, Message, Op, Packet, packet_from_wire
 from ._wire.stream import Stream
@@ -163,6 +163,10 @@ class PacketConnection(abc.ABC):
                 self._fault = exc.with_traceback(None)
         return arrived
 
+    def receiver(self) -> "Callable[[Optional[float]], Deque[Packet]]":
+        """Return :meth:`receive`, or what does the same until this is disconnected."""
+        return self.receive
+
 
 class _StreamConnection(PacketConnection):
     """What a socket and a device have in common: a stream while connected, and its errors."""
@@ -200,6 +204,9 @@ class _StreamConnection(PacketConnection):
     def receive(self, timeout: "Optional[float]") -> "Deque[Packet]":
         return collections.deque() if self._stream is None else self._stream.receive(timeout)
 
+    def receiver(self) -> "Callable[[Optional[float]], Deque[Packet]]":
+        return self.receive if self._stream is None else self._stream.receive
+
     def send(self, packet: Packet) -> None:
         self.send_many((packet,))
 
@@ -207,12 +214,6 @@ class _StreamConnection(PacketConnection):
         answer = self.transmit(list(packets))
         if answer is not None:
             raise answer
-
-    def _counts(self, messages: "Sequence[Message]") -> "List[int]":
-        """Return what the system calls for these messages returned so far."""
-        if self._sending[0] is not messages:
-            self._sending = (messages, [])
-        return self._sending[1]
 
     def _failure(self, cause: "Optional[BaseException]", hint: str = "") -> ConnectionError:
         kind = UnexpectedPacket if isinstance(cause, UnexpectedPacket) else ConnectionError
@@ -293,16 +294,18 @@ class SocketConnection(_StreamConnection):
         sock = self._sock
         if sock is None:
             return self._failure(None)
-        counts = self._counts(messages)
+        if self._sending[0] is not messages:
+            self._sending = (messages, [])
+        counts = self._sending[1]
         if len(messages) == 1:
             data = messages[0].__bytes__()
         else:
             data = b"".join([message.__bytes__() for message in messages])
         try:
-            sent = sum(counts)
+            sent = sum(counts) if counts else 0
             while sent < len(data):
                 # One call in C sends and keeps how much: an exception cannot come between.
-                counts.extend(map(sock.send, (data[sent:],)))
+                counts.extend(map(sock.send, (data[sent:] if sent else data,)))
                 sent = sum(counts)
         except OSError as exc:
             if not raised_here(exc):
@@ -427,7 +430,9 @@ class XenBusConnection(_StreamConnection):
     def transmit(self, messages: "Sequence[Message]") -> "Optional[PyXSError]":
         if self._device is None:
             return self._failure(None)
-        counts = self._counts(messages)
+        if self._sending[0] is not messages:
+            self._sending = (messages, [])
+        counts = self._sending[1]
         for message in messages[len(counts) :]:
             data = bytes(message)
             try:

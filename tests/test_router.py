@@ -6,11 +6,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from pyxs._conversation.router import Router
+from pyxs._conversation.window import Request
 
 from fakes import PATIENCE, FakeConnection, error_to, event, reply_to
 from pyxs import ConnectionError, InvalidPayload, PyXSError, UnexpectedPacket
-from pyxs._conversation.router import Router
-from pyxs._conversation.window import Request
 from pyxs.connection import Op, Packet
 
 

@@ -52,6 +52,7 @@ class Conversation:
     def __init__(self, connection: PacketConnection) -> None:
         connection.begin()
         self._connection = connection
+        self._receiver = connection.receiver()
         self._max_payload = connection.max_payload
         self._limit = connection.max_outstanding
         self._trusts_ids = connection.trusts_ids
@@ -291,7 +292,7 @@ class Conversation:
                 self.submit(requests[start : start + some])
                 self.wait_all(requests[max(0, start - some) : start])
         except BaseException:
-            self._abandon(None, requests)
+            self._abandon(Ending(), requests)
             raise
         return True
 
@@ -395,7 +396,7 @@ class Conversation:
             if self.failure is not None or roles.setdefault(_SEND, me) is not me:
                 return
             if self.failure is None:  # still: else the connection may be closed already
-                self._send(me, self._batch or self._next_batch())
+                self._send(me)
             del roles[_SEND]
 
     def _has_room(self) -> bool:
@@ -411,12 +412,12 @@ class Conversation:
         used = sum([HEADER_SIZE + len(request.payload) for request in pending])
         return used + HEADER_SIZE + len(first.payload) <= WINDOW_BYTES
 
-    def _next_batch(self) -> "List[Request]":
-        """Move requests from the outbox, as many as there is room for."""
-        outbox, batch = self._outbox, self._batch
-        pending = list(self._pending.values()) if self._pending else []
-        room = self._limit - len(pending)
-        free = WINDOW_BYTES - sum([HEADER_SIZE + len(r.payload) for r in pending])
+    def _fill(self, batch: "List[Request]") -> None:
+        """Move requests from the outbox to a batch, as many as there is room for."""
+        outbox, pending = self._outbox, list(self._pending.values())
+        room, free = self._limit - len(pending), WINDOW_BYTES
+        for request in pending:
+            free -= HEADER_SIZE + len(request.payload)
         while outbox:
             request = outbox[0]
             if request.abandoned:
@@ -425,12 +426,17 @@ class Conversation:
             room -= 1
             free -= HEADER_SIZE + len(request.payload)
             if (room < 0 or free < 0) and (pending or batch):
-                break
+                return
+            # One call in C: an exception cannot come between the two and lose a request.
             batch.extend(islice(iter(outbox.popleft, None), 1))
-        return batch
 
-    def _send(self, me: Any, batch: "List[Request]") -> None:
-        """Send requests; a batch of which the sending was interrupted is continued."""
+    def _send(self, me: Any) -> None:
+        """Send a batch; one of which the sending was interrupted is continued."""
+        batch, outbox = self._batch, self._outbox
+        if not batch and len(outbox) == 1 and not (self._pending or outbox[0].abandoned):
+            batch.extend(islice(iter(outbox.popleft, None), 1))
+        elif not batch:
+            self._fill(batch)
         deadline = None if self._timeout is None else self._deadline()
         for request in batch:
             if request.rq_id < 0:
@@ -502,7 +508,11 @@ class Conversation:
             due = None
             if deadline is not None or self._timeout is not None:
                 due = self._due(waiter, deadline)
-            self._receive(waiter, None if due is None else _remaining(due))
+            packets = self._arrived = self._receiver(None if due is None else _remaining(due))
+            if packets:
+                self._deliver(waiter, packets)
+            else:
+                self._look_for_fault(waiter)
             # Packets may come without end, and none for this one.
             if due is not None and waiter.answer is None and not self._on_time(waiter, deadline):
                 return False
@@ -533,10 +543,13 @@ class Conversation:
 
     def _receive(self, me: Any, timeout: "Optional[float]") -> None:
         """Take packets off the connection and hand them out."""
-        packets = self._arrived = self._connection.receive(timeout)
+        packets = self._arrived = self._receiver(timeout)
         if packets:
             self._deliver(me, packets)
-            return
+        else:
+            self._look_for_fault(me)
+
+    def _look_for_fault(self, me: Any) -> None:
         fault = self._connection.fault
         if fault is not None:
             self._fail(me, fault)
@@ -545,7 +558,8 @@ class Conversation:
         """Hand out packets; one whose delivery was interrupted is handed out again."""
         while packets:
             packet = packets[0]
-            if packet.op == _WATCH_EVENT:
+            op = packet.op
+            if op == _WATCH_EVENT:
                 try:
                     wanted = self.events.take_in(packets)
                 except MalformedError as exc:
@@ -556,10 +570,11 @@ class Conversation:
                     self._wake_for_event()
                 continue
             request = self._pending.get(packet.rq_id) if self._trusts_ids else self._oldest(packet)
-            mismatch = self._mismatch(packet, request)
-            if request is None or mismatch:
-                self._distrust(me, mismatch)
-                return
+            if request is None or op != request.op or packet.tx_id != request.tx_id:
+                mismatch = self._mismatch(packet, request)
+                if request is None or mismatch:
+                    self._distrust(me, mismatch)
+                    return
             request.answer = packet
             packets.popleft()
             self._pending.pop(request.rq_id, None)

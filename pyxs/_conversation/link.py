@@ -36,7 +36,8 @@ class Link:
         :raises ConnectionError: nobody answers, or the connection is lost.
         """
         conversation = self.last
-        if conversation is None or not conversation.usable():
+        # As conversation.usable() has it: this is the path of each request.
+        if conversation is None or conversation.failure or conversation.pid != os.getpid():
             conversation = self.free_conversation()
         while not conversation.call(request):
             conversation = self.free_conversation()

@@ -74,10 +74,7 @@ class Framer:
                 self.state = packets, pieces, len(pieces), size, due
                 return packets
             data = b"".join(pieces)
-        return self._split(data)
-
-    def _split(self, data: bytes) -> "Deque[Packet]":
-        packets: Deque[Packet] = collections.deque()
+        packets = collections.deque()
         start, end = 0, len(data)
         stop = HEADER_SIZE
         while stop <= end:
