@@ -16,7 +16,6 @@ import warnings
 import pytest
 
 from fakes import PATIENCE, FakeServer, event, honest, reply_to
-from faults import AT_ANY_MOMENT
 from forks import fork
 from pyxs import Error, xs
 from pyxs.connection import Op
@@ -464,7 +463,6 @@ def test_a_signal_handler_that_raises_interrupts_read_watch(handle):
     assert handle.read("", "/key") == b"value"
 
 
-@AT_ANY_MOMENT
 # What a handler raises in a finaliser nobody gets.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_watch_that_was_interrupted_can_be_set_again(connect, daemon):

@@ -9,16 +9,7 @@ import sys
 import threading
 import time
 
-import pytest
-
 LONG = bool(os.environ.get("PYXS_LONG"))
-
-#: For a test whose signal handler raises wherever the program is.
-AT_ANY_MOMENT = pytest.mark.skipif(
-    sys.version_info < (3, 10),
-    reason="before 3.10 a signal handler that raises may keep a with block from releasing its "
-    "lock (bpo-29988)",
-)
 
 
 def scaled(short, long):

@@ -11,7 +11,7 @@ import pyxs
 from fakes import PATIENCE, FakeBus, FakeServer, event, honest, reply_to
 from pyxs import Client, ConnectionError, PyXSError
 
-from . import AT_ANY_MOMENT, scaled
+from . import scaled
 
 pytestmark = [
     # A socket that a signal keeps from being kept is closed by its finaliser, which says so.
@@ -99,7 +99,6 @@ def test_read_watch_is_interrupted():
         handle.close()
 
 
-@AT_ANY_MOMENT
 @pytest.mark.parametrize("daemon", ["memory", "c"], indirect=True)
 def test_a_watch_that_was_interrupted_can_be_set_again(daemon):
     # Wherever the signal struck, the daemon and the monitor agree in the end.
@@ -123,7 +122,6 @@ def test_a_watch_that_was_interrupted_can_be_set_again(daemon):
     monitor.close()
 
 
-@AT_ANY_MOMENT
 @pytest.mark.parametrize("daemon", ["memory", "c"], indirect=True)
 @pytest.mark.parametrize("others", [0, 3])
 def test_signals_at_any_moment_neither_hang_nor_mislead(daemon, others):
