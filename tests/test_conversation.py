@@ -6,16 +6,22 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from pyxs._conversation.router import Router
-from pyxs._conversation.window import Request
 
 from fakes import PATIENCE, FakeConnection, error_to, event, reply_to
 from pyxs import ConnectionError, InvalidPayload, PyXSError, UnexpectedPacket
+from pyxs._conversation.conversation import Conversation
+from pyxs._conversation.events import Watch
+from pyxs._conversation.request import Request
 from pyxs.connection import Op, Packet
 
 
 def read(path=b"/a\0", tx_id=0):
     return Request(Op.READ, path, tx_id)
+
+
+def raw(notice):
+    """What stands in an event."""
+    return notice.path, notice.token
 
 
 def echo(packet):
@@ -56,48 +62,48 @@ def begin(pool):
     begun = []
 
     def begin(connection):
-        begun.append((connection, Router(connection)))
+        begun.append((connection, Conversation(connection)))
         return begun[-1][1]
 
     yield begin
-    for connection, router in begun:
-        router.close()
+    for connection, conversation in begun:
+        conversation.close()
         wait_until_disconnected(connection)
 
 
 @pytest.fixture
-def router(begin, connection):
+def conversation(begin, connection):
     return begin(connection)
 
 
 # -- requests and replies ------------------------------------------------------------------
 
 
-def test_a_reply_reaches_its_request(router, connection):
+def test_a_reply_reaches_its_request(conversation, connection):
     connection.answer = echo
     request = read(b"/some\0", tx_id=5)
-    router.call(request)
+    conversation.call(request)
     assert request.result() == b"/some\0"
     (sent,) = connection.sent
     assert (sent.op, sent.payload, sent.tx_id) == (Op.READ, b"/some\0", 5)
 
 
-def test_replies_in_reverse_order_reach_their_requests(router, connection):
+def test_replies_in_reverse_order_reach_their_requests(conversation, connection):
     requests = [read(b"/%d\0" % number) for number in range(50)]
-    router.submit(requests)
+    conversation.submit(requests)
     connection.deliver(*(reply_to(sent, sent.payload) for sent in reversed(connection.sent)))
     for request in requests:
-        router.wait(request)
+        conversation.wait(request)
         assert request.result() == request.payload
 
 
-def test_requests_under_way_have_different_ids(router, connection):
-    router.submit([read() for _ in range(64)])
+def test_requests_under_way_have_different_ids(conversation, connection):
+    conversation.submit([read() for _ in range(64)])
     assert len({sent.rq_id for sent in connection.sent}) == 64
 
 
-def test_requests_sent_together_go_out_in_one_call(router, connection):
-    router.submit([read() for _ in range(30)])
+def test_requests_sent_together_go_out_in_one_call(conversation, connection):
+    conversation.submit([read() for _ in range(30)])
     assert connection.batches == [30]
 
 
@@ -105,21 +111,21 @@ def test_requests_sent_together_go_out_in_one_call(router, connection):
     ("name", "number"),
     [(b"ENOENT\0", errno.ENOENT), (b"EACCES\0", errno.EACCES), (b"ENEWS\0", errno.EINVAL)],
 )
-def test_an_error_is_raised_as_the_answer(router, connection, name, number):
+def test_an_error_is_raised_as_the_answer(conversation, connection, name, number):
     connection.answer = lambda packet: [error_to(packet, name)]
     request = read()
-    router.call(request)
+    conversation.call(request)
     with pytest.raises(PyXSError) as caught:
         request.result()
     assert type(caught.value) is PyXSError
     assert caught.value.errno == number
-    assert router.usable()
+    assert conversation.usable()
 
 
-def test_an_unknown_error_keeps_its_name(router, connection):
+def test_an_unknown_error_keeps_its_name(conversation, connection):
     connection.answer = lambda packet: [error_to(packet, b"ENEWS\0")]
     request = read()
-    router.call(request)
+    conversation.call(request)
     with pytest.raises(PyXSError, match="ENEWS"):
         request.result()
 
@@ -143,47 +149,47 @@ def test_an_unknown_error_keeps_its_name(router, connection):
     ],
     ids=str,
 )
-def test_a_reply_that_answers_nothing_ends_the_conversation(router, connection, wrong):
+def test_a_reply_that_answers_nothing_ends_the_conversation(conversation, connection, wrong):
     connection.answer = lambda packet: [reply_to(packet, **wrong)]
     with pytest.raises(UnexpectedPacket, match="^fake: "):
-        router.call(read())
+        conversation.call(read())
     assert connection.disconnected == 1
-    assert not router.usable()
+    assert not conversation.usable()
 
 
-def test_a_reply_that_nobody_asked_for_ends_the_conversation(router, connection):
+def test_a_reply_that_nobody_asked_for_ends_the_conversation(conversation, connection):
     connection.deliver(Packet(Op.READ, b"value", 1))
     with pytest.raises(UnexpectedPacket):
-        router.wait_event(None)
+        conversation.wait_event(raw, None)
 
 
-def test_a_second_reply_to_one_request_ends_the_conversation(router, connection):
+def test_a_second_reply_to_one_request_ends_the_conversation(conversation, connection):
     connection.answer = lambda packet: echo(packet) * 2
-    router.call(read())
+    conversation.call(read())
     with pytest.raises(UnexpectedPacket):
-        router.call(read())
+        conversation.call(read())
 
 
 def test_where_ids_are_not_trusted_order_and_type_count(begin, connection):
     connection.trusts_ids = False
     connection.max_outstanding = 1
-    router = begin(connection)
+    conversation = begin(connection)
     connection.answer = lambda packet: [reply_to(packet, packet.payload, rq_id=99, tx_id=98)]
     for number in range(3):
         request = read(b"/%d\0" % number)
-        router.call(request)
+        conversation.call(request)
         assert request.result() == request.payload
 
 
 def test_where_ids_are_not_trusted_another_type_is_unexpected(begin, connection):
     connection.trusts_ids = False
-    router = begin(connection)
+    conversation = begin(connection)
     connection.answer = lambda packet: [reply_to(packet, op=Op.WRITE)]
     with pytest.raises(UnexpectedPacket):
-        router.call(read())
+        conversation.call(read())
 
 
-def test_an_answer_that_comes_from_send_is_the_requests(router, connection):
+def test_an_answer_that_comes_from_send_is_the_requests(conversation, connection):
     answers = [PyXSError(errno.EINVAL, "Invalid argument"), None]
 
     def answer(packet):
@@ -194,10 +200,10 @@ def test_an_answer_that_comes_from_send_is_the_requests(router, connection):
 
     connection.answer = answer
     refused, good = read(), read()
-    router.call(refused)
+    conversation.call(refused)
     with pytest.raises(PyXSError, match="Invalid argument"):
         refused.result()
-    router.call(good)
+    conversation.call(good)
     assert good.result() == good.payload
 
 
@@ -234,31 +240,30 @@ class Ledger:
     ("count", "size", "most"), [(1000, 3, (64, 64 * 19)), (300, 4096, (15, 15 * 4112))]
 )
 def test_no_more_than_64_requests_and_64_kib_are_unanswered(
-    router, connection, pool, count, size, most
+    conversation, connection, pool, count, size, most
 ):
     ledger = Ledger(connection)
     requests = [Request(Op.WRITE, b"%0*d" % (size, number)) for number in range(count)]
-    sending = pool.submit(router.submit, requests)
+    sending = pool.submit(conversation.call_many, requests)
     # Answers before that could keep the window from ever being full.
     until(lambda: len(connection.sent) == most[0])
     answering = pool.submit(ledger.answer, count)
     sending.result(PATIENCE)
     for request in requests:
-        router.wait(request)
         assert request.result() == request.payload
     answering.result(PATIENCE)
     assert ledger.most == most
     assert [sent.payload for sent in connection.sent] == [r.payload for r in requests]
 
 
-def test_many_threads_share_the_room(router, connection, pool):
+def test_many_threads_share_the_room(conversation, connection, pool):
     ledger = Ledger(connection)
     answering = pool.submit(ledger.answer, 90 * 20)
 
     def work(thread):
         for number in range(20):
             request = read(b"/%d/%d\0" % (thread, number))
-            router.call(request)
+            conversation.call(request)
             assert request.result() == request.payload
 
     workers = [pool.submit(work, thread) for thread in range(90)]
@@ -269,40 +274,40 @@ def test_many_threads_share_the_room(router, connection, pool):
 
 def test_where_one_request_is_allowed_the_next_waits_for_its_reply(begin, connection):
     connection.max_outstanding = 1
-    router = begin(connection)
+    conversation = begin(connection)
     connection.answer = echo
-    router.submit([read(b"/%d\0" % number) for number in range(10)])
+    conversation.call_many([read(b"/%d\0" % number) for number in range(10)])
     assert connection.batches == [1] * 10
 
 
 def test_what_is_too_long_for_the_connection_is_refused_and_nothing_sent(begin, connection):
     connection.max_payload = 4080
-    router = begin(connection)
+    conversation = begin(connection)
     good, bad = Request(Op.WRITE, b"x" * 4080), Request(Op.WRITE, b"x" * 4081)
     with pytest.raises(InvalidPayload, match="4081 bytes: .* at most 4080"):
-        router.submit([good, bad])
+        conversation.submit([good, bad])
     assert connection.sent == []
-    assert router.usable()
+    assert conversation.usable()
 
 
-def test_a_single_request_does_not_wait_for_a_whole_batch(router, connection, pool):
-    batch = pool.submit(router.submit, [read() for _ in range(10000)])
+def test_a_single_request_does_not_wait_for_a_whole_batch(conversation, connection, pool):
+    batch = pool.submit(conversation.call_many, [read() for _ in range(10000)])
     wait_until_sent(connection, 64)
-    done = pool.submit(router.call, read(b"/single\0"))
+    done = pool.submit(conversation.call, read(b"/single\0"))
     for number in range(1000):
         wait_until_sent(connection, number + 1)
         connection.deliver(reply_to(connection.sent[number]))
     done.result(PATIENCE)
-    router.close()
+    conversation.close()
     with pytest.raises(ConnectionError):
         batch.result(PATIENCE)
 
 
 def test_waiting_for_room_is_no_time_out_while_replies_come(begin, connection, pool):
     connection.socket_timeout = 2
-    router = begin(connection)
+    conversation = begin(connection)
     batches = [[read() for _ in range(400)], [read()]]
-    sending = [pool.submit(router.submit, batch) for batch in batches]
+    sending = [pool.submit(conversation.call_many, batch) for batch in batches]
     for number in range(401):  # more than two seconds in all
         wait_until_sent(connection, number + 1)
         connection.deliver(reply_to(connection.sent[number]))
@@ -316,42 +321,42 @@ def test_waiting_for_room_is_no_time_out_while_replies_come(begin, connection, p
 
 def test_without_a_reply_in_time_the_conversation_ends(begin, connection):
     connection.socket_timeout = 0.05
-    router = begin(connection)
+    conversation = begin(connection)
     with pytest.raises(ConnectionError, match=r"^fake: no reply within 0.05 s$"):
-        router.call(read())
+        conversation.call(read())
     assert connection.disconnected == 1
     with pytest.raises(ConnectionError, match="no reply"):
-        router.call(read())
+        conversation.call(read())
 
 
 def test_no_room_in_time_is_a_time_out_too(begin, connection):
     connection.socket_timeout = 0.05
-    router = begin(connection)
+    conversation = begin(connection)
     with pytest.raises(ConnectionError, match="no reply within"):
-        router.submit([read() for _ in range(65)])
+        conversation.call_many([read() for _ in range(65)])
     assert connection.disconnected == 1
 
 
 def test_events_without_end_do_not_delay_a_time_out(begin, connection):
     connection.socket_timeout = 0.1
-    router = begin(connection)
+    conversation = begin(connection)
     connection.recv = lambda timeout: event("/other", "token")
     with pytest.raises(ConnectionError, match="no reply"):
-        router.call(read())
+        conversation.call(read())
 
 
-def test_events_of_others_without_end_do_not_delay_the_end_of_a_wait(router, connection):
+def test_events_of_others_without_end_do_not_delay_the_end_of_a_wait(conversation, connection):
     connection.recv = lambda timeout: event("/other", "token")
-    assert router.wait_event(time.monotonic() + 0.1) is None
+    assert conversation.wait_event(raw, time.monotonic() + 0.1) is None
 
 
 def test_one_threads_time_out_wakes_all(begin, connection, pool):
     connection.socket_timeout = 0.05
-    router = begin(connection)
-    waiting = [pool.submit(router.wait_event, None) for _ in range(4)]
+    conversation = begin(connection)
+    waiting = [pool.submit(conversation.wait_event, raw, None) for _ in range(4)]
     until(lambda: connection.receiving)
     with pytest.raises(ConnectionError, match="no reply"):
-        router.call(read())
+        conversation.call(read())
     for each in waiting:
         with pytest.raises(ConnectionError, match="no reply"):
             each.result(PATIENCE)
@@ -367,40 +372,82 @@ class InterruptibleConnection(FakeConnection):
 
 def test_a_late_reply_to_an_abandoned_request_is_dropped(begin):
     connection = InterruptibleConnection()
-    router = begin(connection)
+    conversation = begin(connection)
     connection.deliver(HandlerError())
     with pytest.raises(HandlerError):
-        router.call(read(b"/abandoned\0"))
-    assert router.usable()
+        conversation.call(read(b"/abandoned\0"))
+    assert conversation.usable()
     connection.deliver(reply_to(connection.sent[0], b"late"))
     connection.answer = echo
     request = read(b"/next\0")
-    router.call(request)
+    conversation.call(request)
     assert request.result() == b"/next\0"
-    router.close()
+    conversation.close()
 
 
 def test_an_abandoned_request_whose_reply_is_an_error_harms_nobody(begin):
     connection = InterruptibleConnection()
-    router = begin(connection)
+    conversation = begin(connection)
     connection.deliver(HandlerError())
     with pytest.raises(HandlerError):
-        router.call(read())
+        conversation.call(read())
     connection.deliver(error_to(connection.sent[0], b"ENOENT\0"))
     connection.answer = echo
     request = read()
-    router.call(request)
+    conversation.call(request)
     assert request.result() == request.payload
-    router.close()
+    conversation.close()
+
+
+def test_a_request_abandoned_before_it_was_sent_is_never_sent(begin):
+    connection = InterruptibleConnection()
+    connection.max_outstanding = 1
+    conversation = begin(connection)
+    conversation.submit([read(b"/first\0")])
+    connection.deliver(HandlerError())
+    with pytest.raises(HandlerError):
+        conversation.call(read(b"/abandoned\0"))
+    connection.deliver(reply_to(connection.sent[0]))
+    connection.answer = echo
+    conversation.call(read(b"/next\0"))
+    assert [sent.payload for sent in connection.sent] == [b"/first\0", b"/next\0"]
+    conversation.close()
+
+
+def test_what_an_abandoned_request_began_is_undone_when_its_reply_comes(begin):
+    connection = InterruptibleConnection()
+    conversation = begin(connection)
+    connection.deliver(HandlerError())
+    with pytest.raises(HandlerError):
+        conversation.call(
+            Request(
+                Op.TRANSACTION_START,
+                b"\0",
+                undo=lambda reply: Request(Op.TRANSACTION_END, b"F\0", int(reply[:-1])),
+            )
+        )
+    connection.deliver(reply_to(connection.sent[0], b"7\0"))
+    connection.answer = echo
+    conversation.call(read())
+    conversation.call(read())
+    (undone,) = [sent for sent in connection.sent if sent.op == Op.TRANSACTION_END]
+    assert (undone.payload, undone.tx_id) == (b"F\0", 7)
+    conversation.close()
+
+
+def test_what_is_posted_and_too_long_is_not_sent(conversation, connection):
+    conversation.post(Request(Op.UNWATCH, b"x" * 4097))
+    assert connection.sent == []
+    assert conversation.usable()
 
 
 def test_an_interruption_leaves_the_lead_to_another_thread(begin, pool):
     connection = InterruptibleConnection()
-    router = begin(connection)
-    leader = pool.submit(router.call, read(b"/1\0"))
+    conversation = begin(connection)
+    leader = pool.submit(conversation.call, read(b"/1\0"))
     until(lambda: connection.receiving)
     other = read(b"/2\0")
-    waiting = pool.submit(router.call, other)
+    waiting = pool.submit(conversation.call, other)
     until(lambda: len(connection.sent) == 2)
     connection.deliver(HandlerError())
     with pytest.raises(HandlerError):
@@ -408,57 +455,57 @@ def test_an_interruption_leaves_the_lead_to_another_thread(begin, pool):
     connection.deliver(reply_to(connection.sent[1], b"second"))
     waiting.result(PATIENCE)
     assert other.result() == b"second"
-    router.close()
+    conversation.close()
 
 
 def test_where_ids_are_not_trusted_an_interruption_ends_the_conversation(begin):
     connection = InterruptibleConnection()
     connection.trusts_ids = False
-    router = begin(connection)
+    conversation = begin(connection)
     connection.deliver(HandlerError())
     with pytest.raises(HandlerError):
-        router.call(read())
-    assert not router.usable()
+        conversation.call(read())
+    assert not conversation.usable()
     assert connection.disconnected == 1
 
 
-def test_an_interruption_that_may_have_lost_bytes_ends_the_conversation(router, connection):
+def test_an_interruption_that_may_have_lost_bytes_ends_the_conversation(conversation, connection):
     connection.deliver(HandlerError())
     with pytest.raises(HandlerError):
-        router.call(read())
-    assert not router.usable()
+        conversation.call(read())
+    assert not conversation.usable()
     assert connection.disconnected == 1
 
 
-def test_who_fails_to_send_on_a_lost_connection_learns_why_it_was_lost(router, connection):
+def test_who_fails_to_send_on_a_lost_connection_learns_why_it_was_lost(conversation, connection):
     def lose(packet):
-        router.close("no reply within 5 s")
+        conversation.close()
         raise ConnectionError("fake: Broken pipe")
 
     connection.answer = lose
-    with pytest.raises(ConnectionError, match="^fake: no reply within 5 s$"):
-        router.call(read())
+    with pytest.raises(ConnectionError, match="^fake: closed$"):
+        conversation.call(read())
 
 
-def test_an_interruption_while_sending_ends_the_conversation(router, connection):
+def test_an_interruption_while_sending_ends_the_conversation(conversation, connection):
     def interrupt(packet):
         raise HandlerError
 
     connection.answer = interrupt
     with pytest.raises(HandlerError):
-        router.call(read())
-    assert not router.usable()
+        conversation.call(read())
+    assert not conversation.usable()
     assert connection.disconnected == 1
 
 
 # -- threads -------------------------------------------------------------------------------
 
 
-def test_who_is_served_leaves_the_lead_to_who_is_not(router, connection, pool):
+def test_who_is_served_leaves_the_lead_to_who_is_not(conversation, connection, pool):
     first, second = read(b"/1\0"), read(b"/2\0")
-    leading = pool.submit(router.call, first)
+    leading = pool.submit(conversation.call, first)
     until(lambda: connection.receiving)
-    sleeping = pool.submit(router.call, second)
+    sleeping = pool.submit(conversation.call, second)
     until(lambda: len(connection.sent) == 2)
     connection.deliver(reply_to(connection.sent[0], b"first"))
     leading.result(PATIENCE)
@@ -467,11 +514,11 @@ def test_who_is_served_leaves_the_lead_to_who_is_not(router, connection, pool):
     assert (first.result(), second.result()) == (b"first", b"second")
 
 
-def test_the_leader_serves_a_sleeper(router, connection, pool):
+def test_the_leader_serves_a_sleeper(conversation, connection, pool):
     first, second = read(b"/1\0"), read(b"/2\0")
-    leading = pool.submit(router.call, first)
+    leading = pool.submit(conversation.call, first)
     until(lambda: connection.receiving)
-    sleeping = pool.submit(router.call, second)
+    sleeping = pool.submit(conversation.call, second)
     until(lambda: len(connection.sent) == 2)
     connection.deliver(reply_to(connection.sent[1], b"second"))
     sleeping.result(PATIENCE)
@@ -481,10 +528,10 @@ def test_the_leader_serves_a_sleeper(router, connection, pool):
     leading.result(PATIENCE)
 
 
-def test_a_lost_connection_fails_every_waiter_with_the_same_cause(router, connection, pool):
-    waiting = [pool.submit(router.call, read()) for _ in range(20)]
-    waiting += [pool.submit(router.wait_event, None) for _ in range(5)]
-    waiting.append(pool.submit(router.submit, [read() for _ in range(100)]))
+def test_a_lost_connection_fails_every_waiter_with_the_same_cause(conversation, connection, pool):
+    waiting = [pool.submit(conversation.call, read()) for _ in range(20)]
+    waiting += [pool.submit(conversation.wait_event, raw, None) for _ in range(5)]
+    waiting.append(pool.submit(conversation.call_many, [read() for _ in range(100)]))
     until(lambda: len(connection.sent) == 64)
     loss = ConnectionError("fake: gone")
     connection.deliver(loss)
@@ -495,47 +542,50 @@ def test_a_lost_connection_fails_every_waiter_with_the_same_cause(router, connec
     until(lambda: connection.disconnected == 1)
 
 
-def test_closing_wakes_every_waiter(router, connection, pool):
-    waiting = [pool.submit(router.call, read()), pool.submit(router.wait_event, None)]
+def test_closing_wakes_every_waiter(conversation, connection, pool):
+    waiting = [
+        pool.submit(conversation.call, read()),
+        pool.submit(conversation.wait_event, raw, None),
+    ]
     until(lambda: connection.receiving and len(connection.sent) == 1)
-    router.close()
+    conversation.close()
     for each in waiting:
         with pytest.raises(ConnectionError, match="^fake: closed$"):
             each.result(PATIENCE)
 
 
-def test_closing_twice_disconnects_once(router, connection):
-    router.close()
-    router.close()
+def test_closing_twice_disconnects_once(conversation, connection):
+    conversation.close()
+    conversation.close()
     assert connection.disconnected == 1
 
 
 # -- events --------------------------------------------------------------------------------
 
 
-def test_an_event_of_a_live_watch_is_had(router, connection):
-    router.add_watch(b"/a", b"t")
+def test_an_event_of_a_live_watch_is_had(conversation, connection):
+    conversation.events.add(Watch(b"/a", b"t"))
     connection.deliver(event("/a/b", "t"))
-    assert router.wait_event(None) == (b"/a/b", b"t")
+    assert conversation.wait_event(raw, None) == (b"/a/b", b"t")
 
 
-def test_events_met_while_waiting_for_a_reply_are_kept_in_order(router, connection):
-    router.add_watch(b"/", b"t")
+def test_events_met_while_waiting_for_a_reply_are_kept_in_order(conversation, connection):
+    conversation.events.add(Watch(b"/", b"t"))
     events = [event("/{}".format(number), "t") for number in range(5000)]
     connection.answer = lambda packet: [*events, *echo(packet)]
-    router.call(read())
+    conversation.call(read())
     for number in range(5000):
-        assert router.poll_event() == (b"/%d" % number, b"t")
-    assert router.poll_event() is None
+        assert conversation.poll_event(raw) == (b"/%d" % number, b"t")
+    assert conversation.poll_event(raw) is None
 
 
 @pytest.mark.parametrize(
     ("path", "token"), [("/ab", "t"), ("/", "t"), ("/a", "u"), ("/a/b", "/a"), ("@other", "t")]
 )
-def test_an_event_that_no_live_watch_covers_is_dropped(router, connection, path, token):
-    router.add_watch(b"/a", b"t")
+def test_an_event_that_no_live_watch_covers_is_dropped(conversation, connection, path, token):
+    conversation.events.add(Watch(b"/a", b"t"))
     connection.deliver(event(path, token))
-    assert router.poll_event() is None
+    assert conversation.poll_event(raw) is None
 
 
 @pytest.mark.parametrize(
@@ -549,58 +599,59 @@ def test_an_event_that_no_live_watch_covers_is_dropped(router, connection, path,
         (b"@releaseDomain/5", "@releaseDomain/5"),
     ],
 )
-def test_what_a_watch_covers(router, connection, wpath, path):
-    router.add_watch(wpath, b"t")
+def test_what_a_watch_covers(conversation, connection, wpath, path):
+    conversation.events.add(Watch(wpath, b"t"))
     connection.deliver(event(path, "t"))
-    assert router.poll_event() == (path.encode(), b"t")
+    assert conversation.poll_event(raw) == (path.encode(), b"t")
 
 
-def test_discarding_a_watch_drops_its_queued_events_and_no_others(router, connection):
-    router.add_watch(b"/a", b"t")
-    router.add_watch(b"/b", b"t")
+def test_discarding_a_watch_drops_its_queued_events_and_no_others(conversation, connection):
+    watch = Watch(b"/a", b"t")
+    conversation.events.add(watch)
+    conversation.events.add(Watch(b"/b", b"t"))
     connection.answer = lambda packet: [event("/a/1", "t"), event("/b/1", "t"), *echo(packet)]
-    router.call(read())
-    router.discard_watch(b"/a", b"t")
+    conversation.call(read())
+    conversation.events.discard(watch)
     connection.deliver(event("/a/2", "t"))
-    assert router.poll_event() == (b"/b/1", b"t")
-    assert router.poll_event() is None
+    assert conversation.poll_event(raw) == (b"/b/1", b"t")
+    assert conversation.poll_event(raw) is None
 
 
 @pytest.mark.parametrize(
     "payload", [b"", b"\0", b"/a", b"/a\0", b"/a\0t", b"/a\0t\0x", b"/a\0t\0\0", b"\0\0\0"]
 )
-def test_a_malformed_event_ends_the_conversation(router, connection, payload):
-    router.add_watch(b"/", b"t")
+def test_a_malformed_event_ends_the_conversation(conversation, connection, payload):
+    conversation.events.add(Watch(b"/", b"t"))
     connection.deliver(Packet(Op.WATCH_EVENT, payload))
     with pytest.raises(UnexpectedPacket, match="^fake: .*event"):
-        router.wait_event(None)
+        conversation.wait_event(raw, None)
     assert connection.disconnected == 1
 
 
-def test_a_wait_with_nothing_to_report_sends_nothing_and_reads_once(router, connection):
-    assert router.wait_event(time.monotonic() + 0.3) is None
+def test_a_wait_with_nothing_to_report_sends_nothing_and_reads_once(conversation, connection):
+    assert conversation.wait_event(raw, time.monotonic() + 0.3) is None
     assert connection.sent == []
     assert connection.receives == 1
 
 
-def test_each_event_wakes_one_of_the_threads_that_wait(router, connection, pool):
-    router.add_watch(b"/", b"t")
-    waiting = [pool.submit(router.wait_event, None) for _ in range(10)]
+def test_each_event_wakes_one_of_the_threads_that_wait(conversation, connection, pool):
+    conversation.events.add(Watch(b"/", b"t"))
+    waiting = [pool.submit(conversation.wait_event, raw, None) for _ in range(10)]
     until(lambda: connection.receiving)
     connection.deliver(*(event("/{}".format(number), "t") for number in range(10)))
     got = {each.result(PATIENCE) for each in waiting}
     assert got == {(b"/%d" % number, b"t") for number in range(10)}
 
 
-def test_events_that_had_arrived_are_had_after_the_loss(router, connection):
-    router.add_watch(b"/a", b"t")
+def test_events_that_had_arrived_are_had_after_the_loss(conversation, connection):
+    conversation.events.add(Watch(b"/a", b"t"))
     connection.answer = lambda packet: [event("/a", "t"), *echo(packet)]
-    router.call(read())
+    conversation.call(read())
     connection.deliver(ConnectionError("fake: gone"))
     with pytest.raises(ConnectionError):
-        router.call(read(b"unanswered"))
-    assert router.wait_event(None) == (b"/a", b"t")
+        conversation.call(read(b"unanswered"))
+    assert conversation.wait_event(raw, None) == (b"/a", b"t")
     with pytest.raises(ConnectionError, match="gone"):
-        router.wait_event(None)
+        conversation.wait_event(raw, None)
     with pytest.raises(ConnectionError, match="gone"):
-        router.poll_event()
+        conversation.poll_event(raw)
