@@ -251,6 +251,8 @@ def test_a_dump_of_this_host_fills_the_daemon_in_memory(home, tmp_path, how):
     dump = tmp_path / "host.json"
     dump.write_text(pyxs_command("dump").stdout)
     there = subprocess.check_output(["xenstore-ls", "-p"], universal_newlines=True)
+    # oxenstored lists the special watch paths; a snapshot has nodes only.
+    there = "".join(line for line in there.splitlines(True) if not line.startswith("@"))
     if how == "load":
         script = '"$0" -m pyxs load "$1" && xenstore-ls -p'
         copy = pyxs_command("run", "--", "sh", "-c", script, sys.executable, str(dump))
