@@ -172,11 +172,12 @@ class Monitor:
         """
         conversation = self._current()
         readiness = self._readiness
-        if readiness is not None and not readiness.usable():
-            readiness.close()
-            readiness = None
-        if readiness is None:
-            readiness = self._readiness = Readiness()
+        if readiness is None or not readiness.usable():
+            # Made before the old one is closed, so that it gets another number.
+            old, readiness = readiness, Readiness()
+            self._readiness = readiness
+            if old is not None:
+                old.close()
         conversation.attach(readiness)
         return readiness.fileno()
 

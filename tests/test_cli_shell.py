@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import pty
 import select
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import time
 import pytest
 
 from command_lines import PYXS, start_pyxs
+from forks import forkpty
 from pyxs import Client
 
 PATIENCE = 20  # seconds
@@ -137,7 +137,7 @@ class Terminal:
     """A shell on a terminal of its own."""
 
     def __init__(self):
-        self.pid, self._fd = pty.fork()
+        self.pid, self._fd = forkpty()
         if self.pid == 0:
             os.environ.update(TERM="dumb", INPUTRC="/dev/null")
             os.execv(sys.executable, PYXS + ["shell"])

@@ -119,17 +119,19 @@ class Conversation:
         :raises ConnectionError: a thread does not leave it in time.
         """
         me = Ending()
-        deadline = self._deadline()
         try:
-            self.roles.setdefault(get_ident(), me)
-            self._retire(me)
-            while not self.closed:
-                if not self.roles.sleep(me, lambda: not self.closed, _remaining(deadline)):
-                    self.check()
-            self.roles.release(me)
+            self._wait_until_closed(me, self._deadline())
         except BaseException:
             self._abandon(me)
             raise
+
+    def _wait_until_closed(self, me: Any, deadline: "Optional[float]") -> None:
+        self.roles.setdefault(get_ident(), me)
+        self._retire(me)
+        while not self.closed:
+            if not self.roles.sleep(me, lambda: not self.closed, _remaining(deadline)):
+                self.check()
+        self.roles.release(me)
 
     def _ended(self, reason: str) -> ConnectionError:
         return ConnectionError("{}: {}".format(self._connection.path, reason))
@@ -148,13 +150,14 @@ class Conversation:
         """Disconnect unless a thread uses the connection; then that one will, on leaving."""
         roles = self.roles
         while not self.closed:
-            if all(roles.setdefault(role, me) is me for role in _IN_CONNECTION) and not self.closed:
+            mine = [role for role in _IN_CONNECTION if roles.setdefault(role, me) is me]
+            if len(mine) == len(_IN_CONNECTION) and not self.closed:
                 self._connection.disconnect()
                 self.closed = True
             for role in _IN_CONNECTION:
                 if roles.get(role) is me:
                     del roles[role]
-            if any(role in roles for role in _IN_CONNECTION):
+            if not roles.keys().isdisjoint(_IN_CONNECTION):
                 return
         roles.wake_all()
 
@@ -638,23 +641,33 @@ class Conversation:
         hold: List[Notice] = []
         me = Arrival(self.events.queue)
         try:
-            inside = self.roles.setdefault(get_ident(), me) is not me
-            on_time = not inside
-            while not self.events.take(hold) and on_time and self.failure is None:
-                wait(me)
-                on_time = me.answer is not None
-            if not inside:
-                self._leave(me)
-            if hold:
-                return make(hold[0])
+            # No branches and no loops here: the tables of Python 3.14 leave some of their
+            # instructions out of a try.
+            inside = self._take_event(me, hold, wait)
+            made = list(map(make, hold))
         except BaseException:
             self.events.put_back(hold)
             self._abandon(me)
             raise
+        if made:
+            return made[0]
         self.check()
         if inside:
             raise nested_call()
         return None
+
+    def _take_event(
+        self, me: Arrival, hold: "List[Notice]", wait: "Callable[[Arrival], None]"
+    ) -> bool:
+        """Move an event to *hold*, if one comes; return whether this is a call inside a call."""
+        inside = self.roles.setdefault(get_ident(), me) is not me
+        on_time = not inside
+        while not self.events.take(hold) and on_time and self.failure is None:
+            wait(me)
+            on_time = me.answer is not None
+        if not inside:
+            self._leave(me)
+        return inside
 
     def _poll(self, me: Arrival) -> None:
         roles = self.roles

@@ -100,7 +100,7 @@ class Events:
         return alike[0] if alike else watch
 
     def _is_live(self, notice: Notice) -> bool:
-        return any(watch in self._watches for watch in notice.watches)
+        return not self._watches.keys().isdisjoint(notice.watches)
 
     def _drop(self, notice: Notice) -> None:
         try:

@@ -73,18 +73,21 @@ class Link:
         me = Ending()
         try:
             try:
-                roles[get_ident()] = me
-                while roles.setdefault(_CONNECT, me) is not me:
-                    roles.sleep(me, lambda: _CONNECT in roles, -1)
-                conversation = self.last
-                if conversation is None or not conversation.usable():
-                    conversation = self._connect(conversation)
-                return conversation
+                return self._connected(roles, me)
             finally:
                 roles.give_back(me)
         except BaseException:
             roles.give_back(me)  # an exception may have interrupted that as well
             raise
+
+    def _connected(self, roles: Roles, me: Ending) -> Conversation:
+        roles[get_ident()] = me
+        while roles.setdefault(_CONNECT, me) is not me:
+            roles.sleep(me, lambda: _CONNECT in roles, -1)
+        conversation = self.last
+        if conversation is None or not conversation.usable():
+            conversation = self._connect(conversation)
+        return conversation
 
     def _is_inside(self) -> bool:
         pid, conversation = os.getpid(), self.last

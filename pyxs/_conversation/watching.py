@@ -25,13 +25,7 @@ def set_watch(
     request = Request(Op.WATCH, strings(watch.wpath, watch.token) + depth)
     events = conversation.events
     try:
-        # Before WATCH is sent, for events may precede its reply.
-        events.add(watch)
-        taken = once and events.first_like(watch) is not watch
-        if not taken:
-            conversation.call(request)
-        if taken or request.refusal:
-            events.discard(watch)
+        taken = _request_watch(conversation, watch, request, once)
     except BaseException:
         events.discard(watch)
         if not request.refusal and events.first_like(watch) is watch:
@@ -41,6 +35,18 @@ def set_watch(
     if taken:
         raise error("EEXIST")
     return request
+
+
+def _request_watch(conversation: Conversation, watch: Watch, request: Request, once: bool) -> bool:
+    """Send a WATCH and wait; return whether it was not sent, for that watch is set already."""
+    # Before WATCH is sent, for events may precede its reply.
+    conversation.events.add(watch)
+    taken = once and conversation.events.first_like(watch) is not watch
+    if not taken:
+        conversation.call(request)
+    if taken or request.refusal:
+        conversation.events.discard(watch)
+    return taken
 
 
 def end_watches(

@@ -97,8 +97,9 @@ class Stream:
             due = deadline
         timeout = None if due is None else max(0.0, due - time.monotonic())
         # poll() counts in milliseconds: rounded up, so as not to spin at the end.
-        ready = self._poll.poll(None if timeout is None else int(timeout * 1000 + 0.999))
-        if any(fd == self._fd for fd, _ in ready):
+        ready = dict(self._poll.poll(None if timeout is None else int(timeout * 1000 + 0.999)))
+        # No generator here: an exception that is raised while one is closed is lost.
+        if self._fd in ready:
             return True
         if not ready and due is self._rest_due and due is not None:
             self.fault = TimeoutError(errno.ETIMEDOUT, "the rest of a message did not come in time")
