@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import pty
 import select
 import shutil
 import sys
@@ -11,6 +10,7 @@ import time
 import pytest
 
 from conftest import skip_or_fail
+from forks import forkpty
 from pyxs import cli
 
 PATIENCE = 30  # seconds
@@ -49,7 +49,7 @@ class Shell:
         command = directory / "pyxs"
         command.write_text('#!/bin/sh\nexec "{}" -m pyxs "$@"\n'.format(sys.executable))
         command.chmod(0o755)
-        self._pid, self._fd = pty.fork()
+        self._pid, self._fd = forkpty()
         if self._pid == 0:
             os.environ.update(TERM="dumb", INPUTRC="/dev/null", HOME=str(directory))
             os.environ["PATH"] = "{}:{}".format(directory, os.environ["PATH"])
