@@ -3,7 +3,7 @@
 import sys
 from typing import TYPE_CHECKING
 
-from .client import Client, Monitor, monitor
+from .client import Client, Event, Monitor, UnixSocketConnection, XenBusConnection, monitor
 from .exceptions import (
     ConnectionError,
     InvalidOperation,
@@ -18,6 +18,7 @@ __all__ = [
     "Client",
     "ConnectionError",
     "Error",
+    "Event",
     "InvalidOperation",
     "InvalidPath",
     "InvalidPayload",
@@ -25,6 +26,8 @@ __all__ = [
     "Monitor",
     "PyXSError",
     "UnexpectedPacket",
+    "UnixSocketConnection",
+    "XenBusConnection",
     "__version__",
     "install_as_xen_lowlevel_xs",
     "monitor",
@@ -43,11 +46,15 @@ else:
 
     def __getattr__(name):
         if name not in _XS:
-            raise AttributeError("module {!r} has no attribute {!r}".format(__name__, name))
+            from ._names_of_0_4 import PACKAGE, missing
+
+            message = "module {!r} has no attribute {!r}".format(__name__, name)
+            raise missing(message, name, PACKAGE)
         from . import _xs
 
         globals().update({each: getattr(_xs, each) for each in _XS})
         return globals()[name]
 
     def __dir__():
-        return sorted({*globals(), *_XS})
+        modules = ("client", "connection", "exceptions", "helpers")
+        return sorted({*__all__, *modules, *(name for name in globals() if name[:2] == "__")})

@@ -25,7 +25,7 @@ from typing import (
 )
 
 from ._wire.packets import PAYLOAD_MAX
-from .exceptions import InvalidPath, InvalidPayload, PyXSError
+from .exceptions import InvalidPath, InvalidPayload, InvalidPermission, PyXSError
 from .helpers import encode_text, validate_path, validate_perms
 
 UNREADABLE = "unreadable"
@@ -114,7 +114,7 @@ def read_snapshot(snapshot: "Mapping[Any, Any]") -> "List[Record]":
     :raises InvalidPath, InvalidPayload, InvalidPermission: an entry breaks a rule.
     """
     if not isinstance(snapshot, Mapping):
-        raise InvalidPayload("{!r:.80}: a snapshot is a dict of paths".format(snapshot))
+        raise InvalidPayload(snapshot, "{!r:.80}: a snapshot is a dict of paths".format(snapshot))
     records = [read_entry(path, entry) for path, entry in snapshot.items()]
     return sorted(records, key=lambda record: record.path.split(b"/"))
 
@@ -126,19 +126,19 @@ def read_entry(path: "Union[str, bytes]", entry: Any) -> Record:
     """
     node = validate_path(path)
     if node.startswith(b"@"):
-        raise InvalidPath("{!r}: a node's path does not begin with '@'".format(path))
+        raise InvalidPath(path, "{!r}: a node's path does not begin with '@'".format(path))
     if not _is_object(entry):
         entry = {"value": entry}
     unknown = sorted(str(key) for key in entry if key not in _KEYS)
     if unknown:
-        raise InvalidPayload("{}: {!r}: an entry {}".format(_text(node), unknown[0], _FORM))
+        raise InvalidPayload(entry, "{}: {!r}: an entry {}".format(_text(node), unknown[0], _FORM))
     value = perms = None
     if "value" in entry:
         value = _read_value(node, entry["value"])
     if "perms" in entry:
         perms = _read_perms(node, entry["perms"])
     if entry.get(UNREADABLE) not in (None, True):
-        raise InvalidPayload("{}: {!r} can only be true".format(_text(node), UNREADABLE))
+        raise InvalidPayload(entry, "{}: {!r} can only be true".format(_text(node), UNREADABLE))
     return Record(node, value, perms)
 
 
@@ -151,9 +151,10 @@ def _read_value(node: bytes, value: Any) -> bytes:
     room = PAYLOAD_MAX - len(node) - 1
     if len(data) > room:
         raise InvalidPayload(
+            value,
             "{}: a value of {} bytes; with this path a message carries at most {}".format(
                 _text(node), len(data), room
-            )
+            ),
         )
     return data
 
@@ -164,27 +165,28 @@ def _value_bytes(node: bytes, value: Any) -> bytes:
             return base64.b64decode(value["base64"], validate=True)
         except (TypeError, ValueError, binascii.Error):
             raise InvalidPayload(
-                "{}: {!r:.80}: not base64".format(_text(node), value["base64"])
+                value, "{}: {!r:.80}: not base64".format(_text(node), value["base64"])
             ) from None
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, (str, bytes)):
         raise InvalidPayload(
-            '{}: {!r:.80}: a value is a string, or {{"base64": "…"}}'.format(_text(node), value)
+            value,
+            '{}: {!r:.80}: a value is a string, or {{"base64": "…"}}'.format(_text(node), value),
         )
     try:
         return encode_text(value, "value")
     except PyXSError as exc:
-        raise InvalidPayload("{}: {}".format(_text(node), exc)) from None
+        raise InvalidPayload(value, "{}: {}".format(_text(node), exc)) from None
 
 
 def _read_perms(node: bytes, perms: Any) -> "List[bytes]":
     try:
         entries = validate_perms(perms)
-    except PyXSError as exc:
-        raise type(exc)("{}: {}".format(_text(node), exc)) from None
+    except InvalidPermission as exc:
+        raise InvalidPermission(exc.perm, "{}: {}".format(_text(node), exc)) from None
     if len(node) + 1 + sum(len(entry) + 1 for entry in entries) > PAYLOAD_MAX:
-        raise InvalidPayload("{}: too many permissions for a message".format(_text(node)))
+        raise InvalidPayload(perms, "{}: too many permissions for a message".format(_text(node)))
     return entries
 
 

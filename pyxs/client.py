@@ -1,7 +1,11 @@
 """The API: :class:`Client` for requests, :class:`Monitor` for watches."""
 
+import contextlib
 import errno
 import itertools
+import os
+import time
+import warnings
 from types import TracebackType
 from typing import (
     TYPE_CHECKING,
@@ -12,6 +16,7 @@ from typing import (
     Iterator,
     List,
     Mapping,
+    NoReturn,
     Optional,
     Tuple,
     Type,
@@ -21,6 +26,7 @@ from typing import (
 )
 
 from . import helpers
+from ._choice import choose_connection
 from ._conversation.conversation import Conversation, nested_call
 from ._conversation.link import Link
 from ._conversation.request import Request
@@ -29,23 +35,33 @@ from ._wire import replies
 from ._wire.packets import Op
 from ._wire.replies import decode_ack, decode_names, decode_part, join_parts
 from ._wire.requests import encode
-from .connection import AnyPath, PacketConnection, choose_connection
+from .connection import AnyPath, PacketConnection, UnixSocketConnection, XenBusConnection
 from .exceptions import ConnectionError, InvalidPath, InvalidPayload, PyXSError
 from .helpers import Text, decode_text, validate_number, validate_path
-from .monitor import Event, Monitor, monitor
+from .monitor import Event, Monitor, check_sleep, deadline_after, monitor, state_of
 
-__all__ = ["Client", "Event", "Monitor", "monitor"]
+__all__ = [
+    "Client",
+    "Event",
+    "Monitor",
+    "UnixSocketConnection",
+    "XenBusConnection",
+    "monitor",
+]
 
 P = TypeVar("P", str, bytes)
 T = TypeVar("T")
-if TYPE_CHECKING:
-    _Self = TypeVar("_Self", bound="Client")
 
 _MISSING: Any = object()  # a default that was not given
 
 _ATTEMPTS_MAX = 2**31
 
 _DOM0_ONLY = frozenset((Op.INTRODUCE, Op.RELEASE, Op.RESUME, Op.SET_TARGET))
+
+
+_NOT_CONTROL_DOMAIN = (
+    "pyxs refuses this: Client.SU is False, because /proc/xen/capabilities does not name control_d"
+)
 
 
 class _Transaction:
@@ -113,7 +129,24 @@ class Client:
         """The id of the running transaction, 0 if there is none."""
         return 0 if self._running is None else self._running.tx_id
 
+    def __repr__(self) -> str:
+        """Return the path, the state of the connection, and the running transaction."""
+        running = ", transaction {}".format(self.tx_id) if self.tx_id else ""
+        return "<{} {!r}, {}{}>".format(
+            type(self).__name__, self.connection.path, state_of(self._link), running
+        )
+
+    if not TYPE_CHECKING:  # else a type checker would take any name for an attribute
+
+        def __getattr__(self, name):
+            """Say what became of a name of pyxs 0.4."""
+            from ._names_of_0_4 import CLIENT, missing
+
+            kind = type(self).__name__
+            raise missing("{!r} object has no attribute {!r}".format(kind, name), name, CLIENT)
+
     def __enter__(self: "_Self") -> "_Self":
+        """Connect, unless it is connected."""
         self._conversation()
         return self
 
@@ -123,6 +156,7 @@ class Client:
         exc: "Optional[BaseException]",
         traceback: "Optional[TracebackType]",
     ) -> None:
+        """Commit a running transaction, or abort it after an exception, and disconnect."""
         try:
             if exc_type is None:
                 self.transaction_end()
@@ -170,7 +204,7 @@ class Client:
         """Send a request, and wait until its answer is here."""
         payload = encode(op, args)
         if op in _DOM0_ONLY and not self.SU:
-            raise helpers.error("EPERM")
+            raise helpers.error("EPERM", why=_NOT_CONTROL_DOMAIN)
         return self._exchange(op, payload)
 
     def _exchange(self, op: int, payload: bytes) -> "Tuple[Conversation, Request]":
@@ -239,8 +273,9 @@ class Client:
         """Store a value in a node; it and its ancestors are made where they do not exist.
 
         :param path: absolute, or relative to the caller's own domain.
-        :param value: ``bytes`` are stored as they are, of other objects ``str(value)`` in
-            UTF-8. It may be empty, and with the path fills at most 4096 bytes.
+        :param value: ``bytes``, ``bytearray`` and ``memoryview`` are stored as they are, of
+            other objects ``str(value)`` in UTF-8. It may be empty, and with the path fills at
+            most 4096 bytes.
         :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
         :raises InvalidPayload: the value is too long or ends with NUL; nothing was sent.
         :raises PyXSError: ``EACCES`` not writable, ``ENOSPC`` or ``E2BIG`` over a quota.
@@ -280,7 +315,7 @@ class Client:
         def ask_part(offset: int) -> "Tuple[bytes, bytes, bool]":
             conversation, request = self._call(Op.DIRECTORY_PART, (path, offset))
             if request.refusal == b"ENOSYS":  # oxenstored, over XenBus: it knows no parts
-                raise helpers.error("E2BIG")
+                raise helpers.error("E2BIG", request.path)
             return conversation.decoded(request, decode_part)
 
         return join_parts(ask_part)
@@ -293,14 +328,66 @@ class Client:
         """
         return self.read(path, None) is not None
 
+    def wait_for(
+        self,
+        path: Text,
+        condition: "Union[str, Callable[[str], object], None]" = None,
+        timeout: "Optional[float]" = None,
+    ) -> str:
+        """Wait until a node exists and has the value that is asked for, and return that.
+
+        Nothing is polled: a monitor of its own watches the node and is closed afterwards. A
+        node that is removed meanwhile is waited for again.
+
+        :param path: absolute, or relative to the caller's own domain.
+        :param condition: the value to wait for, or a callable that is given each value and
+            returns whether it is the one; ``None``: any value will do.
+        :param timeout: seconds to wait; ``None``: without limit.
+        :raises TimeoutError: the time has passed.
+        :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
+        :raises InvalidPayload: *condition* or *timeout* is not what it should be; nothing was
+            sent.
+        :raises PyXSError: ``EALREADY`` a transaction is running, in which the value would stay
+            as it is; ``EACCES`` not readable.
+        :raises ConnectionError: there is no daemon, or a connection was lost.
+        """
+        node = decode_text(validate_path(path))
+        satisfied = _condition(condition)
+        deadline = deadline_after(timeout)
+        if self._running is not None:
+            raise helpers.error("EALREADY", node, "a value does not change in a transaction")
+        with self.monitor() as changes:
+            changes.watch(node)
+            while True:
+                value = self.read(node, None)
+                if value is not None and satisfied(value):
+                    return value
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                if left == 0 or changes.wait(timeout=left) is None:
+                    raise TimeoutError(_not_in_time(node, value, timeout))
+
     def __getitem__(self, path: Text) -> str:
+        """Return the value of a node; see :meth:`read`."""
         return self.read(path)
 
     def __setitem__(self, path: Text, value: Any) -> None:
+        """Store a value in a node; see :meth:`write`."""
         self.write(path, value)
 
     def __delitem__(self, path: Text) -> None:
+        """Remove a node and all below it; see :meth:`rm`."""
         self.rm(path)
+
+    def __contains__(self, path: Text) -> bool:
+        """Return whether there is such a node; see :meth:`exists`."""
+        return self.exists(path)
+
+    def __iter__(self) -> NoReturn:
+        """Raise ``TypeError``: a store has no order; see :meth:`walk` and :meth:`ls`."""
+        raise TypeError(
+            "{!r} object is not iterable: walk() yields the nodes below one, ls() lists the "
+            "names of its children".format(type(self).__name__)
+        )
 
     def get_permissions(self, path: Text) -> "List[str]":
         """Return the permissions of a node, its owner's entry first.
@@ -367,7 +454,7 @@ class Client:
             all replies have arrived.
         """
         if isinstance(paths, (str, bytes)):
-            raise InvalidPath("{!r:.80}: paths are a list; read() takes one".format(paths))
+            raise InvalidPath(paths, "{!r:.80}: paths are a list; read() takes one".format(paths))
         wanted = list(paths)
         _, requests = self._call_many(Op.READ, [(path,) for path in wanted])
         return {path: _value(request, default) for path, request in zip(wanted, requests)}
@@ -488,7 +575,7 @@ class Client:
             args = (name,) if domid is None else (domid, name)
             return self._ask(replies.decode_number, Op.GET_QUOTA, *args)
         if domid is not None:
-            raise InvalidPayload("domid {!r}: a domain's quota has a name".format(domid))
+            raise InvalidPayload(domid, "domid {!r}: a domain's quota has a name".format(domid))
         # The empty payload would hang an older OCaml daemon: it knows no features either.
         self.get_feature()
         conversation, request = self._exchange(Op.GET_QUOTA, b"")
@@ -578,7 +665,8 @@ class Client:
     def transaction(self) -> "Client":
         """Return a new client in a new transaction, over the same connection.
 
-        Leaving its ``with`` block commits, or aborts when an exception passes through.
+        Leaving its ``with`` block commits, or aborts when an exception passes through. A
+        client that is dropped before that aborts its transaction with a ``RuntimeWarning``.
 
         :raises PyXSError: ``EALREADY`` this client is in a transaction; nothing was sent.
         """
@@ -590,6 +678,28 @@ class Client:
         client._running = None
         client.transaction_start()
         return client
+
+    def __del__(self) -> None:
+        """Abort the transaction of a client that :meth:`transaction` returned, and warn."""
+        running = vars(self).get("_running")
+        if running is not None and self._borrowed and running.conversation.pid == os.getpid():
+            self._abandon(running)
+
+    def _abandon(self, running: _Transaction) -> None:
+        """Abort without waiting for the reply: nobody has this client any more."""
+        with contextlib.suppress(PyXSError):  # the connection is lost, and the transaction
+            running.conversation.post(Request(Op.TRANSACTION_END, b"F\0", running.tx_id))
+        # Not a ResourceWarning, which is not shown by default: what was meant for the
+        # transaction may have been written outside it.
+        warnings.warn(
+            "transaction {} was neither committed nor aborted before its client was dropped; it is "
+            "aborted. Use the client that transaction() returns, in a with block".format(
+                running.tx_id
+            ),
+            RuntimeWarning,
+            stacklevel=3,
+            source=running,  # not self: of that, tracemalloc knows nothing on Python 3.11
+        )
 
     def run_transaction(self, func: "Callable[[Client], T]", attempts: "Optional[int]" = None) -> T:
         """Call ``func(t)`` in a transaction and commit; start over when it meets ``EAGAIN``.
@@ -630,7 +740,8 @@ class Client:
         self, sleep: "Optional[float]" = None, timeout: "Optional[float]" = None
     ) -> "Optional[Event]":
         """Wait for an event of a path watched by :meth:`watch`; see :meth:`Monitor.wait`."""
-        return self._monitor().wait(sleep, timeout)
+        check_sleep(sleep)
+        return self._monitor().wait(timeout=timeout)
 
     def _monitor(self) -> Monitor:
         own: Optional[Monitor] = vars(self).get("_own_monitor")
@@ -640,11 +751,40 @@ class Client:
         return own
 
 
+Client.__module__ = "pyxs"  # where help() is to find it
+
+_Self = TypeVar("_Self", bound=Client)  # here, because a bound that is a string is compiled
+
+
+def _condition(
+    condition: "Union[str, Callable[[str], object], None]",
+) -> "Callable[[str], object]":
+    """Return the callable that a condition of :meth:`Client.wait_for` means."""
+    if condition is None:
+        return lambda _value: True
+    if isinstance(condition, str):
+        return lambda value: value == condition
+    if callable(condition):
+        return condition
+    raise InvalidPayload(
+        condition, "condition {:.80}: must be str or a callable".format(repr(condition))
+    )
+
+
+def _not_in_time(path: str, value: "Optional[str]", timeout: "Optional[float]") -> str:
+    state = "there is no such node" if value is None else "the value is {:.80}".format(repr(value))
+    return "{}: waited for {} s, and {}".format(path, timeout, state)
+
+
 def _pair(item: Any) -> "Tuple[Any, Any]":
     try:
+        if isinstance(item, (str, bytes)):
+            raise TypeError
         path, value = item
     except (TypeError, ValueError):
-        raise InvalidPayload("{:.80}: an item is a path and a value".format(repr(item))) from None
+        raise InvalidPayload(
+            item, "{:.80}: an item is a path and a value".format(repr(item))
+        ) from None
     return path, value
 
 

@@ -8,7 +8,7 @@ import os
 import socket
 import struct
 import sys
-from typing import TYPE_CHECKING, Callable, Deque, List, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Deque, List, Optional, Sequence, Tuple, Union
 
 from ._wire.packets import HEADER_SIZE, PAYLOAD_MAX, Message, Op, Packet, packet_from_wire
 from ._wire.stream import Stream
@@ -60,6 +60,13 @@ class PacketConnection(abc.ABC):
 
     _fault: "Optional[ConnectionError]" = None
     _arrived: "Deque[Packet]"
+
+    def __repr__(self) -> str:
+        """Return the path, and the state where it is known."""
+        return "<{} {!r}{}>".format(type(self).__name__, self.path, self._state())
+
+    def _state(self) -> str:
+        return ""
 
     @property
     def interruptible(self) -> bool:
@@ -176,6 +183,9 @@ class _StreamConnection(PacketConnection):
     #: whole, so that an exception at any instruction leaves it true.
     _sending: "Tuple[Sequence[Message], List[int]]" = ((), [])
 
+    def _state(self) -> str:
+        return ", not connected" if self._stream is None else ", connected"
+
     @property
     def begun(self) -> bool:
         return self._stream is not None and self._stream.begun
@@ -245,7 +255,7 @@ class SocketConnection(_StreamConnection):
     _sock: "Optional[socket.socket]" = None
 
     def __init__(self, socket_timeout: "Optional[float]" = None) -> None:
-        self.socket_timeout = _checked_timeout(socket_timeout)
+        self.socket_timeout = checked_timeout(socket_timeout)
 
     @abc.abstractmethod
     def open(self) -> socket.socket:
@@ -267,13 +277,13 @@ class SocketConnection(_StreamConnection):
         except OSError as exc:
             if not self._opens_in(_innermost(exc)):
                 raise  # a signal handler's
-            raise self._failure(exc, self._hint()) from exc
+            raise self._failure(exc, self._hint(exc)) from exc
 
     def _opens_in(self, module: str) -> bool:
         """Whether an ``OSError`` raised in a module says that :meth:`open` has failed."""
         return module in (__name__, type(self).__module__, "socket", "ssl")
 
-    def _hint(self) -> str:
+    def _hint(self, cause: OSError) -> str:  # noqa: ARG002
         return ""
 
     def disconnect(self, silent: bool = True) -> None:
@@ -353,7 +363,11 @@ class UnixSocketConnection(SocketConnection):
         self, path: "Optional[AnyPath]" = None, socket_timeout: "Optional[float]" = None
     ) -> None:
         super().__init__(socket_timeout)
-        self.path = _default_socket() if path is None else os.fsdecode(path)
+        self._origin = ""
+        if path is None:
+            self.path, self._origin = _default_socket()
+        else:
+            self.path = as_path(path, "path")
 
     def open(self) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -366,11 +380,15 @@ class UnixSocketConnection(SocketConnection):
             raise
         return sock
 
-    def _hint(self) -> str:
-        return "; is xenstored running? in a guest use xen_bus_path or XenBusConnection"
+    def _hint(self, cause: OSError) -> str:
+        from ._hints import origin_hint, socket_hint
+
+        return origin_hint(self._origin) + socket_hint(self.path, cause)
 
     def clone(self) -> "UnixSocketConnection":
-        return UnixSocketConnection(self.path, self.socket_timeout)
+        connection = UnixSocketConnection(self.path, self.socket_timeout)
+        connection._origin = self._origin
+        return connection
 
 
 class XenBusConnection(_StreamConnection):
@@ -392,7 +410,8 @@ class XenBusConnection(_StreamConnection):
     _woken: "Optional[socket.socket]" = None
 
     def __init__(self, path: "Optional[AnyPath]" = None) -> None:
-        self.path = _default_device() if path is None else os.fsdecode(path)
+        self._origin = ""
+        self.path = _default_device() if path is None else as_path(path, "path")
 
     def connect(self) -> None:
         self.disconnect()
@@ -403,7 +422,9 @@ class XenBusConnection(_StreamConnection):
         except OSError as exc:
             if not raised_here(exc):
                 raise
-            raise self._failure(exc) from exc
+            from ._hints import device_hint, origin_hint
+
+            raise self._failure(exc, origin_hint(self._origin) + device_hint(exc)) from exc
         # close() does not wake a blocked read() on this device: each wait is a
         # poll() on it and on this pair.
         self._waker, self._woken = socket.socketpair()
@@ -466,6 +487,7 @@ class XenBusConnection(_StreamConnection):
     def clone(self) -> "XenBusConnection":
         connection = XenBusConnection(self.path)
         connection.socket_timeout = self.socket_timeout
+        connection._origin = self._origin
         return connection
 
 
@@ -476,34 +498,31 @@ def _limit_sending(sock: socket.socket, timeout: "Optional[float]") -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
 
 
-def choose_connection(
-    unix_socket_path: "Optional[AnyPath]" = None,
-    socket_timeout: "Optional[float]" = None,
-    xen_bus_path: "Optional[AnyPath]" = None,
-    connection: "Optional[PacketConnection]" = None,
-) -> PacketConnection:
-    """Return the connection that a client's arguments mean: *connection* if given, else a
-    Unix socket, unless only *xen_bus_path* is given.
+def as_path(path: Any, name: str) -> str:
+    """Return a path as ``str``.
 
-    :raises TypeError: *connection* is not a :class:`PacketConnection`.
-    :raises InvalidPayload: *socket_timeout* is not a positive number.
+    :param name: what the message calls the argument.
+    :raises TypeError: it is no path.
     """
-    if connection is not None:
-        if not isinstance(connection, PacketConnection):
-            raise TypeError("connection {!r}: must be a PacketConnection".format(connection))
-        return connection
-    if xen_bus_path is None or unix_socket_path is not None:
-        return UnixSocketConnection(unix_socket_path, socket_timeout)
-    device = XenBusConnection(xen_bus_path)
-    device.socket_timeout = _checked_timeout(socket_timeout)
-    return device
+    try:
+        return os.fsdecode(path)
+    except TypeError:
+        raise TypeError(
+            "{} {:.80}: must be str, bytes or os.PathLike, not {}".format(
+                name, repr(path), type(path).__name__
+            )
+        ) from None
 
 
-def _default_socket() -> str:
+def _default_socket() -> "Tuple[str, str]":
+    """Return the path of the daemon's socket, and the variable that names it or ``""``."""
     path = os.environ.get("XENSTORED_PATH")
     if path:
-        return path
-    return os.path.join(os.environ.get("XENSTORED_RUNDIR") or "/var/run/xenstored", "socket")
+        return path, "$XENSTORED_PATH"
+    directory = os.environ.get("XENSTORED_RUNDIR")
+    if directory:
+        return os.path.join(directory, "socket"), "$XENSTORED_RUNDIR"
+    return "/var/run/xenstored/socket", ""
 
 
 def _default_device() -> str:
@@ -515,9 +534,10 @@ def _default_device() -> str:
     return old if os.path.exists(old) and not os.path.exists(device) else device
 
 
-def _checked_timeout(seconds: "Optional[float]") -> "Optional[float]":
+def checked_timeout(seconds: "Optional[float]") -> "Optional[float]":
     if seconds is None or (isinstance(seconds, (int, float)) and 0 < seconds <= TIMEOUT_MAX):
         return seconds
     raise InvalidPayload(
-        "socket_timeout {!r}: must be a number over 0, at most {}".format(seconds, TIMEOUT_MAX)
+        seconds,
+        "socket_timeout {!r}: must be a number over 0, at most {}".format(seconds, TIMEOUT_MAX),
     )

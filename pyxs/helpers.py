@@ -7,7 +7,7 @@ or the ``int`` that goes on the wire.
 import errno
 import os
 import re
-from typing import Any, Iterable, List, Optional, Union
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Union
 
 from .exceptions import InvalidPath, InvalidPayload, InvalidPermission, PyXSError
 
@@ -37,7 +37,9 @@ _SPECIAL = rb"@introduceDomain|@releaseDomain(?:/([0-9]{1,5}))?"
 _PERMISSION = r"[wrbn]([0-9]{1,5})"
 
 
-def error(code: "Union[int, str]") -> PyXSError:
+def error(
+    smth: "Union[int, str, bytes]", path: "Optional[str]" = None, why: "Optional[str]" = None
+) -> PyXSError:
     """Make the exception for an errno, given as number or as name.
 
     >>> error("EINVAL").errno == error(22).errno
@@ -45,13 +47,19 @@ def error(code: "Union[int, str]") -> PyXSError:
 
     A name that :mod:`errno` lacks becomes ``EINVAL``, as in libxenstore, and is
     kept in the message.
+
+    :param path: the node that the error is about.
+    :param why: why pyxs itself refuses, if the daemon is not asked.
     """
-    if isinstance(code, int):
-        return PyXSError(code, os.strerror(code))
-    number = getattr(errno, code, None) if code.startswith("E") else None
-    if isinstance(number, int):
-        return PyXSError(number, os.strerror(number))
-    return PyXSError(errno.EINVAL, "{}: an error that errno does not know".format(code))
+    if isinstance(smth, int):
+        number: Any = smth
+    else:
+        name = smth.decode("latin-1") if isinstance(smth, bytes) else smth
+        number = getattr(errno, name, None) if name.startswith("E") else None
+        if not isinstance(number, int):
+            text = "{}: an error that errno does not know".format(name)
+            return PyXSError(errno.EINVAL, text, path=path)
+    return PyXSError(number, os.strerror(number), path=path, why=why)
 
 
 def validate_path(path: Text) -> bytes:
@@ -66,12 +74,13 @@ def validate_path(path: Text) -> bytes:
     if data.translate(None, _PATH_BYTES) or data.find(b"//") >= 0 or data[-1:] in _BAD_ENDS:
         if data == b"/":
             return data
-        raise InvalidPath("{}: {}".format(_shown(path), _broken_rule(data)))
+        raise InvalidPath(path, "{}: {}".format(_shown(path), _broken_rule(data)))
     if len(data) > RELATIVE_PATH_MAX and (data[:1] != b"/" or len(data) > ABSOLUTE_PATH_MAX):
         raise InvalidPath(
+            path,
             "{}: {} bytes; a path has at most {}, or {} when it does not begin with '/'".format(
                 _shown(path), len(data), ABSOLUTE_PATH_MAX, RELATIVE_PATH_MAX
-            )
+            ),
         )
     return data
 
@@ -90,8 +99,9 @@ def validate_watch_path(wpath: Text) -> bytes:
     match = re.fullmatch(_SPECIAL, data)
     if match is None or int(match.group(1) or 0) > DOMID_MAX:
         raise InvalidPath(
+            wpath,
             "{}: a special path is @introduceDomain, @releaseDomain or "
-            "@releaseDomain/<domid>".format(_shown(wpath))
+            "@releaseDomain/<domid>".format(_shown(wpath)),
         )
     return data
 
@@ -104,7 +114,8 @@ def validate_perms(perms: "Iterable[Text]") -> "List[bytes]":
     """
     if isinstance(perms, (str, bytes)):
         raise InvalidPermission(
-            "{}: permissions are a list of strings, such as ['n0', 'r5']".format(_shown(perms))
+            perms,
+            "{}: permissions are a list of strings, such as ['n0', 'r5']".format(_shown(perms)),
         )
     try:
         entries = list(perms)
@@ -112,10 +123,10 @@ def validate_perms(perms: "Iterable[Text]") -> "List[bytes]":
         if not raised_here(exc):
             raise
         raise InvalidPermission(
-            "{}: permissions are a list of strings".format(_shown(perms))
+            perms, "{}: permissions are a list of strings".format(_shown(perms))
         ) from None
     if not entries:
-        raise InvalidPermission("[]: the first entry names the owner and is needed")
+        raise InvalidPermission(perms, "[]: the first entry names the owner and is needed")
     return [_permission(entry) for entry in entries]
 
 
@@ -124,14 +135,15 @@ def _permission(entry: Text) -> bytes:
     match = re.fullmatch(_PERMISSION, text) if text is not None else None
     if text is None or match is None or int(match.group(1)) > DOMID_MAX:
         raise InvalidPermission(
+            entry,
             "{}: a permission is one of w, r, b, n followed by a domid, such as 'r5'".format(
                 _shown(entry)
-            )
+            ),
         )
-    if int(match.group(1)) == DOMID_ANY:
-        # Xen's head reports it for @releaseDomain, and crashes when it is set.
+    why = why_refused("permission", int(match.group(1)))
+    if why is not None:
         raise InvalidPermission(
-            "{}: domid {} (DOMID_ANY) stands for no domain".format(_shown(entry), DOMID_ANY)
+            entry, "{}: this domid, DOMID_ANY, stands for no domain; {}".format(_shown(entry), why)
         )
     return text.encode("ascii")
 
@@ -152,7 +164,10 @@ def validate_number(number: int, name: str, minimum: int, maximum: int) -> int:
     """
     if isinstance(number, bool) or not isinstance(number, int) or not minimum <= number <= maximum:
         raise InvalidPayload(
-            "{} {}: must be an integer from {} to {}".format(name, _shown(number), minimum, maximum)
+            number,
+            "{} {}: must be an integer from {} to {}".format(
+                name, _shown(number), minimum, maximum
+            ),
         )
     return int(number)
 
@@ -163,10 +178,10 @@ def validate_text(text: Text, name: str) -> bytes:
     :raises InvalidPayload: it is neither ``str`` nor ``bytes``, or holds a NUL.
     """
     if not isinstance(text, (str, bytes)):
-        raise InvalidPayload("{} {}: must be str or bytes".format(name, _shown(text)))
+        raise InvalidPayload(text, "{} {}: must be str or bytes".format(name, _shown(text)))
     data = encode_text(text, name)
     if b"\0" in data:
-        raise InvalidPayload("{} {}: may not contain NUL".format(name, _shown(text)))
+        raise InvalidPayload(text, "{} {}: may not contain NUL".format(name, _shown(text)))
     return data
 
 
@@ -177,18 +192,21 @@ def validate_token(token: Text) -> bytes:
     """
     data = validate_text(token, "token")
     if not data:
-        raise InvalidPayload("token {}: may not be empty".format(_shown(token)))
+        raise InvalidPayload(token, "token {}: may not be empty".format(_shown(token)))
     return data
 
 
 def validate_value(value: Any) -> bytes:
-    """Return a node's value as bytes: ``bytes`` as they are, else ``str(value)``.
+    """Return a node's value as bytes: ``bytes`` and the like as they are, else ``str(value)``.
 
     :raises InvalidPayload: it ends with NUL.
     """
-    data = encode_text(value if isinstance(value, (str, bytes)) else str(value), "value")
+    if isinstance(value, (bytearray, memoryview)):
+        data = bytes(value)
+    else:
+        data = encode_text(value if isinstance(value, (str, bytes)) else str(value), "value")
     if data.endswith(b"\0"):
-        raise InvalidPayload("value {}: may not end with NUL".format(_shown(value)))
+        raise InvalidPayload(value, "value {}: may not end with NUL".format(_shown(value)))
     return data
 
 
@@ -203,7 +221,7 @@ def encode_text(text: Text, name: str) -> bytes:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         raise InvalidPayload(
-            "{} {}: has a surrogate that stands for no byte".format(name, _shown(text))
+            text, "{} {}: has a surrogate that stands for no byte".format(name, _shown(text))
         ) from None
 
 
@@ -237,7 +255,7 @@ def _as_text(text: Any) -> "Optional[str]":
 def _path_bytes(path: bytes) -> bytes:
     if isinstance(path, bytes):
         return bytes(path)
-    raise InvalidPath("{}: a path is str or bytes".format(_shown(path)))
+    raise InvalidPath(path, "{}: a path is str or bytes".format(_shown(path)))
 
 
 _PATH_RULE = "a path has only the characters A-Z a-z 0-9 - _ @ and /"
@@ -256,3 +274,40 @@ def _broken_rule(path: bytes) -> str:
 def _shown(argument: Any) -> str:
     text = repr(argument)
     return text if len(text) <= 80 else text[:60] + "…" + text[-10:]
+
+
+# -- what harms a daemon -------------------------------------------------------------------
+
+#: By request: which argument is harmful, and what it does.
+_HARMFUL: "Dict[str, Tuple[Callable[[Any], bool], str]]" = {
+    "RM": (
+        lambda path: bool(path == b"/"),
+        "the OCaml daemon would empty its store",
+    ),
+    "RELEASE": (
+        # The OCaml daemon answers with ENOENT all the same.
+        lambda domid: bool(domid == 0),
+        "the OCaml daemon would empty its store",
+    ),
+    "SET_PERMS": (
+        # Of such a path the C daemon of 4.17 answers with the last errno that it happened
+        # to meet; when that is none, it aborts.
+        lambda path: path.startswith(b"@") and path not in (b"@introduceDomain", b"@releaseDomain"),
+        "the C daemon might abort",
+    ),
+    "permission": (
+        # Xen's head reports this domid for @releaseDomain.
+        lambda domid: bool(domid & 0xFFFF == DOMID_ANY),
+        "the C daemon of Xen's head would crash",
+    ),
+}
+
+
+def why_refused(request: str, argument: Any) -> "Optional[str]":
+    """Return why pyxs does not send a request with this argument, or ``None`` if it does.
+
+    :param request: ``"RM"``, ``"RELEASE"`` or ``"SET_PERMS"``, or ``"permission"``.
+    :param argument: the path as bytes, or the domid.
+    """
+    is_harmful, consequence = _HARMFUL[request]
+    return "pyxs refuses this: " + consequence if is_harmful(argument) else None

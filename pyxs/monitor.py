@@ -1,9 +1,11 @@
 """Watches: :class:`Monitor`."""
 
 import time
-from typing import Iterator, List, NamedTuple, Optional
+import warnings
+from typing import TYPE_CHECKING, Iterator, List, NamedTuple, Optional
 
 from . import helpers
+from ._choice import choose_connection
 from ._conversation.conversation import Conversation
 from ._conversation.events import Notice, Watch
 from ._conversation.link import Link
@@ -12,7 +14,7 @@ from ._conversation.watching import end_watches, set_watch
 from ._wire.packets import Op
 from ._wire.replies import decode_ack
 from ._wire.requests import strings
-from .connection import TIMEOUT_MAX, AnyPath, PacketConnection, choose_connection
+from .connection import TIMEOUT_MAX, AnyPath, PacketConnection
 from .exceptions import InvalidPayload
 from .helpers import Text, decode_text, validate_number, validate_token, validate_watch_path
 
@@ -47,11 +49,34 @@ class Monitor:
         """The connection of this monitor."""
         return self._link.connection
 
+    def __repr__(self) -> str:
+        """Return the path, the state of the connection, and how many watches there are."""
+        last = self._link.last
+        watches = len(last.events.watches()) if last is not None and last.usable() else 0
+        return "<{} {!r}, {}, {} watch{}>".format(
+            type(self).__name__,
+            self.connection.path,
+            state_of(self._link),
+            watches,
+            "" if watches == 1 else "es",
+        )
+
+    if not TYPE_CHECKING:  # else a type checker would take any name for an attribute
+
+        def __getattr__(self, name):
+            """Say what became of a name of pyxs 0.4."""
+            from ._names_of_0_4 import MONITOR, missing
+
+            kind = type(self).__name__
+            raise missing("{!r} object has no attribute {!r}".format(kind, name), name, MONITOR)
+
     def __enter__(self) -> "Monitor":
+        """Connect, unless it is connected."""
         self._link.conversation()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        """Disconnect."""
         self.close()
 
     def close(self) -> None:
@@ -86,7 +111,8 @@ class Monitor:
         if depth is not None:
             suffix = strings(b"%d" % validate_number(depth, "depth", 0, _DEPTH_MAX))
             if not self.connection.trusts_ids:
-                raise helpers.error("ENOSYS")  # the kernel would drop it without a word
+                # The kernel would drop it without a word.
+                raise helpers.error("ENOSYS", decode_text(watch.wpath))
         conversation = self._link.conversation()
         readiness = self._readiness
         if readiness is not None and readiness.usable():
@@ -106,7 +132,7 @@ class Monitor:
         conversation.check()
         watch = conversation.events.first_like(wanted)
         if watch is wanted:
-            raise helpers.error("ENOENT")
+            raise helpers.error("ENOENT", decode_text(wanted.wpath))
         _end(conversation, Op.UNWATCH, strings(watch.wpath, watch.token), [watch])
 
     def reset_watches(self) -> None:
@@ -131,19 +157,20 @@ class Monitor:
 
     def wait(
         self,
-        sleep: "Optional[float]" = None,  # noqa: ARG002
+        sleep: "Optional[float]" = None,
         timeout: "Optional[float]" = None,
     ) -> "Optional[Event]":
         """Wait for the next event.
 
-        :param sleep: accepted for old callers; nothing is polled.
+        :param sleep: has no effect and draws a ``DeprecationWarning``: nothing is polled.
+            Seconds to wait are *timeout*.
         :param timeout: seconds to wait; ``None``: without limit.
         :returns: the event, or ``None`` when the time has passed.
-        :raises InvalidPayload: *timeout* is not a number of seconds.
+        :raises InvalidPayload: *timeout* or *sleep* is not a number of seconds.
         :raises ConnectionError: the connection is lost or closed.
         """
-        deadline = None if timeout is None else time.monotonic() + _seconds(timeout)
-        return self._current().wait_event(_event, deadline)
+        check_sleep(sleep)
+        return self._current().wait_event(_event, deadline_after(timeout))
 
     def check(self) -> "Optional[Event]":
         """Return an event that is here already, or ``None``.
@@ -155,9 +182,11 @@ class Monitor:
         return self._current().poll_event(_event)
 
     def __iter__(self) -> "Iterator[Event]":
+        """Return the monitor itself, whose events never end."""
         return self
 
     def __next__(self) -> Event:
+        """Wait for the next event and return it."""
         event = self.wait()
         assert event is not None  # without a time-out there is none to return
         return event
@@ -186,6 +215,8 @@ class Monitor:
         return self._link.last or self._link.conversation()
 
 
+Event.__module__ = Monitor.__module__ = "pyxs"  # where help() is to find them
+
 _DEPTH_MAX = 2**31 - 1
 
 
@@ -212,7 +243,38 @@ def _event(notice: Notice) -> Event:
     return Event(decode_text(notice.path), decode_text(notice.token))
 
 
-def _seconds(timeout: float) -> float:
-    if isinstance(timeout, (int, float)) and timeout >= 0:
-        return min(timeout, TIMEOUT_MAX)
-    raise InvalidPayload("timeout {!r}: must be a number of seconds from 0 up".format(timeout))
+def deadline_after(timeout: "Optional[float]") -> "Optional[float]":
+    """Return when a time-out that begins now is over, ``None`` for none.
+
+    :raises InvalidPayload: *timeout* is not a number of seconds.
+    """
+    return None if timeout is None else time.monotonic() + _seconds(timeout, "timeout")
+
+
+def check_sleep(sleep: "Optional[float]") -> None:
+    """Warn the caller's caller of a *sleep* that is given: many mean a time-out.
+
+    :raises InvalidPayload: *sleep* is not a number of seconds.
+    """
+    if sleep is None:
+        return
+    _seconds(sleep, "sleep")
+    warnings.warn(
+        "sleep, the first argument of wait(), has no effect: nothing is polled; the seconds to "
+        "wait are wait(timeout={!r})".format(sleep),
+        DeprecationWarning,
+        stacklevel=3,
+    )
+
+
+def _seconds(number: float, name: str) -> float:
+    if isinstance(number, (int, float)) and number >= 0:
+        return min(number, TIMEOUT_MAX)
+    raise InvalidPayload(
+        number, "{} {!r}: must be a number of seconds from 0 up".format(name, number)
+    )
+
+
+def state_of(link: Link) -> str:
+    """Return in words whether there is a live conversation."""
+    return "connected" if link.last is not None and link.last.usable() else "not connected"

@@ -107,9 +107,10 @@ def restore(client: "Client", snapshot: "Mapping[Any, Any]") -> bool:
     longest = max((len(payload) for _op, payload in messages), default=0)
     if longest > client.connection.max_payload:
         raise InvalidPayload(
+            longest,
             "payload of {} bytes: this connection carries at most {}".format(
                 longest, client.connection.max_payload
-            )
+            ),
         )
     if client.tx_id:
         _send(client, messages)

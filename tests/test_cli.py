@@ -19,7 +19,6 @@ import pytest
 from command_lines import PYXS, start_pyxs
 from pyxs import Client, cli, connection
 from pyxs._cli import console
-from pyxs._cli import store as cli_store
 from pyxs.connection import Op, UnixSocketConnection
 
 SUBCOMMANDS = ["read", "write", "ls", "list", "rm", "mkdir", "exists", "chmod", "watch", "control"]
@@ -116,7 +115,7 @@ def meddle(xenstored, monkeypatch):
                 other.write("/a", "meddled with")
             meddling.append(packet)
 
-    monkeypatch.setattr(cli_store, "UnixSocketConnection", MeddledWith)
+    monkeypatch.setattr("pyxs._choice.UnixSocketConnection", MeddledWith)
     return meddling
 
 
@@ -380,7 +379,7 @@ def test_the_device_serves_where_no_socket_answers(pyxs, xenstore, device, monke
         (["read", "/nope"], "/nope: No such file or directory"),
         (["read", "/a//b"], "'/a//b': a path may not contain '//'"),
         (["ls", "/nope"], "/nope: No such file or directory"),
-        (["rm", "/"], "/: Invalid argument"),
+        (["rm", "/"], "/: Invalid argument; pyxs refuses this: the OCaml daemon would empty"),
         (["write", "/a", "ends with \\"], "ends with \\: the backslash at its end escapes nothing"),
         (["write", "/a", r"\0"], "may not end with NUL"),
         (["write", "/a", "x" * 5000], "at most 4096"),
@@ -390,7 +389,7 @@ def test_the_device_serves_where_no_socket_answers(pyxs, xenstore, device, monke
         (["watch", "/", "/"], "/: File exists"),
         (["control", "nope", "x"], "the daemon does not know: nope x; 'pyxs control help' lists"),
         (["--socket", "/nope", "ls"], "/nope: No such file or directory; is xenstored running?"),
-        (["--device", "/nope", "ls"], "/nope: No such file or directory"),
+        (["--device", "/nope", "ls"], "/nope: No such file or directory; is this a domain of Xen?"),
         (["--device", "/dev/null", "ls"], "/dev/null: the daemon closed the connection"),
         (["serve", "--socket", "/nope/socket"], "/nope/socket: No such file or directory"),
         (["serve", "--socket", "/etc/passwd"], "/etc/passwd: is in the way"),

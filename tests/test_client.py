@@ -1,12 +1,16 @@
 """What of a client needs a daemon that does as the test says."""
 
+import contextlib
 import errno
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
 
 from fakes import PATIENCE, FakeServer, error_to, honest, reply_to
-from pyxs import Client, ConnectionError, InvalidPayload, PyXSError
+from pyxs import Client, ConnectionError, InvalidPath, InvalidPayload, Monitor, PyXSError
 from pyxs.connection import Op
 
 
@@ -123,6 +127,60 @@ def test_what_only_dom0_may_do_is_eperm_elsewhere_and_not_sent(serve, monkeypatc
     assert server.peers == []
 
 
+def test_eperm_says_that_pyxs_refuses_and_why(monkeypatch):
+    monkeypatch.setattr(Client, "SU", False)
+    with pytest.raises(PyXSError, match="pyxs refuses this: .*SU is False.*/proc/xen/capabilities"):
+        Client("/nowhere").release_domain(5)
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (
+            lambda c: c.rm("/"),
+            "[Errno 22] Invalid argument: '/'; "
+            "pyxs refuses this: the OCaml daemon would empty its store",
+        ),
+        (
+            lambda c: c.set_permissions("@other", ["n0"]),
+            "[Errno 22] Invalid argument: '@other'; pyxs refuses this: the C daemon might abort",
+        ),
+        (
+            lambda c: c.set_permissions("/a", ["n32757"]),
+            "'n32757': this domid, DOMID_ANY, stands for no domain; "
+            "pyxs refuses this: the C daemon of Xen's head would crash",
+        ),
+        (
+            lambda c: c.release_domain(0),
+            "domid 0: must be an integer from 1 to 65535; "
+            "pyxs refuses this: the OCaml daemon would empty its store",
+        ),
+    ],
+)
+def test_what_would_harm_a_daemon_is_refused_with_the_reason(use, message):
+    with pytest.raises(PyXSError) as caught:
+        use(Client("/nowhere"))
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("path", ["@introduceDomain", "@releaseDomain"])
+def test_permissions_of_the_special_paths_are_sent(serve, path):
+    client, server = serve()
+    client.set_permissions(path, ["n0"])
+    assert sent(server) == [(Op.SET_PERMS, path.encode() + b"\0n0\0")]
+
+
+@pytest.mark.parametrize("name", ["unix_socket_path", "xen_bus_path"])
+def test_a_path_that_is_none_is_named(name):
+    with pytest.raises(TypeError, match="^{} 5: must be str, bytes or os.PathLike".format(name)):
+        Client(**{name: 5})
+
+
+def test_a_client_is_no_connection():
+    with pytest.raises(TypeError, match=r"client\.monitor\(\)"):
+        Monitor(Client("/nowhere"))
+
+
 def test_bad_arguments_come_before_the_question_who_may(serve, monkeypatch):
     client, _ = serve()
     monkeypatch.setattr(Client, "SU", False)
@@ -146,6 +204,124 @@ def test_nothing_of_a_batch_is_sent_when_one_item_is_bad(serve):
     with pytest.raises(ValueError, match="."):
         client.read_many(["/a", "/b/"])
     assert server.requests == []
+
+
+# -- values and containers -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "value", [b"a\xffb", bytearray(b"a\xffb"), memoryview(b"a\xffb"), memoryview(b"a_\xff_b_")[::2]]
+)
+def test_bytes_of_any_kind_are_stored_as_they_are(xenstore, value):
+    xenstore.write("/a", value)
+    assert xenstore.read("/a") == "a\udcffb"
+    xenstore.write_many({"/b": value})
+    assert xenstore.read("/b") == "a\udcffb"
+
+
+@pytest.mark.parametrize("value", [bytearray(b"a\0"), memoryview(b"a\0")])
+def test_bytes_of_any_kind_may_not_end_with_nul(value):
+    with pytest.raises(InvalidPayload, match="may not end with NUL"):
+        Client("/nowhere").write("/a", value)
+
+
+@pytest.mark.parametrize("items", [["ab"], [b"ab"], "ab", {"/a"}, [("/a",)], [("/a", 1, 2)], [5]])
+def test_an_item_to_be_written_is_a_pair(serve, items):
+    client, server = serve()
+    with pytest.raises(InvalidPayload, match="an item is a path and a value"):
+        client.write_many(items)
+    assert server.requests == []
+
+
+def test_in_asks_for_existence(xenstore):
+    xenstore.write("/a", "")
+    assert "/a" in xenstore
+    assert b"/a" in xenstore
+    assert "/b" not in xenstore
+    with pytest.raises(InvalidPath):
+        "/a/" in xenstore  # noqa: B015
+
+
+@pytest.mark.parametrize("use", [iter, list, dict])
+def test_a_client_is_not_iterable(use):
+    with pytest.raises(TypeError, match=r"walk\(\) .*ls\(\) "):
+        use(Client("/nowhere"))
+
+
+# -- transactions that are dropped ---------------------------------------------------------
+
+
+def test_a_transaction_that_is_dropped_is_aborted_with_a_warning(xenstore):
+    with pytest.warns(RuntimeWarning, match="neither committed nor aborted") as caught:
+        xenstore.transaction()
+    assert [each.filename for each in caught] == [__file__]
+    xenstore.write("/a", "1")
+    transaction = xenstore.transaction()
+    transaction.write("/a", "2")
+    with pytest.warns(RuntimeWarning):
+        del transaction
+    assert xenstore.read("/a") == "1"
+
+
+def test_the_daemon_forgets_a_transaction_that_is_dropped(serve):
+    client, server = serve()
+    with pytest.warns(RuntimeWarning, match="transaction 7 "):
+        client.transaction()
+    client.read("/a")
+    asked = [(request.op, request.tx_id, request.payload) for request in server.requests]
+    assert (Op.TRANSACTION_END, 7, b"F\0") in asked
+
+
+def test_the_line_that_began_a_transaction_is_shown_where_it_is_known(tmp_path, xenstored):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import pyxs\nclient = pyxs.Client()\ntransaction = client.transaction()\ndel transaction\n"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-X", "tracemalloc=5", str(program)],
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        check=True,
+    ).stderr
+    assert shown.startswith("{}:4: RuntimeWarning: transaction ".format(program))
+    assert 'File "{}", lineno 3\n    transaction = client.transaction()'.format(program) in shown
+
+
+@pytest.mark.parametrize("end", ["commit", "abort", "close", "lost"])
+@pytest.mark.filterwarnings("error")
+def test_a_transaction_that_has_ended_is_dropped_in_silence(xenstored, xenstore, end):
+    transaction = xenstore.transaction()
+    if end == "commit":
+        transaction.transaction_end()
+    elif end == "abort":
+        transaction.transaction_end(commit=False)
+    elif end == "close":
+        transaction.close()
+    else:
+        with transaction:
+            pass
+    del transaction
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_child_process_leaves_its_parents_transaction_alone(xenstore):
+    transaction = xenstore.transaction()
+    transaction.write("/a", "1")
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(BaseException):
+            del transaction
+            os._exit(0)
+        os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0
+    transaction.transaction_end()
+    assert xenstore.read("/a") == "1"
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_client_that_was_never_made_is_dropped_in_silence():
+    with pytest.raises(TypeError):
+        Client(nonsense=1)
 
 
 # -- quotas --------------------------------------------------------------------------------
@@ -420,3 +596,23 @@ def test_an_empty_batch_asks_nothing(serve):
     assert client.read_many([]) == {}
     client.write_many({})
     assert server.requests == []
+
+
+# -- errors --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("daemon", ["memory", "c"], indirect=True)
+def test_the_node_of_write_many_that_is_refused_is_named(daemon):
+    with Client(daemon.path) as client, pytest.raises(PyXSError) as caught:
+        client.write_many([("/a", "1"), ("@a", "2"), ("/c", "3")])
+    assert caught.value.is_answer
+    assert caught.value.path == "@a"
+
+
+@pytest.mark.parametrize("daemon", ["memory", "c"], indirect=True)
+def test_an_error_of_no_node_names_none(daemon):
+    with Client(daemon.path) as client, pytest.raises(PyXSError) as caught:
+        client.control("no-such-command")
+    assert caught.value.is_answer
+    assert caught.value.path is None
+    assert str(caught.value) == "[Errno 22] Invalid argument"

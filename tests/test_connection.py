@@ -1,5 +1,6 @@
 """The connections: descriptors, time-outs, and XenBus over a stand-in for its device."""
 
+import contextlib
 import errno
 import functools
 import io
@@ -143,6 +144,33 @@ def test_a_client_chooses_its_connection(tmp_path):
         Client(connection="/s")
 
 
+@pytest.fixture
+def device():
+    """The path of a character device."""
+    ours, theirs = os.openpty()
+    yield os.ttyname(theirs)
+    os.close(theirs)
+    os.close(ours)
+
+
+@pytest.mark.parametrize("make", [Client, pyxs.monitor])
+def test_xenstored_path_may_name_a_device(environ, device, make):
+    environ.setenv("XENSTORED_PATH", device)
+    chosen = make(socket_timeout=4).connection
+    assert type(chosen) is XenBusConnection
+    assert (chosen.path, chosen.socket_timeout) == (device, 4)
+
+
+def test_a_path_that_is_given_may_be_a_device(device):
+    assert type(Client(device).connection) is XenBusConnection
+    assert type(Client(device.encode()).connection) is XenBusConnection
+
+
+@pytest.mark.parametrize("path", ["/nonexistent", "/", "", "/a\0b"])
+def test_what_is_no_device_is_taken_for_a_socket(path):
+    assert type(Client(path).connection) is UnixSocketConnection
+
+
 def test_a_clone_leads_to_the_same_place_and_is_not_connected():
     clone = UnixSocketConnection("/s", 3).clone()
     assert (clone.path, clone.socket_timeout) == ("/s", 3)
@@ -167,6 +195,74 @@ def test_a_missing_socket_is_named_with_what_would_help(tmp_path):
     assert isinstance(caught.value.__cause__, FileNotFoundError)
 
 
+def _message(connection):
+    with pytest.raises(ConnectionError) as caught:
+        connection.connect()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["XENSTORED_PATH", "XENSTORED_RUNDIR"])
+@pytest.mark.parametrize("make", [UnixSocketConnection, lambda: Client().connection])
+@pytest.mark.parametrize("clone", [False, True])
+def test_the_variable_that_named_the_path_is_named(environ, name, make, clone):
+    environ.setenv(name, "/nonexistent")
+    connection = make().clone() if clone else make()
+    assert "; ${} names this path; is xenstored running?".format(name) in _message(connection)
+
+
+def test_a_path_that_is_given_comes_from_no_variable(environ):
+    environ.setenv("XENSTORED_PATH", "/nonexistent")
+    assert "XENSTORED_PATH" not in _message(Client("/nonexistent").connection)
+
+
+@contextlib.contextmanager
+def permission_denied(path):
+    """Let nobody use a socket or a device, not even root."""
+    os.chmod(path, 0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+def test_the_variable_that_named_a_device_is_named(environ, device):
+    environ.setenv("XENSTORED_PATH", device)
+    connection = Client().connection
+    for each in (connection, connection.clone()):
+        with permission_denied(device):
+            message = _message(each)
+        assert "Permission denied; $XENSTORED_PATH names this path; opening" in message
+
+
+def test_a_socket_that_may_not_be_used_says_who_may(tmp_path):
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(1)
+        with permission_denied(path):
+            message = _message(UnixSocketConnection(path))
+    assert message.startswith(path + ": Permission denied; connecting takes root")
+    assert "running?" not in message
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("", "the path is empty"),
+        ("/", "this is a directory"),
+        ("/" + "x" * 107, "the path of a socket has at most 107 bytes"),
+        (__file__, "this is a file, not a socket"),
+    ],
+)
+def test_a_path_that_can_be_no_socket_is_told_apart(path, hint):
+    message = _message(UnixSocketConnection(path))
+    assert hint in message
+    assert "running?" not in message
+
+
 def test_a_socket_that_nobody_serves_is_named(tmp_path):
     path = str(tmp_path / "socket")
     with socket.socket(socket.AF_UNIX) as abandoned:
@@ -182,8 +278,12 @@ def test_a_path_too_long_for_a_socket_is_a_connection_error():
 
 def test_a_missing_device_is_named(tmp_path):
     path = str(tmp_path / "xenbus")
-    with pytest.raises(ConnectionError, match="xenbus: No such file"):
-        XenBusConnection(path).connect()
+    message = _message(XenBusConnection(path))
+    assert message.startswith(path + ": No such file or directory; is this a domain of Xen?")
+
+
+def test_a_directory_is_no_device(tmp_path):
+    assert "; this is a directory, not a XenBus device" in _message(XenBusConnection(tmp_path))
 
 
 @pytest.mark.parametrize("make", [UnixSocketConnection, XenBusConnection])

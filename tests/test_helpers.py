@@ -26,9 +26,18 @@ ALLOWED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-/_@"
 # -- error ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("code", [22, "EINVAL", errno.EINVAL])
+@pytest.mark.parametrize("code", [22, "EINVAL", errno.EINVAL, b"EINVAL"])
 def test_an_errno_by_number_or_by_name(code):
-    assert error(code).args == (22, "Invalid argument")
+    assert error(code).args == error(smth=code).args == (22, "Invalid argument")
+    assert error(code).path is None
+
+
+def test_an_error_names_its_path_and_why_pyxs_refuses():
+    exc = error("EINVAL", "/a", "why")
+    assert exc.args == (22, "Invalid argument")
+    assert exc.why == "why"
+    assert str(exc) == "[Errno 22] Invalid argument: '/a'; why"
+    assert str(error("EPERM", why="why")) == "[Errno 1] Operation not permitted; why"
 
 
 @pytest.mark.parametrize("name", ["EWHATEVER", "errorcode", "__doc__", "", "2"])

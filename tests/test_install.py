@@ -83,6 +83,56 @@ def test_a_package_that_is_broken_says_so(package):
         run("", package)
 
 
+TEXT = """
+pyxs.install_as_xen_lowlevel_xs(text=True)
+from xen.lowlevel.xs import xs, Error
+assert xs is not pyxs.xs and issubclass(xs, pyxs.xs) and Error is pyxs.Error
+assert xs.__name__ == "xs"
+handle = xs()
+"""
+
+
+def test_values_are_text_where_that_is_asked_for(xenstored, xenstore):
+    xenstore.write("/a", b"sd:a \xe2\x82\xac\xff")
+    script = """
+    value = handle.read("", "/a")
+    assert value == "sd:a \\u20ac\\udcff", value
+    assert value.split(":") == ["sd", "a \\u20ac\\udcff"]
+    handle.write("", "/b", value)
+    handle.write("", "/c", b"bytes")
+    assert handle.read("", "/c") == "bytes"
+    assert handle.read("", "/missing") is None
+    assert handle.read("", "/") == ""
+    """
+    run(TEXT + textwrap.dedent(script))
+    assert xenstore.read("/b") == xenstore.read("/a")
+
+
+def test_values_are_bytes_unless_text_is_asked_for(xenstored, xenstore):
+    xenstore.write("/a", "1")
+    again = "pyxs.install_as_xen_lowlevel_xs()\nfrom xen.lowlevel.xs import xs\n"
+    run(TEXT + again + "assert xs is pyxs.xs\nassert xs().read('', '/a') == b'1'")
+
+
+def test_text_takes_the_arguments_that_bytes_do(xenstored):
+    script = """
+    for use in (lambda: handle.read(""), lambda: handle.write("", "/a"), lambda: handle.read("", 5),
+                lambda: handle.write("", "/a", 5), lambda: handle.read("", path="/a")):
+        try:
+            use()
+        except TypeError:
+            pass
+        else:
+            raise AssertionError
+    handle.close()
+    try:
+        handle.read("", "/a")
+    except Error as exc:
+        assert exc.args[0] == 22
+    """
+    run(TEXT + textwrap.dedent(script))
+
+
 def test_the_package_names_what_it_has_not_imported_yet():
     script = """
     assert {"Error", "install_as_xen_lowlevel_xs", "xs"} <= set(dir(pyxs))

@@ -16,6 +16,11 @@ def test_a_wrong_number_of_arguments_names_those_that_are_right(args):
         encode(Op.WRITE, args)
 
 
+def test_one_argument_is_one():
+    with pytest.raises(TypeError, match="^READ takes 1 argument, path, not 0$"):
+        encode(Op.READ, ())
+
+
 def test_a_type_error_of_a_value_passes():
     class Odd:
         def __str__(self):

@@ -321,3 +321,19 @@ def test_a_bad_time_out_is_refused(serve, timeout):
     monitor, _ = serve(honest)
     with pytest.raises(pyxs.InvalidPayload, match="timeout"):
         monitor.wait(timeout=timeout)
+
+
+@pytest.mark.parametrize("make", [pyxs.Client, pyxs.monitor])
+def test_a_sleep_that_is_no_number_is_refused(make):
+    with pytest.raises(pyxs.InvalidPayload, match="^sleep '5': must be a number of seconds"):
+        make("/nowhere").wait("5")
+
+
+@pytest.mark.parametrize("make", [pyxs.Client, pyxs.monitor])
+def test_a_sleep_that_is_given_is_named_to_the_caller(xenstored, make):
+    waiting = make(xenstored.path)
+    waiting.watch("/a")
+    with pytest.warns(DeprecationWarning, match=r"wait\(timeout=5\)") as caught:
+        waiting.wait(5)
+    assert [each.filename for each in caught] == [__file__]
+    waiting.close()

@@ -16,6 +16,9 @@ def nodes(c: pyxs.Client) -> None:
     assert_type(c["/a"], str)
     assert_type(c.ls("/a"), List[str])
     assert_type(c.exists("/a"), bool)
+    assert_type("/a" in c, bool)
+    assert_type(c.wait_for("/a", "4", timeout=1.5), str)
+    assert_type(c.wait_for(b"/a", lambda value: int(value) > 3), str)
     assert_type(c.get_permissions("/a"), List[str])
     assert_type(c.read_many(["/a", "/b"]), Dict[str, str])
     assert_type(c.read_many(["/a"], default=0), Dict[str, Union[str, int]])
@@ -72,12 +75,17 @@ def drop_in(x: pyxs.xs) -> None:
 
 def errors(error: pyxs.PyXSError, lost: pyxs.ConnectionError) -> None:
     assert_type(error.errno, Optional[int])
+    assert_type(error.path, Optional[str])
+    assert_type(error.why, Optional[str])
+    assert_type(error.is_answer, bool)
     failure: OSError = lost
-    wrong: ValueError = pyxs.InvalidPath()
+    wrong: ValueError = pyxs.InvalidPath("/a//b")
     print(failure, wrong)
 
 
 def mistakes(c: pyxs.Client) -> None:
     c.read(1)  # type: ignore[call-overload]
+    c.list("/a")  # type: ignore[attr-defined]
+    c.wait_for("/a", 4)  # type: ignore[arg-type]
     c.set_permissions("/a", [1])  # type: ignore[list-item]
     pyxs.Client(connection="/a")  # type: ignore[arg-type]

@@ -133,7 +133,7 @@ def _rm_empty(store: "Client", paths: "Iterable[str]") -> None:
                 return
             store.rm(path)
         except PyXSError as exc:
-            if exc.errno is None:
+            if not exc.is_answer:
                 raise
             return
 
@@ -231,7 +231,7 @@ def _value_if_readable(client: "Client", path: str) -> "Optional[bytes]":
     try:
         return encoded(client.read(path))
     except PyXSError as exc:
-        if exc.errno is None:
+        if not exc.is_answer:
             raise
         return None
 
@@ -240,7 +240,7 @@ def _perms_if_readable(client: "Client", path: str) -> "List[bytes]":
     try:
         return [encoded(perm) for perm in client.get_permissions(path)]
     except PyXSError as exc:
-        if exc.errno is None:
+        if not exc.is_answer:
             raise
         warn("pyxs ls: {}: its permissions: {}".format(path, exc.strerror))
         return []
@@ -287,6 +287,7 @@ def about(what: str) -> "Iterator[None]":
     try:
         yield
     except PyXSError as exc:
-        if exc.errno is None:
+        if not exc.is_answer:
             raise
-        raise CommandError("{}: {}".format(what, exc.strerror)) from exc
+        why = "" if exc.why is None else "; " + exc.why
+        raise CommandError("{}: {}{}".format(what, exc.strerror, why)) from exc

@@ -83,6 +83,6 @@ def _answer(client: Client, *words: str) -> str:
     try:
         return client.control("live-update", *words)
     except PyXSError as exc:
-        if exc.errno is None:
+        if not exc.is_answer:
             raise
         return exc.strerror or "refused"

@@ -1,8 +1,8 @@
 """Which store a command works on."""
 
 import os
-import stat
 
+from .._choice import named_connection
 from ..client import Client
 from ..connection import PacketConnection, UnixSocketConnection, XenBusConnection
 from ..exceptions import ConnectionError
@@ -38,17 +38,10 @@ def _connections(args: "argparse.Namespace") -> "List[PacketConnection]":
         return [XenBusConnection(args.device)]
     if args.xenbus:
         return [XenBusConnection()]
-    named = os.environ.get("XENSTORED_PATH")
-    if named:
-        return [XenBusConnection(named) if _is_device(named) else UnixSocketConnection()]
+    named = named_connection()
+    if named is not None:
+        return [named]
     device = XenBusConnection()
     if args.socket_only or not os.path.exists(device.path):
         return [UnixSocketConnection()]
     return [UnixSocketConnection(), device]
-
-
-def _is_device(path: str) -> bool:
-    try:
-        return stat.S_ISCHR(os.stat(path).st_mode)
-    except OSError:
-        return False

@@ -378,9 +378,10 @@ class Conversation:
 
     def _too_long(self, request: Request) -> InvalidPayload:
         return InvalidPayload(
+            request.payload,
             "payload of {} bytes: this connection carries at most {}".format(
                 len(request.payload), self._max_payload
-            )
+            ),
         )
 
     def _deadline(self) -> "Optional[float]":

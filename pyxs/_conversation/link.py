@@ -136,8 +136,9 @@ def _claim(connection: PacketConnection, link: Link) -> None:
             return
         if owner is not None:
             raise InvalidOperation(
+                connection,
                 "{}: this connection belongs to another Client or Monitor; "
-                "use client.monitor() or connection.clone()".format(connection.path)
+                "use client.monitor() or connection.clone()".format(connection.path),
             )
         owners.pop("_owner", None)  # its owner is no more
 

@@ -4,6 +4,7 @@ from typing import Any, Callable, Deque, Optional
 
 from .. import helpers
 from .._wire.packets import Message, Op, Packet
+from .._wire.requests import path_of
 
 _ERROR = int(Op.ERROR)
 
@@ -42,8 +43,13 @@ class Request(Message):
         assert answer is not None  # the conversation has seen to it
         if answer.op == _ERROR:
             # Made here and not kept: an exception holds the frames that it has passed.
-            raise helpers.error(answer.payload[:-1].decode("ascii"))
+            raise helpers.error(answer.payload[:-1].decode("ascii"), self.path)
         return answer.payload
+
+    @property
+    def path(self) -> "Optional[str]":
+        """The path that is asked for, or ``None`` where the request names none."""
+        return path_of(self.op, self.payload)
 
     @property
     def refusal(self) -> bytes:

@@ -4,7 +4,7 @@ from typing import Sequence
 
 from .._wire.packets import Op
 from .._wire.requests import strings
-from ..helpers import error
+from ..helpers import decode_text, error
 from .conversation import Conversation, nested_call
 from .events import Watch
 from .request import Request
@@ -33,7 +33,7 @@ def set_watch(
             conversation.post(Request(Op.UNWATCH, strings(watch.wpath, watch.token)))
         raise
     if taken:
-        raise error("EEXIST")
+        raise error("EEXIST", decode_text(watch.wpath))
     return request
 
 

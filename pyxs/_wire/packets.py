@@ -67,13 +67,18 @@ class Message:
     payload: bytes
 
     def __bytes__(self) -> bytes:
+        """Return the message as it goes over the wire.
+
+        :raises InvalidPayload: an id is not an integer of 32 bits.
+        """
         try:
             header = HEADER.pack(self.op, self.rq_id, self.tx_id, len(self.payload))
         except struct.error:
             raise InvalidPayload(
+                (self.rq_id, self.tx_id),
                 "rq_id {!r}, tx_id {!r}: must be integers from 0 to 2**32 - 1".format(
                     self.rq_id, self.tx_id
-                )
+                ),
             ) from None
         return header + self.payload
 
@@ -103,12 +108,13 @@ class Packet(Message):
             payload = encode_text(payload, "payload")
         if len(payload) > PAYLOAD_MAX:
             raise InvalidPayload(
+                payload,
                 "payload of {} bytes: a message carries at most {}".format(
                     len(payload), PAYLOAD_MAX
-                )
+                ),
             )
         if not isinstance(op, int) or op not in OPS:
-            raise InvalidOperation("{!r}: not an operation of Op".format(op))
+            raise InvalidOperation(op, "{!r}: not an operation of Op".format(op))
         self.op = OPS[op]
         self.rq_id = 0 if rq_id is None else rq_id
         self.tx_id = 0 if tx_id is None else tx_id
@@ -120,6 +126,7 @@ class Packet(Message):
         return len(self.payload)
 
     def __eq__(self, other: Any) -> bool:
+        """Return whether all fields are equal."""
         if not isinstance(other, Packet):
             return NotImplemented
         return (self.op, self.rq_id, self.tx_id, self.payload) == (
@@ -130,9 +137,11 @@ class Packet(Message):
         )
 
     def __hash__(self) -> int:
+        """Return the hash of all fields."""
         return hash((self.op, self.rq_id, self.tx_id, self.payload))
 
     def __repr__(self) -> str:
+        """Return all fields by name."""
         return "Packet(op={!r}, rq_id={}, tx_id={}, size={}, payload={!r})".format(
             self.op, self.rq_id, self.tx_id, self.size, self.payload
         )

@@ -1,6 +1,6 @@
 """What goes into each request: a caller's arguments are validated and become a payload."""
 
-from typing import Any, Callable, Dict, Iterable, Tuple
+from typing import Any, Callable, Dict, Iterable, Optional, Tuple
 
 from .. import helpers
 from ..exceptions import InvalidOperation, InvalidPayload
@@ -12,6 +12,7 @@ from ..helpers import (
     validate_perms,
     validate_text,
     validate_value,
+    why_refused,
 )
 from .packets import Op
 
@@ -30,7 +31,7 @@ def encode(op: int, args: "Tuple[Any, ...]") -> bytes:
     """
     encoder = _ENCODERS.get(op) if isinstance(op, int) else None
     if encoder is None:
-        raise InvalidOperation(_why_not(op))
+        raise InvalidOperation(op, _why_not(op))
     try:
         return encoder(*args)
     except TypeError:
@@ -43,7 +44,9 @@ def _check_count(op: Op, encoder: "Callable[..., bytes]", count: int) -> None:
     names = code.co_varnames[: code.co_argcount]
     if count < len(names) or (count > len(names) and not code.co_flags & _VARARGS):
         raise TypeError(
-            "{} takes {} arguments, {}, not {}".format(op.name, len(names), ", ".join(names), count)
+            "{} takes {} argument{}, {}, not {}".format(
+                op.name, len(names), "" if len(names) == 1 else "s", ", ".join(names), count
+            )
         ) from None
 
 
@@ -76,10 +79,14 @@ def _path(path: Text) -> bytes:
 
 
 def _rm(path: Text) -> bytes:
-    payload = _path(path)
-    if payload == b"/\0":
-        raise helpers.error("EINVAL")  # the OCaml daemon would empty its store
-    return payload
+    return _unless_harmful("RM", validate_path(path)) + b"\0"
+
+
+def _unless_harmful(request: str, path: bytes) -> bytes:
+    why = why_refused(request, path)
+    if why is not None:
+        raise helpers.error("EINVAL", path.decode("ascii"), why)
+    return path
 
 
 def _write(path: Text, value: Any) -> bytes:
@@ -94,33 +101,25 @@ def _directory_part(path: Text, offset: int) -> bytes:
 def _set_perms(path: Text, perms: "Iterable[Text]") -> bytes:
     node = validate_path(path)
     entries = validate_perms(perms)
-    if not may_have_perms(node):
-        raise helpers.error("EINVAL")
-    return strings(node, *entries)
-
-
-def may_have_perms(path: bytes) -> bool:
-    """Whether SET_PERMS of *path* is harmless.
-
-    Of any other path that begins with ``@`` the C daemon of 4.17 answers with the last errno
-    that it happened to meet; when that is none, it aborts.
-    """
-    return not path.startswith(b"@") or path in (b"@introduceDomain", b"@releaseDomain")
+    return strings(_unless_harmful("SET_PERMS", node), *entries)
 
 
 def _domid(domid: int) -> bytes:
     return strings(_number(validate_domid(domid)))
 
 
-def _guest(domid: int) -> bytes:
-    # Of domain 0 the OCaml daemon answers RELEASE with ENOENT and empties its store.
-    return strings(_number(validate_domid(domid, minimum=1)))
+def _release(domid: int) -> bytes:
+    number = validate_domid(domid)
+    why = why_refused("RELEASE", number)
+    if why is not None:
+        raise InvalidPayload(domid, "domid 0: must be an integer from 1 to 65535; " + why)
+    return strings(_number(number))
 
 
 def _introduce(domid: int, mfn: int, eventchn: int) -> bytes:
     frame = validate_number(mfn, "mfn", -_INT64_MAX - 1, _INT64_MAX)
     port = validate_number(eventchn, "eventchn", 0, _UINT32_MAX)
-    return _guest(domid) + strings(_number(frame), _number(port))
+    return strings(_number(validate_domid(domid, minimum=1)), _number(frame), _number(port))
 
 
 def _set_target(domid: int, target: int) -> bytes:
@@ -130,7 +129,7 @@ def _set_target(domid: int, target: int) -> bytes:
 def _control(command: Text, *args: Text) -> bytes:
     name = validate_text(command, "command")
     if not name:
-        raise InvalidPayload("command {!r}: may not be empty".format(command))
+        raise InvalidPayload(command, "command {!r}: may not be empty".format(command))
     return strings(name, *(validate_text(arg, "argument") for arg in args))
 
 
@@ -145,7 +144,7 @@ def _set_feature(domid: int, bits: int) -> bytes:
 def _quota_name(name: Text) -> bytes:
     data = validate_text(name, "name")
     if not data:
-        raise InvalidPayload("name {!r}: may not be empty".format(name))
+        raise InvalidPayload(name, "name {!r}: may not be empty".format(name))
     return strings(data)
 
 
@@ -163,13 +162,36 @@ def _quota_value(value: int) -> bytes:
     return strings(_number(validate_number(value, "value", 0, _UINT32_MAX)))
 
 
+_WITH_PATH = frozenset(
+    (
+        Op.DIRECTORY,
+        Op.READ,
+        Op.GET_PERMS,
+        Op.WATCH,
+        Op.UNWATCH,
+        Op.WRITE,
+        Op.MKDIR,
+        Op.RM,
+        Op.SET_PERMS,
+        Op.DIRECTORY_PART,
+    )
+)
+
+
+def path_of(op: int, payload: bytes) -> "Optional[str]":
+    """Return the path that a request's payload begins with, if it does with one."""
+    if op not in _WITH_PATH:
+        return None
+    return helpers.decode_text(payload.partition(b"\0")[0])
+
+
 _ENCODERS: "Dict[int, Callable[..., bytes]]" = {
     Op.CONTROL: _control,
     Op.DIRECTORY: _path,
     Op.READ: _path,
     Op.GET_PERMS: _path,
     Op.INTRODUCE: _introduce,
-    Op.RELEASE: _guest,
+    Op.RELEASE: _release,
     Op.GET_DOMAIN_PATH: _domid,
     Op.WRITE: _write,
     Op.MKDIR: _path,

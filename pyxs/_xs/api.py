@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar, Union, c
 
 from .._wire.packets import Op
 from .._wire.replies import decode_ack, decode_string
-from .._wire.requests import may_have_perms
+from ..helpers import why_refused
 from .arguments import (
     UINT32_MASK,
     UINT64_MASK,
@@ -99,6 +99,7 @@ class xs:
         self._handles[os.getpid()] = handle
 
     def __del__(self) -> None:
+        """Close the connection."""
         for handle in self._handles.values():
             handle.abandon()  # nobody is in a call any more
 
@@ -166,8 +167,8 @@ class xs:
         Of ``/`` it raises ``EINVAL`` and sends nothing.
         """
         tx_id, payload = transaction_argument(transaction), path_argument(path)
-        if payload == b"/\0":
-            raise make_error(errno.EINVAL)  # the OCaml daemon would empty its store
+        if why_refused("RM", payload[:-1]):
+            raise make_error(errno.EINVAL)
         self._live().find(decode_ack, Op.RM, payload, tx_id)
 
     @_positional
@@ -196,7 +197,7 @@ class xs:
             text_argument(path, 2),
             permissions_argument(perms),
         )
-        if not may_have_perms(node):
+        if why_refused("SET_PERMS", node):
             raise make_error(errno.EINVAL)
         self._live().ask(decode_ack, Op.SET_PERMS, node + b"\0" + entries, tx_id)
 
@@ -280,8 +281,8 @@ class xs:
         Of domain 0 it raises ``EINVAL`` and sends nothing.
         """
         domid = domid_argument(dom)
-        if domid == 0:
-            raise make_error(errno.EINVAL)  # the OCaml daemon would empty its store
+        if why_refused("RELEASE", domid):
+            raise make_error(errno.EINVAL)
         self._live().ask(decode_ack, Op.RELEASE, b"%d\0" % domid)
 
     @_positional

@@ -7,7 +7,7 @@ import re
 from typing import Any, Dict, List, Tuple, cast
 
 from .._wire.replies import MalformedError
-from ..helpers import DOMID_ANY
+from ..helpers import why_refused
 
 _INT_MAX = 2**31 - 1
 _LONG_MAX = 2**63 - 1
@@ -101,8 +101,8 @@ def domid_argument(domid: Any) -> int:
 def _permission(dom: Any, read: Any = 0, write: Any = 0) -> "Tuple[bytes, int]":
     """Return the letter and the domid of a permission given as a dict's items."""
     domid, readable, writable = int_argument(dom), int_argument(read), int_argument(write)
-    if domid & 0xFFFF == DOMID_ANY:
-        raise make_error(errno.EINVAL)  # it would crash the daemon of Xen's head
+    if why_refused("permission", domid):
+        raise make_error(errno.EINVAL)
     letter = (b"b" if readable else b"w") if writable else (b"r" if readable else b"n")
     return letter, domid
 

@@ -2,9 +2,9 @@
 
 import errno
 import os
-import stat
 from typing import Any, Callable, List, Optional, Tuple, TypeVar
 
+from .._choice import connection_at
 from .._conversation.conversation import Conversation, NestedCallError
 from .._conversation.events import Notice, Watch
 from .._conversation.readiness import Readiness
@@ -34,12 +34,12 @@ def open_connection() -> PacketConnection:
 
 def _at(path: str) -> PacketConnection:
     try:
-        is_socket = stat.S_ISSOCK(os.stat(path).st_mode)
+        os.stat(path)
     except OSError as exc:
         if not raised_here(exc):
             raise  # a signal handler's
         raise make_error(exc.errno or errno.ENOENT) from exc
-    return UnixSocketConnection(path) if is_socket else XenBusConnection(path)
+    return connection_at(path)
 
 
 def _connected(connection: PacketConnection) -> PacketConnection:

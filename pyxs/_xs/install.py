@@ -1,10 +1,12 @@
 """Puts pyxs in the place of the C extension in this process."""
 
+import functools
 import importlib
 import sys
 from types import ModuleType
-from typing import Optional
+from typing import Any, List, Optional, Type
 
+from ..helpers import decode_text
 from .api import Error, xs
 
 __all__ = ["install_as_xen_lowlevel_xs"]
@@ -12,20 +14,44 @@ __all__ = ["install_as_xen_lowlevel_xs"]
 _MODULE = "xen.lowlevel.xs"
 
 
-def install_as_xen_lowlevel_xs() -> None:
+def install_as_xen_lowlevel_xs(text: bool = False) -> None:
     """Make ``import xen.lowlevel.xs`` give :class:`xs` and :exc:`Error` in this process.
+
+    :param text: whether ``read`` returns ``str``, as on Python 2, rather than ``bytes``, as
+        the C extension does on Python 3. The value is decoded as UTF-8 with
+        ``surrogateescape``, and ``write`` encodes likewise.
 
     ``xen`` and ``xen.lowlevel`` stay what they are, with ``xen.lowlevel.xc`` and all else;
     where there are no such packages, empty ones stand in. Nothing on disk changes.
     """
-    if getattr(sys.modules.get(_MODULE), "xs", None) is xs:
+    handle_class = _text_class() if text else xs
+    if getattr(sys.modules.get(_MODULE), "xs", None) is handle_class:
         return
     lowlevel = _package("xen.lowlevel", parent=_package("xen"))
     module = _new_module(_MODULE, is_package=False)
     module.__doc__ = xs.__doc__
-    vars(module).update(xs=xs, Error=Error)
+    vars(module).update(xs=handle_class, Error=Error)
     sys.modules[_MODULE] = module
     vars(lowlevel)["xs"] = module
+
+
+@functools.lru_cache(maxsize=None)
+def _text_class() -> "Type[xs]":
+    """Return :class:`xs` with values as text."""
+
+    def read(self: xs, *args: Any) -> "Optional[str]":
+        value = xs.read(self, *args)
+        return None if value is None else decode_text(value)
+
+    def write(self: xs, *args: Any) -> None:
+        encoded: List[Any] = [
+            arg.encode("utf-8", "surrogateescape") if index == 2 and isinstance(arg, str) else arg
+            for index, arg in enumerate(args)
+        ]
+        xs.write(self, *encoded)
+
+    methods = {"__slots__": (), "__doc__": xs.__doc__, "read": read, "write": write}
+    return type("xs", (xs,), methods)
 
 
 def _package(name: str, parent: "Optional[ModuleType]" = None) -> ModuleType:

@@ -63,10 +63,12 @@ class XenStored:
         self._server: Optional[_Server] = None
 
     def __enter__(self) -> "XenStored":
+        """Start the daemon."""
         self.start()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        """Stop the daemon."""
         self.stop()
 
     @property

@@ -259,6 +259,8 @@ def test_the_quota_of_transactions(guest, known):
     assert started == known("a guest's transactions")
     running[0].transaction_end(commit=False)
     guest.transaction().transaction_end(commit=False)
+    for transaction in running:
+        transaction.close()
 
 
 def test_the_quota_of_watches(guest_monitor, known):

@@ -120,6 +120,8 @@ CALLS = [
     ("execute_command", Op.WRITE, "/key", "value"),
     ("watch", "/key", "token"),
     ("unwatch", "/key", "token"),
+    ("wait_for", "/key", "value", 0.01),
+    ("__contains__", "/key"),
 ]
 MONITOR_CALLS = [
     ("watch", "/key", "token"),
@@ -147,7 +149,7 @@ def attempt(receiver, method, arguments):
             list(result)
     except pyxs.ConnectionError as lost:
         pytest.fail("{}{!r}: {!r}".format(method, arguments, lost))
-    except (pyxs.PyXSError, TypeError):
+    except (pyxs.PyXSError, TypeError, TimeoutError):
         pass
 
 

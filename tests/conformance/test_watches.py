@@ -317,10 +317,12 @@ def test_wait_returns_nothing_when_the_time_passes(watched):
 
 @pytest.mark.anywhere
 def test_wait_accepts_the_sleep_of_old_callers(watched, client, root):
-    client.write(root, "")
-    assert watched.wait(1) == (root, "t")
-    client.write(root, "")
-    assert watched.wait(sleep=0.1) == (root, "t")
+    client.write(root, "x")
+    for sleep, timeout in ((1, PATIENCE), (0.1, 0)):
+        with pytest.warns(DeprecationWarning, match=r"wait\(timeout={}\)".format(sleep)) as caught:
+            event = watched.wait(sleep, timeout=timeout)
+        assert event == ((root, "t") if timeout else None)
+        assert [each.filename for each in caught] == [__file__]
     assert watched.wait(sleep=None, timeout=0) is None
 
 

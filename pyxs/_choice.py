@@ -1,0 +1,75 @@
+"""Which connection the arguments of a client and the environment mean."""
+
+import os
+import stat
+from typing import Optional, Union
+
+from .connection import (
+    AnyPath,
+    PacketConnection,
+    UnixSocketConnection,
+    XenBusConnection,
+    as_path,
+    checked_timeout,
+)
+
+
+def choose_connection(
+    unix_socket_path: "Optional[AnyPath]" = None,
+    socket_timeout: "Optional[float]" = None,
+    xen_bus_path: "Optional[AnyPath]" = None,
+    connection: "Optional[PacketConnection]" = None,
+) -> PacketConnection:
+    """Return the connection that a client's arguments mean: *connection* if given, else what
+    *unix_socket_path* or *xen_bus_path* names, else what the environment does.
+
+    :raises TypeError: *connection* is not a :class:`PacketConnection`, or a path is no path.
+    :raises InvalidPayload: *socket_timeout* is not a positive number.
+    """
+    if connection is not None:
+        if not isinstance(connection, PacketConnection):
+            raise TypeError(
+                "connection {!r}: must be a PacketConnection; "
+                "a Client has a monitor of its own, client.monitor()".format(connection)
+            )
+        return connection
+    if unix_socket_path is not None:
+        return connection_at(as_path(unix_socket_path, "unix_socket_path"), socket_timeout)
+    if xen_bus_path is None:
+        return named_connection(socket_timeout) or UnixSocketConnection(None, socket_timeout)
+    return _device_at(as_path(xen_bus_path, "xen_bus_path"), socket_timeout)
+
+
+def named_connection(socket_timeout: "Optional[float]" = None) -> "Optional[PacketConnection]":
+    """Return the connection that ``$XENSTORED_PATH`` names, ``None`` if it is not set."""
+    path = os.environ.get("XENSTORED_PATH")
+    if not path:
+        return None
+    connection = connection_at(path, socket_timeout)
+    connection._origin = "$XENSTORED_PATH"
+    return connection
+
+
+def connection_at(
+    path: "AnyPath", socket_timeout: "Optional[float]" = None
+) -> "Union[UnixSocketConnection, XenBusConnection]":
+    """Return the connection to a path: over XenBus if it is a device, else over a socket.
+
+    :raises InvalidPayload: *socket_timeout* is not a positive number.
+    """
+    if _is_device(path):
+        return _device_at(path, socket_timeout)
+    return UnixSocketConnection(path, socket_timeout)
+
+
+def _is_device(path: "AnyPath") -> bool:
+    try:
+        return stat.S_ISCHR(os.stat(path).st_mode)
+    except (OSError, ValueError):  # ValueError: it holds a NUL
+        return False
+
+
+def _device_at(path: "AnyPath", socket_timeout: "Optional[float]") -> XenBusConnection:
+    device = XenBusConnection(path)
+    device.socket_timeout = checked_timeout(socket_timeout)
+    return device

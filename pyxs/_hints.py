@@ -1,0 +1,32 @@
+"""What would help where connecting fails."""
+
+import errno
+import os
+
+_SOCKET_PATH_MAX = 107  # sun_path has 108 bytes with its NUL, unix(7)
+
+
+def origin_hint(variable: str) -> str:
+    return "; {} names this path".format(variable) if variable else ""
+
+
+def socket_hint(path: str, cause: OSError) -> str:
+    if not path:
+        return "; the path is empty"
+    if len(os.fsencode(path)) > _SOCKET_PATH_MAX:
+        return "; the path of a socket has at most {} bytes".format(_SOCKET_PATH_MAX)
+    if cause.errno in (errno.EACCES, errno.EPERM):
+        return "; connecting takes root, or a user whom the socket's permissions admit"
+    if os.path.isdir(path):
+        return "; this is a directory, and the socket may be a file in it"
+    if os.path.isfile(path):
+        return "; this is a file, not a socket"
+    return "; is xenstored running? in a guest use XenBus: xen_bus_path, or pyxs --xenbus"
+
+
+def device_hint(cause: OSError) -> str:
+    if cause.errno in (errno.EACCES, errno.EPERM):
+        return "; opening a XenBus device takes root"
+    if cause.errno == errno.EISDIR:
+        return "; this is a directory, not a XenBus device"
+    return "; is this a domain of Xen? its kernel has the device /dev/xen/xenbus"
