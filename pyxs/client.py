@@ -30,7 +30,7 @@ from ._choice import choose_connection
 from ._conversation.conversation import Conversation, nested_call
 from ._conversation.link import Link
 from ._conversation.request import Request
-from ._walk import Visit, Walker
+from ._conversation.walk import Visit, Walker
 from ._wire import replies
 from ._wire.packets import Op
 from ._wire.replies import decode_ack, decode_names, decode_part, join_parts

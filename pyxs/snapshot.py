@@ -32,7 +32,7 @@ from typing import (
     Union,
 )
 
-from . import _walk
+from ._conversation import walk
 from ._records import Record, make_entry, make_line, parse_json, read_snapshot
 from ._wire.packets import Op
 from ._wire.replies import decode_ack
@@ -126,9 +126,9 @@ def restore(client: "Client", snapshot: "Mapping[Any, Any]") -> bool:
     return False
 
 
-def _records(client: "Client", top: Text) -> "Iterator[_walk.Record]":
+def _records(client: "Client", top: Text) -> "Iterator[walk.Record]":
     path = validate_path(top).decode("ascii")
-    walker = _walk.Walker(
+    walker = walk.Walker(
         client._conversation(), client.tx_id, list_large=client._list_in_parts, for_records=True
     )
     found = False

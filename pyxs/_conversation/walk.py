@@ -5,12 +5,12 @@ import errno
 import itertools
 from typing import Callable, Deque, Dict, Iterator, List, Optional, Tuple
 
-from ._conversation.conversation import Conversation
-from ._conversation.request import Request
-from ._wire.packets import Op
-from ._wire.replies import decode_names, decode_perms
-from .exceptions import PyXSError
-from .helpers import decode_text, encode_text, validate_path
+from .._wire.packets import Op
+from .._wire.replies import decode_names, decode_perms
+from ..exceptions import PyXSError
+from ..helpers import decode_text, encode_text, validate_path
+from .conversation import Conversation
+from .request import Request
 
 #: path, value, names of children
 Visit = Tuple[str, str, List[str]]
