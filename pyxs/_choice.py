@@ -12,6 +12,7 @@ from .connection import (
     as_path,
     checked_timeout,
 )
+from .helpers import raised_here
 
 
 def choose_connection(
@@ -65,7 +66,9 @@ def connection_at(
 def _is_device(path: "AnyPath") -> bool:
     try:
         return stat.S_ISCHR(os.stat(path).st_mode)
-    except (OSError, ValueError):  # ValueError: it holds a NUL
+    except (OSError, ValueError) as exc:  # ValueError: it holds a NUL
+        if not raised_here(exc):
+            raise
         return False
 
 

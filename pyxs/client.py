@@ -37,7 +37,7 @@ from ._wire.replies import decode_ack, decode_names, decode_part, join_parts
 from ._wire.requests import encode
 from .connection import AnyPath, PacketConnection, UnixSocketConnection, XenBusConnection
 from .exceptions import ConnectionError, InvalidPath, InvalidPayload, PyXSError
-from .helpers import Text, decode_text, validate_number, validate_path
+from .helpers import Text, decode_text, raised_here, validate_number, validate_path
 from .monitor import Event, Monitor, check_sleep, deadline_after, monitor, state_of
 
 __all__ = [
@@ -777,15 +777,19 @@ def _not_in_time(path: str, value: "Optional[str]", timeout: "Optional[float]") 
 
 
 def _pair(item: Any) -> "Tuple[Any, Any]":
+    if isinstance(item, (str, bytes)):
+        raise _no_pair(item)
     try:
-        if isinstance(item, (str, bytes)):
-            raise TypeError
         path, value = item
-    except (TypeError, ValueError):
-        raise InvalidPayload(
-            item, "{:.80}: an item is a path and a value".format(repr(item))
-        ) from None
+    except (TypeError, ValueError) as exc:
+        if not raised_here(exc):
+            raise
+        raise _no_pair(item) from None
     return path, value
+
+
+def _no_pair(item: Any) -> InvalidPayload:
+    return InvalidPayload(item, "{:.80}: an item is a path and a value".format(repr(item)))
 
 
 def _abort(reply: bytes) -> Request:

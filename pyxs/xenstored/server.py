@@ -12,7 +12,18 @@ import tempfile
 import threading
 from collections import deque
 from concurrent.futures import Future
-from typing import Any, Callable, Deque, Dict, Iterable, Mapping, Optional, Tuple, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Deque,
+    Dict,
+    Iterable,
+    Mapping,
+    Optional,
+    Tuple,
+    Union,
+)
 
 from .._records import Record, read_any
 from .._wire.framing import Framer
@@ -26,6 +37,11 @@ from ._session import Session
 from ._snapshot import fill
 from .requests import answer
 from .store import Store
+
+if TYPE_CHECKING:
+    SnapshotSource = Union[Mapping[Any, Any], str, "os.PathLike[str]"]
+else:  # before 3.9 os.PathLike takes no parameters
+    SnapshotSource = Union[Mapping[Any, Any], str, os.PathLike]
 
 __all__ = ["XenStored"]
 
@@ -56,7 +72,7 @@ class XenStored:
     def __init__(
         self,
         path: "Optional[str]" = None,
-        snapshot: "Optional[Union[Mapping[Any, Any], str, os.PathLike[str]]]" = None,
+        snapshot: "Optional[SnapshotSource]" = None,
     ) -> None:
         self._given_path = None if path is None else os.path.abspath(os.fspath(path))
         self._records = [] if snapshot is None else read_any(snapshot)
