@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from fakes import PATIENCE, FakeServer, error_to, honest, reply_to
+from forks import fork
 from pyxs import Client, ConnectionError, InvalidPath, InvalidPayload, Monitor, PyXSError
 from pyxs.connection import Op
 
@@ -307,7 +308,7 @@ def test_a_transaction_that_has_ended_is_dropped_in_silence(xenstored, xenstore,
 def test_a_child_process_leaves_its_parents_transaction_alone(xenstore):
     transaction = xenstore.transaction()
     transaction.write("/a", "1")
-    pid = os.fork()
+    pid = fork()
     if pid == 0:
         with contextlib.suppress(BaseException):
             del transaction
