@@ -464,8 +464,11 @@ class Conversation:
 
     # -- waiting -----------------------------------------------------------------------
 
-    def _wait(self, waiter: _Waiter, deadline: "Optional[float]") -> None:
-        """Return when *waiter* is answered, at its deadline, or when the conversation ends."""
+    def _wait(self, waiter: _Waiter, deadline: "Optional[float]") -> bool:
+        """Return when *waiter* is answered, at its deadline, or when the conversation ends.
+
+        :returns: ``False`` at the deadline.
+        """
         roles = self.roles
         while waiter.answer is None and self.failure is None:
             if self._outbox or self._batch:
@@ -478,7 +481,8 @@ class Conversation:
             else:
                 on_time = self._sleep(waiter, deadline)
             if not on_time:
-                return
+                return False
+        return True
 
     def _sleep(self, waiter: _Waiter, deadline: "Optional[float]") -> bool:
         """Sleep until the answer is here or this thread has to go on itself.
@@ -635,7 +639,7 @@ class Conversation:
         return self._next_event(make, self._poll)
 
     def _next_event(
-        self, make: "Callable[[Notice], T]", wait: "Callable[[Arrival], None]"
+        self, make: "Callable[[Notice], T]", wait: "Callable[[Arrival], bool]"
     ) -> "Optional[T]":
         if self.pid != os.getpid():
             self.check()
@@ -658,19 +662,19 @@ class Conversation:
         return None
 
     def _take_event(
-        self, me: Arrival, hold: "List[Notice]", wait: "Callable[[Arrival], None]"
+        self, me: Arrival, hold: "List[Notice]", wait: "Callable[[Arrival], bool]"
     ) -> bool:
         """Move an event to *hold*, if one comes; return whether this is a call inside a call."""
         inside = self.roles.setdefault(get_ident(), me) is not me
         on_time = not inside
         while not self.events.take(hold) and on_time and self.failure is None:
-            wait(me)
-            on_time = me.answer is not None
+            on_time = wait(me)
         if not inside:
             self._leave(me)
         return inside
 
-    def _poll(self, me: Arrival) -> None:
+    def _poll(self, me: Arrival) -> bool:
+        """Read what is here; return whether there is an event now."""
         roles = self.roles
         if roles.setdefault(_READ, me) is me:
             if self.failure is None:
@@ -680,6 +684,7 @@ class Conversation:
             if self._outbox:
                 self._flush(me)
             del roles[_READ]
+        return me.answer is not None
 
     def attach(self, readiness: Readiness) -> None:
         """Keep the state of the conversation shown on a descriptor for select loops."""
