@@ -262,6 +262,7 @@ CLIENT = {
     "ls": lambda c: expect(len(c.ls("few")), 5),
     "ls in parts": lambda c: expect(len(c.ls("many")), len(MANY_NAMES)),
     "exists": lambda c: expect(c.exists("missing"), False),
+    "wait_for": lambda c: expect(c.wait_for("key", "value", timeout=PATIENCE), "value"),
     "get_permissions": lambda c: expect(c.get_permissions("key"), ["n7"]),
     "set_permissions": lambda c: c.set_permissions("key", ["n7"]),
     "walk": _walk,
