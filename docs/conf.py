@@ -1,5 +1,6 @@
 """How Sphinx builds these pages; every example in them runs as a doctest."""
 
+import doctest
 import os
 import sys
 
@@ -52,6 +53,8 @@ daemon = XenStored()
 daemon.start()
 os.environ["XENSTORED_PATH"] = daemon.path
 """
+# Sphinx would take any message of an exception for the right one.
+doctest_default_flags = doctest.ELLIPSIS | doctest.DONT_ACCEPT_TRUE_FOR_1
 doctest_global_cleanup = """
 daemon.stop()
 """

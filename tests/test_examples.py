@@ -209,3 +209,57 @@ def test_a_connection_of_ones_own_lists_the_guests_over_tcp(xenstored, tcp_port)
         client.mkdir("/local/domain/12")
     lines = run("tcp_connection.py", "127.0.0.1", tcp_port).splitlines()
     assert sorted(lines) == ["    3  web", "   12  (no name)"]
+
+
+def test_a_function_is_called_for_each_change(xenstore):
+    xenstore.write("/vm/web", "on")
+    with running("callbacks.py", "/vm/web", "/vm/db") as program:
+        shown = {program.stdout.readline(), program.stdout.readline()}
+        assert shown == {"/vm/web = 'on'\n", "/vm/db = None\n"}
+        xenstore.write("/vm/db", "1")
+        assert program.stdout.readline() == "/vm/db = '1'\n"
+        xenstore.write("/callbacks/stop", "")
+        assert program.communicate(timeout=60) == ("", "")
+        assert program.returncode == 0
+
+
+def test_domains_are_told_as_they_come_and_go(xenstore):
+    xenstore.mkdir("/local/domain/0")
+    with running("domains.py") as program:
+        assert program.stdout.readline() == "domain 0 is there\n"
+        xenstore.write("/local/domain/7/name", "web")
+        xenstore.introduce_domain(7, 1, 1)
+        assert program.stdout.readline() == "domain 7 is there\n"
+        xenstore.release_domain(7)
+        assert program.stdout.readline() == "domain 7 is gone\n"
+
+
+def test_an_asyncio_program_shows_changes(xenstore):
+    xenstore.write("/vm/web", "on")
+    with running("async_watch.py", "/vm") as program:
+        assert program.stdout.readline() == "/vm = ''\n"
+        xenstore.write("/vm/web", "off")
+        assert program.stdout.readline() == "/vm/web = 'off'\n"
+        xenstore.write("/vm/done", "")
+        assert program.communicate(timeout=60) == ("/vm/done = ''\n", "")
+        assert program.returncode == 0
+
+
+def test_an_asyncio_program_ends_with_its_daemon(xenstored, xenstore):
+    with running("async_watch.py", "/vm") as program:
+        assert program.stdout.readline() == "/vm = None\n"
+        xenstored.stop()
+        error = program.communicate(timeout=60)[1]
+    assert error.splitlines()[-1].startswith("pyxs.exceptions.ConnectionError: ")
+
+
+def test_a_signal_handler_writes_while_the_program_waits(xenstore):
+    with running("signals.py", "/vm") as program:
+        xenstore.wait_for("/vm/state", "running", timeout=60)
+        for count in ("1", "2", "3"):
+            program.send_signal(signal.SIGHUP)
+            xenstore.wait_for("/vm/reloads", count, timeout=60)
+        program.send_signal(signal.SIGTERM)
+        assert program.communicate(timeout=60)[1] == ""
+        assert program.returncode == 0
+    assert xenstore["/vm/state"] == "stopped"

@@ -1,0 +1,56 @@
+"""Call a function for each change: one loop in a thread for all watches.
+
+    python docs/examples/callbacks.py PATH...
+
+Ends when a node /callbacks/stop appears.
+"""
+
+import sys
+import threading
+
+from pyxs import Client, ConnectionError
+
+
+class Callbacks:
+    """Calls a function for each event of a watch, in a thread of its own."""
+
+    def __init__(self, client):
+        self._monitor = client.monitor()
+        self._functions = {}
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info):
+        self._monitor.close()  # ends the loop
+        self._thread.join()
+
+    def add(self, path, function):
+        """Call ``function(path)`` at once, and whenever something at or below *path* changes."""
+        token = str(len(self._functions))
+        self._functions[token] = function  # before the first event can come
+        self._monitor.watch(path, token)
+
+    def _run(self):
+        try:
+            for event in self._monitor:
+                self._functions[event.token](event.path)
+        except ConnectionError:
+            pass  # closed, or the daemon is gone
+
+
+def main():
+    with Client() as client, Callbacks(client) as callbacks:
+
+        def show(path):
+            print("{} = {!r}".format(path, client.read(path, default=None)), flush=True)
+
+        for path in sys.argv[1:]:
+            callbacks.add(path, show)
+        client.wait_for("/callbacks/stop")
+
+
+if __name__ == "__main__":
+    main()
