@@ -56,5 +56,6 @@ else:
         return globals()[name]
 
     def __dir__():
-        modules = ("client", "connection", "exceptions", "helpers")
-        return sorted({*__all__, *modules, *(name for name in globals() if name[:2] == "__")})
+        modules = {"client", "connection", "exceptions", "helpers", "snapshot", "xenstored"}
+        here = {name for name in globals() if name[:2] == "__" or name in modules}
+        return sorted(here.union(__all__))

@@ -20,7 +20,6 @@ In one written by hand a value alone is enough: ``{"/local/domain/1/name": "web"
 
 import errno
 from typing import (
-    TYPE_CHECKING,
     Any,
     Dict,
     Iterable,
@@ -36,11 +35,9 @@ from ._conversation import walk
 from ._records import Record, make_entry, make_line, parse_json, read_snapshot
 from ._wire.packets import Op
 from ._wire.replies import decode_ack
+from .client import Client
 from .exceptions import InvalidPayload, PyXSError
 from .helpers import Text, validate_path
-
-if TYPE_CHECKING:
-    from .client import Client
 
 __all__ = ["lines", "parse", "restore", "take"]
 
@@ -50,7 +47,7 @@ _SPECIAL = frozenset(("/@introduceDomain", "/@releaseDomain"))
 _AT_ONCE = 1000  # requests between two looks at the replies
 
 
-def take(client: "Client", top: Text = "/") -> "Dict[str, Dict[str, Any]]":
+def take(client: Client, top: Text = "/") -> "Dict[str, Dict[str, Any]]":
     """Return a snapshot of a node and of all below it.
 
     The nodes are in the order of their paths: a node, then all below it, siblings by
@@ -64,7 +61,7 @@ def take(client: "Client", top: Text = "/") -> "Dict[str, Dict[str, Any]]":
     return {path: make_entry(value, perms) for path, value, perms in _records(client, top)}
 
 
-def lines(client: "Client", tops: "Sequence[Text]" = ("/",)) -> "Iterator[str]":
+def lines(client: Client, tops: "Sequence[Text]" = ("/",)) -> "Iterator[str]":
     """Yield the JSON text of a snapshot as its nodes come: one in a line, in order.
 
     :param tops: nodes; one below another adds nothing.
@@ -88,7 +85,7 @@ def parse(text: "Union[str, bytes]", name: str = "snapshot") -> "Dict[str, Any]"
     return parse_json(text, name)
 
 
-def restore(client: "Client", snapshot: "Mapping[Any, Any]") -> bool:
+def restore(client: Client, snapshot: "Mapping[Any, Any]") -> bool:
     """Write the nodes of a snapshot, with their permissions.
 
     All is validated first. Then it is done in one transaction; where a quota of the daemon
@@ -126,7 +123,7 @@ def restore(client: "Client", snapshot: "Mapping[Any, Any]") -> bool:
     return False
 
 
-def _records(client: "Client", top: Text) -> "Iterator[walk.Record]":
+def _records(client: Client, top: Text) -> "Iterator[walk.Record]":
     path = validate_path(top).decode("ascii")
     walker = walk.Walker(
         client._conversation(), client.tx_id, list_large=client._list_in_parts, for_records=True
@@ -168,7 +165,7 @@ def _messages(records: "Iterable[Record]") -> "Iterator[Tuple[Op, bytes]]":
             yield Op.SET_PERMS, b"\0".join([path, *perms]) + b"\0"
 
 
-def _send(client: "Client", messages: "List[Tuple[Op, bytes]]") -> None:
+def _send(client: Client, messages: "List[Tuple[Op, bytes]]") -> None:
     for start in range(0, len(messages), _AT_ONCE):
         conversation, requests = client._exchange_many(messages[start : start + _AT_ONCE])
         for request in requests:

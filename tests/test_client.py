@@ -471,8 +471,9 @@ def test_walk_stops_at_any_other_failure(serve):
             peer.send(error_to(request, b"EIO\0"))
 
     client, _ = serve(script)
-    with pytest.raises(PyXSError, match="Input/output error"):
+    with pytest.raises(PyXSError, match="Input/output error: '/'$") as caught:
         list(client.walk("/"))
+    assert caught.value.path == "/"
 
 
 def test_a_walk_whose_connection_dies_raises(serve):

@@ -10,9 +10,18 @@ import pytest
 import pyxs
 import pyxs.client
 import pyxs.connection
+import pyxs.snapshot
 import pyxs.xenstored
 
-MODULES = [pyxs, pyxs.client, pyxs.connection, pyxs.exceptions, pyxs.helpers, pyxs.xenstored]
+MODULES = [
+    pyxs,
+    pyxs.client,
+    pyxs.connection,
+    pyxs.exceptions,
+    pyxs.helpers,
+    pyxs.snapshot,
+    pyxs.xenstored,
+]
 
 
 def public():
@@ -61,7 +70,7 @@ def test_everything_public_is_documented(name):
 @pytest.mark.skipif(sys.version_info < (3, 7), reason="modules have no __dir__ before 3.7")
 def test_only_what_is_public_is_listed():
     listed = {name for name in dir(pyxs) if name[:2] != "__"}
-    modules = {"client", "connection", "exceptions", "helpers"}
+    modules = {"client", "connection", "exceptions", "helpers", "snapshot", "xenstored"}
     assert listed == {name for name in pyxs.__all__ if name[:2] != "__"} | modules
     assert all(hasattr(pyxs, name) for name in dir(pyxs))
 
