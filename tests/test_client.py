@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import warnings
 
 import pytest
 
@@ -288,20 +289,36 @@ def test_the_line_that_began_a_transaction_is_shown_where_it_is_known(tmp_path, 
     assert 'File "{}", lineno 3\n    transaction = client.transaction()'.format(program) in shown
 
 
-@pytest.mark.parametrize("end", ["commit", "abort", "close", "lost"])
-@pytest.mark.filterwarnings("error")
-def test_a_transaction_that_has_ended_is_dropped_in_silence(xenstored, xenstore, end):
-    transaction = xenstore.transaction()
-    if end == "commit":
-        transaction.transaction_end()
-    elif end == "abort":
-        transaction.transaction_end(commit=False)
-    elif end == "close":
-        transaction.close()
-    else:
-        with transaction:
-            pass
-    del transaction
+@contextlib.contextmanager
+def no_warning():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    assert [str(each.message) for each in caught] == []
+
+
+@pytest.mark.parametrize("end", ["commit", "abort", "close", "block"])
+def test_a_transaction_that_has_ended_is_dropped_in_silence(xenstore, end):
+    with no_warning():
+        transaction = xenstore.transaction()
+        if end == "commit":
+            transaction.transaction_end()
+        elif end == "abort":
+            transaction.transaction_end(commit=False)
+        elif end == "close":
+            transaction.close()
+        else:
+            with transaction:
+                pass
+        del transaction
+
+
+def test_a_client_that_is_in_a_transaction_itself_is_dropped_in_silence(xenstored):
+    with no_warning():
+        client = Client(xenstored.path, transaction=True)
+        client.write("/a", "1")
+        client.connection.disconnect()
+        del client
 
 
 @pytest.mark.filterwarnings("error")
