@@ -77,9 +77,16 @@ class BesideReaders(ClientOperation):
 
     def after(self):
         super().after()
+        self._finish()
+        expect(self.client.read("key"), "value")
+
+    def _finish(self):
         for reader in self._readers:
             reader.finish(self.place.release)
-        expect(self.client.read("key"), "value")
+
+    def close(self):
+        self._finish()  # else they would connect the client again
+        super().close()
 
 
 class BesideBusyReaders(ClientOperation):
@@ -96,12 +103,15 @@ class BesideBusyReaders(ClientOperation):
 
     def after(self):
         super().after()
+        self._finish()
+
+    def _finish(self):
         self._stop = True
         for reader in self._readers:
             reader.finish()
 
     def close(self):
-        self._stop = True
+        self._finish()  # else they would connect the client again
         super().close()
 
 

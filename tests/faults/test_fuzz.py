@@ -300,7 +300,7 @@ def public_methods(kind):
 
 
 def test_every_public_method_is_tried():
-    assert public_methods(Client) - set(CLIENT_METHODS) == {"close", "monitor", "wait"}
+    assert public_methods(Client) - set(CLIENT_METHODS) == {"close", "monitor", "wait", "wait_for"}
     assert public_methods(pyxs.Monitor) - set(MONITOR_METHODS) == {"close", "wait"}
     assert public_methods(pyxs.xs) - set(XS_METHODS) == {"close", "read_watch"}
 

@@ -176,7 +176,7 @@ def test_a_client_without_a_socket_is_told_the_way():
         lambda: pyxs.Client(transaction=True),
         lambda: pyxs.monitor().watch("name"),
     ):
-        with pytest.raises(pyxs.ConnectionError, match=r"xen_bus_path.*XenBusConnection"):
+        with pytest.raises(pyxs.ConnectionError, match="in a guest use XenBus: xen_bus_path"):
             use()
 
 
