@@ -46,10 +46,10 @@ else:
 
     def __getattr__(name):
         if name not in _XS:
-            from ._names_of_0_4 import PACKAGE, missing
+            from ._names_of_0_4 import PACKAGE, with_note
 
             message = "module {!r} has no attribute {!r}".format(__name__, name)
-            raise missing(message, name, PACKAGE)
+            raise AttributeError(with_note(message, PACKAGE[name]) if name in PACKAGE else message)
         from . import _xs
 
         globals().update({each: getattr(_xs, each) for each in _XS})

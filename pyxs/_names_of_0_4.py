@@ -1,6 +1,6 @@
 """What became of the names of pyxs 0.4, for the message of an ``AttributeError``."""
 
-from typing import Dict
+from typing import Any, Dict, List, NoReturn
 
 CLIENT = {
     "ack": "it is execute_command()",
@@ -25,11 +25,34 @@ PACKAGE = {
 }
 
 
-def missing(message: str, name: str, names: "Dict[str, str]") -> AttributeError:
-    """Return the exception for an attribute that is not there.
+class _Absent:
+    """A name that a class had in 0.4: asking for it raises an ``AttributeError`` that helps.
 
-    :param message: what the interpreter would say.
-    :param names: what became of the names that the object had in 0.4.
+    ``__getattr__`` would do as well, and would make every other attribute slower.
     """
-    now = names.get(name)
-    return AttributeError(message if now is None else "{}; since pyxs 1.0 {}".format(message, now))
+
+    def __init__(self, name: str, now: str) -> None:
+        self._name = name
+        self._now = now
+
+    def __get__(self, instance: Any, owner: type) -> NoReturn:
+        subject = "type object {!r}" if instance is None else "{!r} object"
+        said = "{} has no attribute {!r}".format(subject.format(owner.__name__), self._name)
+        raise AttributeError(with_note(said, self._now))
+
+
+def explain(cls: type, names: "Dict[str, str]") -> None:
+    """Let a class say what became of the names that it had in 0.4, and not list them."""
+
+    def listed(self: object) -> "List[str]":
+        """Return the names of the attributes that are there."""
+        return [name for name in object.__dir__(self) if name not in names]
+
+    for name, now in names.items():
+        setattr(cls, name, _Absent(name, now))
+    cls.__dir__ = listed  # type: ignore[assignment, method-assign]
+
+
+def with_note(message: str, now: str) -> str:
+    """Return what the interpreter would say, and what the name is now."""
+    return "{}; since pyxs 1.0 {}".format(message, now)

@@ -8,7 +8,6 @@ import time
 import warnings
 from types import TracebackType
 from typing import (
-    TYPE_CHECKING,
     Any,
     Callable,
     Dict,
@@ -27,10 +26,12 @@ from typing import (
 
 from . import helpers
 from ._choice import choose_connection
-from ._conversation.conversation import Conversation, nested_call
+from ._conversation.conversation import Conversation
 from ._conversation.link import Link
 from ._conversation.request import Request
+from ._conversation.roles import nested_call
 from ._conversation.walk import Visit, Walker
+from ._names_of_0_4 import CLIENT, explain
 from ._wire import replies
 from ._wire.packets import Op
 from ._wire.replies import decode_ack, decode_names, decode_part, join_parts
@@ -135,15 +136,6 @@ class Client:
         return "<{} {!r}, {}{}>".format(
             type(self).__name__, self.connection.path, state_of(self._link), running
         )
-
-    if not TYPE_CHECKING:  # else a type checker would take any name for an attribute
-
-        def __getattr__(self, name):
-            """Say what became of a name of pyxs 0.4."""
-            from ._names_of_0_4 import CLIENT, missing
-
-            kind = type(self).__name__
-            raise missing("{!r} object has no attribute {!r}".format(kind, name), name, CLIENT)
 
     def __enter__(self: "_Self") -> "_Self":
         """Connect, unless it is connected."""
@@ -266,7 +258,8 @@ class Client:
         :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
         :raises PyXSError: ``ENOENT`` no such node, ``EACCES`` not readable.
         """
-        request = self._exchange(Op.READ, encode(Op.READ, (path,)))[1]
+        op = Op.READ
+        request = self._exchange(op, encode(op, (path,)))[1]
         return _value(request, default)
 
     def write(self, path: Text, value: Any) -> None:
@@ -752,6 +745,7 @@ class Client:
 
 
 Client.__module__ = "pyxs"  # where help() is to find it
+explain(Client, CLIENT)
 
 _Self = TypeVar("_Self", bound=Client)  # here, because a bound that is a string is compiled
 

@@ -1,16 +1,23 @@
 """Connections to a XenStore daemon: one file descriptor, packets in, packets out."""
 
 import abc
-import collections
 import errno
 import io
 import os
 import socket
 import struct
 import sys
-from typing import TYPE_CHECKING, Any, Callable, Deque, List, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple, Union
 
-from ._wire.packets import HEADER_SIZE, PAYLOAD_MAX, Message, Op, Packet, packet_from_wire
+from ._wire.packets import (
+    HEADER_SIZE,
+    PAYLOAD_MAX,
+    Frame,
+    Message,
+    Op,
+    Packet,
+    packet_from_wire,
+)
 from ._wire.stream import Stream
 from .exceptions import ConnectionError, InvalidPayload, PyXSError, UnexpectedPacket
 from .helpers import error, raised_here
@@ -59,7 +66,7 @@ class PacketConnection(abc.ABC):
     path = ""
 
     _fault: "Optional[ConnectionError]" = None
-    _arrived: "Deque[Packet]"
+    _arrived: "List[Frame]"
 
     def __repr__(self) -> str:
         """Return the path, and the state where it is known."""
@@ -138,16 +145,24 @@ class PacketConnection(abc.ABC):
     def begin(self) -> None:
         """Forget the packets and the fault of an earlier connection."""
         self._fault = None
-        self._arrived = collections.deque()
+        self._arrived = []
 
     @property
     def fault(self) -> "Optional[ConnectionError]":
         """Why nothing more will come, once that is so."""
         return self._fault
 
-    def transmit(self, messages: "Sequence[Message]") -> "Optional[PyXSError]":
-        """Send messages; where :attr:`interruptible`, the same list again is continued.
+    def transmit(
+        self,
+        messages: "Sequence[Message]",
+        data: "Sequence[bytes]",  # noqa: ARG002
+        counts: "List[int]",  # noqa: ARG002
+    ) -> "Optional[PyXSError]":
+        """Send messages; what an interruption has left unsent, a second call sends.
 
+        :param data: the messages as they go over the wire.
+        :param counts: takes what each system call says; empty at first, and handed in
+            again to go on. Of use where :attr:`interruptible`.
         :returns: a ``ConnectionError`` when the connection is lost, or the daemon's answer.
         """
         try:
@@ -156,8 +171,8 @@ class PacketConnection(abc.ABC):
             return exc.with_traceback(None)  # which would hold this frame
         return None
 
-    def receive(self, timeout: "Optional[float]") -> "Deque[Packet]":
-        """Return the packets that are here, waiting for the first; the caller takes them.
+    def receive(self, timeout: "Optional[float]") -> "List[Frame]":
+        """Return the messages that are here, waiting for the first; the caller takes them.
 
         :returns: none when the time has passed, after :meth:`wake`, and when there is a
             :attr:`fault`.
@@ -165,23 +180,24 @@ class PacketConnection(abc.ABC):
         arrived = self._arrived
         if not arrived:
             try:
-                arrived.extend(filter(None, (self.recv(timeout),)))
+                arrived.extend(map(_frame, filter(None, (self.recv(timeout),))))
             except ConnectionError as exc:
                 self._fault = exc.with_traceback(None)
         return arrived
 
-    def receiver(self) -> "Callable[[Optional[float]], Deque[Packet]]":
+    def receiver(self) -> "Callable[[Optional[float]], List[Frame]]":
         """Return :meth:`receive`, or what does the same until this is disconnected."""
         return self.receive
+
+
+def _frame(packet: Packet) -> Frame:
+    return packet.op, packet.rq_id, packet.tx_id, packet.payload
 
 
 class _StreamConnection(PacketConnection):
     """What a socket and a device have in common: a stream while connected, and its errors."""
 
     _stream: "Optional[Stream]" = None
-    #: The messages being sent, and what came of each system call so far. Replaced as a
-    #: whole, so that an exception at any instruction leaves it true.
-    _sending: "Tuple[Sequence[Message], List[int]]" = ((), [])
 
     def _state(self) -> str:
         return ", not connected" if self._stream is None else ", connected"
@@ -194,9 +210,6 @@ class _StreamConnection(PacketConnection):
     def interruptible(self) -> bool:
         return True
 
-    def begin(self) -> None:
-        self._sending = ((), [])
-
     @property
     def fault(self) -> "Optional[ConnectionError]":
         if self._stream is None:
@@ -204,24 +217,24 @@ class _StreamConnection(PacketConnection):
         return None if self._stream.fault is None else self._failure(self._stream.fault)
 
     def recv(self, timeout: "Optional[float]" = None) -> "Optional[Packet]":
-        packets = self.receive(timeout)
-        if packets:
-            return packets.popleft()
+        frames = self.receive(timeout)
+        if frames:
+            return packet_from_wire(*frames.pop(0))
         if self.fault is not None:
             raise self.fault
         return None
 
-    def receive(self, timeout: "Optional[float]") -> "Deque[Packet]":
-        return collections.deque() if self._stream is None else self._stream.receive(timeout)
+    def receive(self, timeout: "Optional[float]") -> "List[Frame]":
+        return [] if self._stream is None else self._stream.receive(timeout)
 
-    def receiver(self) -> "Callable[[Optional[float]], Deque[Packet]]":
+    def receiver(self) -> "Callable[[Optional[float]], List[Frame]]":
         return self.receive if self._stream is None else self._stream.receive
 
     def send(self, packet: Packet) -> None:
         self.send_many((packet,))
 
     def send_many(self, packets: "Sequence[Packet]") -> None:
-        answer = self.transmit(list(packets))
+        answer = self.transmit(packets, [bytes(packet) for packet in packets], [])
         if answer is not None:
             raise answer
 
@@ -300,28 +313,26 @@ class SocketConnection(_StreamConnection):
                 raise self._failure(exc) from exc
         self._sock = None
 
-    def transmit(self, messages: "Sequence[Message]") -> "Optional[PyXSError]":
+    def transmit(
+        self,
+        messages: "Sequence[Message]",  # noqa: ARG002
+        data: "Sequence[bytes]",
+        counts: "List[int]",
+    ) -> "Optional[PyXSError]":
         sock = self._sock
         if sock is None:
             return self._failure(None)
-        if self._sending[0] is not messages:
-            self._sending = (messages, [])
-        counts = self._sending[1]
-        if len(messages) == 1:
-            data = messages[0].__bytes__()
-        else:
-            data = b"".join([message.__bytes__() for message in messages])
+        joined = b"".join(data)
         try:
-            sent = sum(counts) if counts else 0
-            while sent < len(data):
+            while True:
                 # One call in C sends and keeps how much: an exception cannot come between.
-                counts.extend(map(sock.send, (data[sent:] if sent else data,)))
-                sent = sum(counts)
+                counts.extend(map(sock.send, (joined[sum(counts) :],)))
+                if sum(counts) >= len(joined):
+                    return None
         except OSError as exc:
             if not raised_here(exc):
                 raise
             return self._failure(exc.with_traceback(None))
-        return None
 
     def fileno(self) -> int:
         if self._sock is None:
@@ -448,16 +459,15 @@ class XenBusConnection(_StreamConnection):
                 raise self._failure(exc) from exc
         self._device = None
 
-    def transmit(self, messages: "Sequence[Message]") -> "Optional[PyXSError]":
+    def transmit(
+        self, messages: "Sequence[Message]", data: "Sequence[bytes]", counts: "List[int]"
+    ) -> "Optional[PyXSError]":
         if self._device is None:
             return self._failure(None)
-        if self._sending[0] is not messages:
-            self._sending = (messages, [])
-        counts = self._sending[1]
-        for message in messages[len(counts) :]:
-            data = bytes(message)
+        while len(counts) < len(messages):
+            message, whole = messages[len(counts)], data[len(counts)]
             try:
-                counts.extend(map(self._device.write, (data,)))
+                counts.extend(map(self._device.write, (whole,)))
             except OSError as exc:
                 if not raised_here(exc):
                     raise
@@ -466,7 +476,7 @@ class XenBusConnection(_StreamConnection):
                 if exc.errno == errno.EINVAL or message.op == Op.WATCH:
                     return error(exc.errno or errno.EINVAL)
                 return self._failure(exc.with_traceback(None))
-            if counts[-1] != len(data):
+            if counts[-1] != len(whole):
                 return ConnectionError("{}: took a part of a message".format(self.path))
         return None
 

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from typing import TYPE_CHECKING, Iterator, List, NamedTuple, Optional
+from typing import Iterator, List, NamedTuple, Optional
 
 from . import helpers
 from ._choice import choose_connection
@@ -11,6 +11,7 @@ from ._conversation.events import Notice, Watch
 from ._conversation.link import Link
 from ._conversation.readiness import Readiness
 from ._conversation.watching import end_watches, set_watch
+from ._names_of_0_4 import MONITOR, explain
 from ._wire.packets import Op
 from ._wire.replies import decode_ack
 from ._wire.requests import strings
@@ -60,15 +61,6 @@ class Monitor:
             watches,
             "" if watches == 1 else "es",
         )
-
-    if not TYPE_CHECKING:  # else a type checker would take any name for an attribute
-
-        def __getattr__(self, name):
-            """Say what became of a name of pyxs 0.4."""
-            from ._names_of_0_4 import MONITOR, missing
-
-            kind = type(self).__name__
-            raise missing("{!r} object has no attribute {!r}".format(kind, name), name, MONITOR)
 
     def __enter__(self) -> "Monitor":
         """Connect, unless it is connected."""
@@ -216,6 +208,7 @@ class Monitor:
 
 
 Event.__module__ = Monitor.__module__ = "pyxs"  # where help() is to find them
+explain(Monitor, MONITOR)
 
 _DEPTH_MAX = 2**31 - 1
 

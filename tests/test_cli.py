@@ -104,10 +104,10 @@ def meddle(xenstored, monkeypatch):
     meddling = []
 
     class MeddledWith(UnixSocketConnection):
-        def transmit(self, messages):
+        def transmit(self, messages, data, counts):
             for message in messages:
                 meddle_before(message)
-            return super().transmit(messages)
+            return super().transmit(messages, data, counts)
 
     def meddle_before(packet):
         if packet.op == Op.TRANSACTION_END and not meddling:

@@ -2,14 +2,16 @@
 
 from collections import deque
 from itertools import islice
+from operator import itemgetter
 from typing import Any, Deque, Dict, List, Optional, Tuple
 
-from .._wire.packets import Op
 from .._wire.replies import MalformedError
 from ..helpers import raised_here
 from .readiness import Readiness
 
 RawEvent = Tuple[bytes, bytes]  # path and token, as on the wire
+
+_payload = itemgetter(3)  # of a frame
 
 
 class Watch:
@@ -43,8 +45,6 @@ class Notice:
     """An event that has arrived, and the watches that were live then and cover it."""
 
     __slots__ = ("path", "token", "watches")
-
-    op = int(Op.WATCH_EVENT)  # it stands among packets for a moment
 
     def __init__(self, path: bytes, token: bytes, watches: "List[Watch]") -> None:
         self.path = path
@@ -120,30 +120,32 @@ class Events:
 
     # -- events ------------------------------------------------------------------------
 
-    def take_in(self, packets: "Deque[Any]") -> bool:
-        """Move the WATCH_EVENT at the head of *packets* to the queue, or drop it.
+    def take_in(self, frames: "List[Any]") -> bool:
+        """Move the WATCH_EVENT at the head of *frames* to the queue, or drop it.
 
         :returns: whether it is one for a live watch.
         :raises MalformedError: the payload is not a path and a token.
         """
-        head = packets[0]
-        if head.__class__ is not Notice:
-            parts = head.payload.split(b"\0")
+        op, rq_id, tx_id, payload = frames[0]
+        if isinstance(payload, bytes):  # else an exception has interrupted this before
+            parts = payload.split(b"\0")
             if len(parts) != 3 or parts[2]:
                 raise MalformedError("not a path and a token")
             path, token, _ = parts
             watches = [watch for watch in self._with_token(token) if watch.covers(path)]
             if not watches:
-                packets.popleft()
+                del frames[0]
                 return False
-            packets[0] = Notice(path, token, watches)
+            frames[0] = op, rq_id, tx_id, Notice(path, token, watches)
         # One call in C: an exception cannot come between the two and lose the event.
-        self.queue.extend(islice(iter(packets.popleft, None), 1))
+        self.queue.extend(map(_payload, map(frames.pop, (0,))))
         self._signal()
         return True
 
     def take(self, hold: "List[Notice]") -> bool:
         """Move the oldest event to *hold*, an empty list; ``False``: there is none."""
+        if not self.queue:
+            return False
         while self.queue:
             try:
                 hold.extend(islice(self._oldest, 1))

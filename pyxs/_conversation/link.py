@@ -7,9 +7,9 @@ from typing import Dict, Optional
 
 from ..connection import PacketConnection
 from ..exceptions import InvalidOperation
-from .conversation import Conversation, nested_call
+from .conversation import Conversation
 from .request import Ending, Request
-from .roles import Roles
+from .roles import Roles, nested_call
 
 _CONNECT = "connect"
 
@@ -37,7 +37,7 @@ class Link:
         """
         conversation = self.last
         # As conversation.usable() has it: this is the path of each request.
-        if conversation is None or conversation.failure or conversation.pid != os.getpid():
+        if conversation is None or conversation.failures or conversation.pid != os.getpid():
             conversation = self.free_conversation()
         while not conversation.call(request):
             conversation = self.free_conversation()

@@ -3,7 +3,7 @@
 from typing import Any, Callable, Deque, Optional
 
 from .. import helpers
-from .._wire.packets import Message, Op, Packet
+from .._wire.packets import Frame, Message, Op
 from .._wire.requests import path_of
 
 _ERROR = int(Op.ERROR)
@@ -28,10 +28,10 @@ class Request(Message):
         self.op = op
         self.payload = payload
         self.tx_id = tx_id
-        self.rq_id = -1  # until it has its place among the requests sent
+        self.rq_id = -1  # until it is sent
         self.deadline: Optional[float] = None
-        self.answer: Optional[Packet] = None
-        self.abandoned = False
+        self.answer: Optional[Frame] = None
+        self.abandoned = False  # its thread has left
         self.undo = undo
 
     def result(self) -> bytes:
@@ -39,12 +39,12 @@ class Request(Message):
 
         :raises PyXSError: the daemon refused the request.
         """
-        answer = self.answer
-        assert answer is not None  # the conversation has seen to it
-        if answer.op == _ERROR:
+        assert self.answer is not None  # the conversation has seen to it
+        op, _, _, payload = self.answer
+        if op == _ERROR:
             # Made here and not kept: an exception holds the frames that it has passed.
-            raise helpers.error(answer.payload[:-1].decode("ascii"), self.path)
-        return answer.payload
+            raise helpers.error(payload[:-1].decode("ascii"), self.path)
+        return payload
 
     @property
     def path(self) -> "Optional[str]":
@@ -54,27 +54,24 @@ class Request(Message):
     @property
     def refusal(self) -> bytes:
         """The name of the errno with which the daemon refused the request; empty: it did not."""
-        answer = self.answer
-        return answer.payload[:-1] if answer is not None and answer.op == _ERROR else b""
+        if self.answer is None:
+            return b""
+        op, _, _, payload = self.answer
+        return payload[:-1] if op == _ERROR else b""
 
 
 class Arrival:
     """An event to come.
 
-    :param queue: where it will be.
+    :param queue: where it will be: empty until then.
     """
 
-    __slots__ = ("_queue",)
+    __slots__ = ("answer",)
 
     rq_id = 0  # it needs no sending
 
     def __init__(self, queue: "Deque[Any]") -> None:
-        self._queue = queue
-
-    @property
-    def answer(self) -> "Optional[Deque[Any]]":
-        """The queue when an event is there, else ``None``."""
-        return self._queue or None
+        self.answer = queue
 
 
 class Ending:

@@ -9,10 +9,16 @@ Python may run a signal handler between taking a lock and entering the ``with`` 
 call that the thread is inside of, so a call made by a signal handler or a finalizer notices.
 """
 
+import errno
+import os
 import threading
 from typing import Any, Callable, Dict
 
+from ..exceptions import PyXSError
 from ..helpers import raised_here
+
+#: Reading from the connection; sending; waking a thread that waits in the connection.
+READ, SEND, WAKE = "read", "send", "wake"
 
 
 class Roles(Dict[Any, Any]):
@@ -71,6 +77,19 @@ class Roles(Dict[Any, Any]):
         """Wake all threads that sleep."""
         for lock in list(self.sleepers.values()):
             _release(lock)
+
+
+class NestedCallError(PyXSError):
+    """``EDEADLK``: a call that can use no other connection was made inside a call on it."""
+
+
+def nested_call() -> NestedCallError:
+    """Return why a call that must use this connection cannot: its thread is using it."""
+    return NestedCallError(
+        errno.EDEADLK,
+        "{}: a signal handler or a finalizer has interrupted a call on the same connection, "
+        "and what it asks for can be done on no other".format(os.strerror(errno.EDEADLK)),
+    )
 
 
 def _release(lock: threading.Lock) -> None:

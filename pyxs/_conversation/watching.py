@@ -5,9 +5,10 @@ from typing import Sequence
 from .._wire.packets import Op
 from .._wire.requests import strings
 from ..helpers import decode_text, error
-from .conversation import Conversation, nested_call
+from .conversation import Conversation
 from .events import Watch
 from .request import Request
+from .roles import nested_call
 
 
 def set_watch(

@@ -1,10 +1,9 @@
-"""Framing without I/O: bytes in, packets out."""
+"""Framing without I/O: bytes in, messages out."""
 
-import collections
-from typing import Deque, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
 from ..exceptions import UnexpectedPacket
-from .packets import HEADER, HEADER_SIZE, Packet, packet_from_wire
+from .packets import HEADER, HEADER_SIZE, Frame, Packet, packet_from_wire
 
 #: The longest reply taken. The OCaml daemon answers DIRECTORY with one reply of
 #: any length, against the protocol.
@@ -14,7 +13,7 @@ _unpack_header = HEADER.unpack_from
 
 
 class Framer:
-    """Turns bytes, in pieces of any size, into packets.
+    """Turns bytes, in pieces of any size, into messages.
 
     An exception at any instruction, as a signal handler may raise it, loses nothing:
     :meth:`frame` replaces :attr:`state` as a whole.
@@ -26,16 +25,10 @@ class Framer:
 
     def __init__(self, limit: int = REPLY_MAX) -> None:
         self._limit = limit
-        #: The packets that are whole; the pieces that are not framed yet, to which the
-        #: owner appends; how many of these are counted, their bytes, and the bytes that
-        #: make it worthwhile to frame them.
-        self.state: Tuple[Deque[Packet], List[bytes], int, int, int] = (
-            collections.deque(),
-            [],
-            0,
-            0,
-            0,
-        )
+        #: The whole messages, which the owner takes from the left; the pieces that follow
+        #: them, to which the owner appends; how many of these are counted, and the bytes
+        #: still missing, after them, before the pieces make a message.
+        self.state: Tuple[List[Frame], List[bytes], int, int] = ([], [], 0, 0)
         #: Why nothing more can be made of the stream, if so.
         self.refused: Optional[UnexpectedPacket] = None
 
@@ -46,35 +39,32 @@ class Framer:
             came before it those are returned, and the exception is in *refused*.
         """
         self.state[1].append(data)
-        packets = self.frame()
-        if self.refused is not None and not packets:
+        frames = self.frame()
+        if self.refused is not None and not frames:
             raise self.refused
-        whole = list(packets)
-        packets.clear()
-        return whole
+        packets = [packet_from_wire(*frame) for frame in frames]
+        frames.clear()
+        return packets
 
     @property
     def begun(self) -> bool:
-        """Whether bytes are here that are not part of a whole packet yet."""
+        """Whether bytes are here that are not part of a whole message yet."""
         return any(self.state[1])
 
-    def frame(self) -> "Deque[Packet]":
-        """Make packets of the pieces, and return those that are whole.
+    def frame(self) -> "List[Frame]":
+        """Make messages of the pieces, and return those that are whole.
 
-        To be called when all packets made before are taken.
+        To be called when all messages made before are taken.
         """
-        packets, pieces, counted, size, due = self.state
-        if len(pieces) == 1:
-            data = pieces[0]
-        else:
-            # Not joined one by one: a reply that comes byte by byte costs no more
-            # than its length.
-            size += sum(map(len, pieces[counted:]))
-            if size < due:
-                self.state = packets, pieces, len(pieces), size, due
-                return packets
-            data = b"".join(pieces)
-        packets = collections.deque()
+        frames, pieces, counted, missing = self.state
+        if counted:
+            missing -= sum(map(len, pieces[counted:]))
+            if missing > 0:
+                # Not joined yet: a reply that comes byte by byte costs no more than its length.
+                self.state = frames, pieces, len(pieces), missing
+                return frames
+        data = b"".join(pieces)
+        frames = []
         start, end = 0, len(data)
         stop = HEADER_SIZE
         while stop <= end:
@@ -82,19 +72,16 @@ class Framer:
             if size > self._limit:
                 self.refused = self._refusal(size)
                 break
-            body = stop
-            stop += size
+            body, stop = stop, stop + size
             if stop > end:
                 break
-            packets.append(packet_from_wire(op, rq_id, tx_id, data[body:stop]))
-            start = stop
-            stop += HEADER_SIZE
-        rest = end - start
-        if rest:
-            self.state = packets, [data[start:]], 1, rest, stop - start
+            frames.append((op, rq_id, tx_id, data[body:stop]))
+            start, stop = stop, stop + HEADER_SIZE
+        if start < end:
+            self.state = frames, [data[start:]], 1, stop - end
         else:
-            self.state = packets, [], 0, 0, 0
-        return packets
+            self.state = frames, [], 0, 0
+        return frames
 
     def _refusal(self, size: int) -> UnexpectedPacket:
         return UnexpectedPacket(

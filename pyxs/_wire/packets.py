@@ -5,7 +5,7 @@ The numbers and names are those of *xs_wire.h* in Xen's public headers.
 
 import enum
 import struct
-from typing import Any, Optional, Union
+from typing import Any, Optional, Tuple, Union
 
 from ..exceptions import InvalidOperation, InvalidPayload
 from ..helpers import encode_text
@@ -55,9 +55,12 @@ OPS = {int(op): op for op in Op}
 
 _new = object.__new__
 
+#: A message as it came, of any type and length: op, rq_id, tx_id and payload.
+Frame = Tuple[int, int, int, bytes]
+
 
 class Message:
-    """What stands in a message: a header and a payload."""
+    """A header and a payload."""
 
     __slots__ = ("op", "payload", "rq_id", "tx_id")
 

@@ -1,21 +1,21 @@
-"""The receiving side of a descriptor: bytes in, packets out."""
+"""The receiving side of a descriptor: bytes in, messages out."""
 
 import errno
 import select
 import socket
 import time
 from itertools import islice, repeat
-from typing import Callable, Deque, Iterator, Optional
+from typing import Callable, Iterator, List, Optional
 
 from ..helpers import raised_here
 from .framing import Framer
-from .packets import Packet
+from .packets import Frame
 
 _RECV_SIZE = 1 << 16
 
 
 class Stream:
-    """Reads from a descriptor until a packet is whole.
+    """Reads from a descriptor until a message is whole.
 
     An exception at any instruction, as a signal handler may raise it, loses nothing.
 
@@ -46,42 +46,45 @@ class Stream:
         #: Why nothing more will come, once that is so.
         self.fault: Optional[Exception] = None
 
-    def receive(self, timeout: "Optional[float]") -> "Deque[Packet]":
-        """Return the packets that are here, and wait until there are some.
+    def receive(self, timeout: "Optional[float]") -> "List[Frame]":
+        """Return the messages that are here, and wait until there are some.
 
         The caller takes them from the left; what it leaves is returned again.
 
         :returns: none when the time has passed, and when :attr:`fault` says why.
         """
         framer = self._framer
-        packets, pieces, counted = framer.state[:3]
-        if packets or self.fault is not None:
-            return packets
+        frames, pieces, _, _ = framer.state
+        if frames:
+            return frames
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
-            while True:
-                if len(pieces) == counted:
-                    if (deadline is not None or not self._blocks) and not self._wait(deadline):
-                        return packets
-                    # One call in C reads and keeps: a signal handler that raises cannot
-                    # come between the two and lose bytes.
-                    pieces.extend(islice(self._reads, 1))
-                if not pieces[-1]:
-                    self.fault = EOFError()
-                    return packets
-                packets = framer.frame()
-                if packets:
-                    self._rest_due = None
-                    return packets
-                if framer.refused is not None:
-                    self.fault = framer.refused
-                    return packets
-                packets, pieces, counted = framer.state[:3]
+            if pieces:  # an exception may have come between reading and framing
+                frames = framer.frame()
+                pieces = framer.state[1]
+            while not frames:
+                if (deadline is not None or not self._blocks) and not self._wait(deadline):
+                    return frames
+                # One call in C reads and keeps: a signal handler that raises cannot
+                # come between the two and lose bytes.
+                pieces.extend(islice(self._reads, 1))
+                frames = framer.frame()
+                if not frames:
+                    if self._is_over(pieces[-1]):
+                        return frames
+                    pieces = framer.state[1]
         except OSError as exc:
             if not raised_here(exc):
                 raise
             self.fault = exc.with_traceback(None)  # which would hold this frame
-            return packets
+            return frames
+        self._rest_due = None
+        return frames
+
+    def _is_over(self, last: bytes) -> bool:
+        """Whether nothing more will come, by what was read last and what came of it."""
+        self.fault = self._framer.refused if last else EOFError()
+        return self.fault is not None
 
     @property
     def begun(self) -> bool:

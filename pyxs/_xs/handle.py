@@ -5,10 +5,11 @@ import os
 from typing import Any, Callable, List, Optional, Tuple, TypeVar
 
 from .._choice import connection_at
-from .._conversation.conversation import Conversation, NestedCallError
+from .._conversation.conversation import Conversation
 from .._conversation.events import Notice, Watch
 from .._conversation.readiness import Readiness
 from .._conversation.request import Request
+from .._conversation.roles import NestedCallError
 from .._conversation.watching import end_watches, set_watch
 from .._wire.packets import Op
 from .._wire.replies import decode_ack, decode_names, decode_part, decode_transaction, join_parts

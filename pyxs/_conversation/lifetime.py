@@ -1,0 +1,126 @@
+"""How a conversation ends: by its first failure, and closed once no thread uses it."""
+
+import os
+import time
+from threading import get_ident
+from typing import Any, List, Optional
+
+from ..connection import PacketConnection
+from ..exceptions import ConnectionError
+from .events import Events
+from .request import Ending
+from .roles import READ, SEND, WAKE, Roles
+
+_IN_CONNECTION = (READ, SEND, WAKE)  # a thread with one of these may use the connection
+
+
+class Lifetime:
+    """Whether a conversation goes on, and why not; ends it and closes the connection."""
+
+    def __init__(self, connection: PacketConnection, roles: Roles, events: Events) -> None:
+        self._connection = connection
+        self._roles = roles
+        self._events = events
+        self.pid = os.getpid()
+        #: Why the conversation has ended, once it has: the first counts.
+        self.failures: List[ConnectionError] = []
+        self._closed = False  # the descriptor is
+
+    def check(self) -> None:
+        """Raise why the conversation is not usable, if so.
+
+        :raises ConnectionError: it failed, or belongs to a parent process.
+        """
+        if self.pid != os.getpid():
+            raise self.failure("the connection belongs to the parent process")
+        if self.failures:
+            raise self.failed()
+
+    def failed(self) -> ConnectionError:
+        """Return a new exception for each thread; all have the first failure as their cause."""
+        first = self.failures[0]
+        exc = type(first)(*first.args)
+        exc.__cause__ = first
+        return exc
+
+    def failure(self, reason: str) -> ConnectionError:
+        """Return what to fail with."""
+        return ConnectionError("{}: {}".format(self._connection.path, reason))
+
+    def note(self, failure: ConnectionError) -> None:
+        """Keep a failure, if it is the first; :meth:`give_back` does what follows from it."""
+        if not self.failures:
+            self.failures.append(failure)
+
+    def fail(self, me: Any, failure: ConnectionError) -> None:
+        """Keep a failure, and wake every thread, also those that wait in the connection."""
+        roles = self._roles
+        self.note(failure)
+        self._events.lose()
+        if roles.setdefault(WAKE, me) is me:
+            if not self._closed:
+                self._connection.wake()
+            del roles[WAKE]
+        roles.wake_all()
+
+    def retire(self, me: Any) -> None:
+        """Disconnect unless a thread uses the connection; that one retires on leaving."""
+        roles = self._roles
+        while not self._closed:
+            mine = [role for role in _IN_CONNECTION if roles.setdefault(role, me) is me]
+            if len(mine) == len(_IN_CONNECTION) and not self._closed:
+                self._connection.disconnect()
+                self._closed = True
+            for role in _IN_CONNECTION:
+                if roles.get(role) is me:
+                    del roles[role]
+            if not roles.keys().isdisjoint(_IN_CONNECTION):
+                return
+        roles.wake_all()
+
+    def give_back(self, me: Any) -> None:
+        """Release the roles of *me*, and let other threads do what it has left undone."""
+        self._roles.release(me)
+        self._events.refresh()
+        if self.failures:
+            self.fail(me, self.failures[0])
+            self.retire(me)
+        self._roles.wake_all()
+
+    def end(self, failure: ConnectionError) -> None:
+        """Fail, from outside any call."""
+        me = Ending()
+        try:
+            self._end(me, failure)
+        except BaseException:
+            self.give_back(me)
+            raise
+
+    def _end(self, me: Ending, failure: ConnectionError) -> None:
+        self._roles.setdefault(get_ident(), me)
+        self.fail(me, failure)
+        self.retire(me)
+        self._roles.release(me)
+
+    def join(self, timeout: "Optional[float]") -> None:
+        """Wait until no thread uses the connection of an ended conversation any more.
+
+        :param timeout: seconds; ``None``: no limit.
+        :raises ConnectionError: a thread does not leave it in time.
+        """
+        me = Ending()
+        try:
+            self._join(me, timeout)
+        except BaseException:
+            self.give_back(me)
+            raise
+
+    def _join(self, me: Ending, timeout: "Optional[float]") -> None:
+        self._roles.setdefault(get_ident(), me)
+        self.retire(me)
+        due = None if timeout is None else time.monotonic() + timeout
+        while not self._closed:
+            left = -1 if due is None else max(0.0, due - time.monotonic())
+            if not self._roles.sleep(me, lambda: not self._closed, left):
+                self.check()
+        self._roles.release(me)

@@ -1,0 +1,126 @@
+"""Requests on their way: waiting for room, being sent, and unanswered."""
+
+import errno
+import time
+from collections import deque
+from itertools import chain, repeat
+from typing import Deque, Dict, List, Optional
+
+from .._wire.packets import HEADER, HEADER_SIZE, Op
+from .._wire.replies import MalformedError
+from ..connection import PacketConnection
+from ..exceptions import ConnectionError, PyXSError
+from ..helpers import raised_here
+from .request import Request
+from .roles import Roles
+
+#: Bytes of requests that may be unanswered: neither side can fill the other's buffers.
+WINDOW_BYTES = 1 << 16
+
+_ERROR = int(Op.ERROR)
+_pack = HEADER.pack
+_IDS = range(1, 2**32)  # uint32_t req_id, xs_wire.h
+
+
+class Outbox:
+    """The requests of all threads, until they are answered.
+
+    Any thread may append to :attr:`waiting`; the thread with the role SEND calls :meth:`send`.
+    """
+
+    def __init__(self, connection: PacketConnection, roles: Roles) -> None:
+        self._connection = connection
+        self._roles = roles
+        self._limit = connection.max_outstanding
+        self._timeout = connection.socket_timeout
+        self._ids = chain.from_iterable(repeat(_IDS))
+        self.waiting: Deque[Request] = deque()
+        self.batch: List[Request] = []  #: no longer waiting, perhaps not sent
+        self._counts: List[int] = []  # of the batch: what each system call says
+        self.pending: Dict[int, Request] = {}  #: unanswered, by id, in the order sent
+
+    def has_room(self) -> bool:
+        """Whether the request that waits longest may be sent."""
+        pending = list(self.pending.values())
+        if len(pending) >= self._limit:
+            return False
+        try:
+            first = self.waiting[0]
+        except IndexError as exc:
+            if not raised_here(exc):
+                raise
+            return False  # another thread has sent it
+        return not pending or _bytes_of(pending) + _bytes_of([first]) <= WINDOW_BYTES
+
+    def send(self) -> "Optional[ConnectionError]":
+        """Send a batch, or what an interruption has left of the last one.
+
+        :returns: why the connection is lost, if it is.
+        """
+        batch, waiting, pending = self.batch, self.waiting, self.pending
+        if not batch:
+            self._counts = []
+            if pending or len(waiting) > 1 or waiting[0].abandoned:
+                self._fill()
+            else:  # as most often: a single request, which goes whatever its size
+                batch.append(waiting[0])
+                waiting.popleft()
+        elif waiting and waiting[0] is batch[-1]:
+            waiting.popleft()  # an exception came between the two steps of moving it
+        deadline = None if self._timeout is None else time.monotonic() + self._timeout
+        data: List[bytes] = []
+        for request in batch:
+            if request.rq_id < 0:
+                request.deadline = deadline
+                request.rq_id = next(self._ids)
+            if request.answer is None:
+                pending[request.rq_id] = request
+            payload = request.payload
+            data.append(_pack(request.op, request.rq_id, request.tx_id, len(payload)) + payload)
+        answer = self._connection.transmit(batch, data, self._counts)
+        if answer is not None:
+            if isinstance(answer, ConnectionError):
+                return answer
+            self._refuse(batch[0], answer)
+        batch.clear()
+        return None
+
+    def _fill(self) -> None:
+        """Make a batch of the requests that wait, as many as there is room for."""
+        batch, waiting = self.batch, self.waiting
+        unanswered = list(self.pending.values())
+        room, free = self._limit - len(unanswered), WINDOW_BYTES - _bytes_of(unanswered)
+        while waiting:
+            request = waiting[0]
+            if not request.abandoned:
+                room -= 1
+                free -= HEADER_SIZE + len(request.payload)
+                if (room < 0 or free < 0) and (unanswered or batch):
+                    return
+                batch.append(request)
+            waiting.popleft()
+
+    def _refuse(self, request: Request, answer: PyXSError) -> None:
+        """Take what came from sending a request for its answer; no reply will come."""
+        name = errno.errorcode.get(answer.errno or errno.EINVAL, "EINVAL").encode("ascii")
+        request.answer = _ERROR, request.rq_id, request.tx_id, name + b"\0"
+        self.pending.pop(request.rq_id, None)
+        self._roles.wake(request)
+
+    def undo(self, request: Request) -> bool:
+        """Append what undoes a request that was answered; return whether there is such a thing."""
+        answer = request.answer
+        if answer is None or request.refusal:
+            return False
+        undo, request.undo = request.undo, None
+        if undo is None:
+            return False
+        try:
+            self.waiting.append(undo(answer[3]))
+        except MalformedError:
+            return False  # the reply makes no sense, so there is nothing to undo
+        return True
+
+
+def _bytes_of(requests: "List[Request]") -> int:
+    return sum([HEADER_SIZE + len(request.payload) for request in requests])
