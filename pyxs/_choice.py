@@ -29,9 +29,11 @@ def choose_connection(
     """
     if connection is not None:
         if not isinstance(connection, PacketConnection):
+            hint = "a Client has a monitor of its own, client.monitor()"
+            if isinstance(connection, (str, bytes, os.PathLike)):
+                hint = "a path is given as unix_socket_path or xen_bus_path"
             raise TypeError(
-                "connection {!r}: must be a PacketConnection; "
-                "a Client has a monitor of its own, client.monitor()".format(connection)
+                "connection {!r}: must be a PacketConnection; {}".format(connection, hint)
             )
         return connection
     if unix_socket_path is not None:

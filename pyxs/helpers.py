@@ -136,9 +136,8 @@ def _permission(entry: Text) -> bytes:
     if text is None or match is None or int(match.group(1)) > DOMID_MAX:
         raise InvalidPermission(
             entry,
-            "{}: a permission is one of w, r, b, n followed by a domid, such as 'r5'".format(
-                _shown(entry)
-            ),
+            "{}: a permission is one of w, r, b, n followed by a domid from 0 to {}, "
+            "such as 'r5'".format(_shown(entry), DOMID_MAX),
         )
     why = why_refused("permission", int(match.group(1)))
     if why is not None:
@@ -162,13 +161,12 @@ def validate_number(number: int, name: str, minimum: int, maximum: int) -> int:
 
     :raises InvalidPayload: it is not.
     """
-    if isinstance(number, bool) or not isinstance(number, int) or not minimum <= number <= maximum:
-        raise InvalidPayload(
-            number,
-            "{} {}: must be an integer from {} to {}".format(
-                name, _shown(number), minimum, maximum
-            ),
-        )
+    is_integer = isinstance(number, int) and not isinstance(number, bool)
+    if not is_integer or not minimum <= number <= maximum:
+        rule = "must be an integer from {} to {}".format(minimum, maximum)
+        if not is_integer:
+            rule += ", not " + type(number).__name__
+        raise InvalidPayload(number, "{} {}: {}".format(name, _shown(number), rule))
     return int(number)
 
 

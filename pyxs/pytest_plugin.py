@@ -1,5 +1,6 @@
 """Fixtures for tests of code that uses XenStore; installing pyxs registers them."""
 
+import os
 from typing import TYPE_CHECKING, Any, Iterator
 
 import pytest
@@ -41,10 +42,12 @@ def _snapshot(item: Any) -> Any:
     marker = item.get_closest_marker("xenstore")
     if marker is None:
         return None
-    if len(marker.args) != 1 or marker.kwargs:
-        raise pytest.UsageError("@pytest.mark.xenstore takes one snapshot, a dict or a file")
-    snapshot = marker.args[0]
-    return snapshot if isinstance(snapshot, dict) else item.path.parent / snapshot
+    snapshot = marker.args[0] if len(marker.args) == 1 and not marker.kwargs else None
+    if isinstance(snapshot, dict):
+        return snapshot
+    if isinstance(snapshot, (str, os.PathLike)):
+        return item.path.parent / snapshot
+    raise pytest.UsageError("@pytest.mark.xenstore takes one snapshot, a dict or a file")
 
 
 @pytest.fixture

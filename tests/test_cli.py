@@ -17,7 +17,7 @@ import tty
 import pytest
 
 from command_lines import PYXS, start_pyxs
-from pyxs import Client, cli, connection
+from pyxs import Client, __version__, cli, connection
 from pyxs._cli import console
 from pyxs.connection import Op, UnixSocketConnection
 
@@ -522,7 +522,7 @@ def test_python_m_pyxs(xenstored):
 def test_help_about_a_subcommand(pyxs):
     assert pyxs("help", "write") == pyxs("write", "-h")
     assert pyxs("help") == pyxs("-h")
-    assert pyxs("--version") == (0, b"pyxs 1.0.0\n", b"")
+    assert pyxs("--version") == (0, "pyxs {}\n".format(__version__).encode(), b"")
 
 
 def test_options_before_the_subcommand_may_be_shortened(pyxs, xenstored, xenstore):

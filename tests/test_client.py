@@ -183,6 +183,11 @@ def test_a_client_is_no_connection():
         Monitor(Client("/nowhere"))
 
 
+def test_a_path_is_no_connection():
+    with pytest.raises(TypeError, match="connection '/nowhere': .* as unix_socket_path"):
+        Client(connection="/nowhere")
+
+
 def test_bad_arguments_come_before_the_question_who_may(serve, monkeypatch):
     client, _ = serve()
     monkeypatch.setattr(Client, "SU", False)

@@ -170,6 +170,11 @@ def test_a_bad_permission_is_named(entry):
         validate_perms(["n0", entry])
 
 
+def test_the_domids_of_permissions_have_a_limit():
+    with pytest.raises(InvalidPermission, match="'r65536': .* a domid from 0 to 65535, "):
+        validate_perms(["n0", "r65536"])
+
+
 @pytest.mark.parametrize("perms", ["r5", b"r5", "", None, 5, []])
 def test_permissions_are_a_list_that_is_not_empty(perms):
     with pytest.raises(InvalidPermission):
@@ -205,6 +210,14 @@ def test_a_number_is_named_with_its_bounds():
     assert validate_number(5, "offset", 5, 5) == 5
     with pytest.raises(InvalidPayload, match="offset 6: must be an integer from 0 to 5"):
         validate_number(6, "offset", 0, 5)
+
+
+def test_a_number_of_another_type_is_named_with_its_type():
+    # As ls("/local/domain") returns it.
+    with pytest.raises(InvalidPayload, match="'7': must be an integer from 0 to 65535, not str$"):
+        validate_domid("7")
+    with pytest.raises(InvalidPayload, match="True: .*, not bool$"):
+        validate_domid(True)
 
 
 # -- text, tokens, values ------------------------------------------------------------------

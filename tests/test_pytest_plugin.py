@@ -60,6 +60,10 @@ WITH_A_SNAPSHOT = """
     @pytest.mark.xenstore
     def test_no_snapshot(xenstore):
         pass
+
+    @pytest.mark.xenstore(None)
+    def test_snapshot_of_another_type(xenstore):
+        pass
 """
 
 
@@ -69,8 +73,8 @@ def test_a_marker_names_a_snapshot(pytester):
     (below / "data" / "host.json").write_text('{"/local/domain/1/name": "web"}')
     (below / "test_it.py").write_text(textwrap.dedent(WITH_A_SNAPSHOT))
     result = pytester.runpytest_subprocess("--strict-markers")
-    result.assert_outcomes(passed=3, errors=2)
-    result.stdout.fnmatch_lines(["*missing.json*", "*takes one snapshot, a dict or a file*"])
+    result.assert_outcomes(passed=3, errors=3)
+    result.stdout.fnmatch_lines(["*missing.json*", *["*takes one snapshot, a dict or a file*"] * 2])
 
 
 def test_fixtures_have_a_description(pytester):
