@@ -6,8 +6,8 @@ from typing import Deque, List, Optional, Tuple
 from ..exceptions import UnexpectedPacket
 from .packets import HEADER, HEADER_SIZE, Packet, packet_from_wire
 
-#: The longest reply taken. The OCaml daemon answers DIRECTORY with one reply of
-#: any length, against the protocol.
+#: The longest reply that pyxs accepts, in bytes. Against the protocol, the OCaml daemon
+#: answers DIRECTORY with one reply of any length.
 REPLY_MAX = 1 << 20
 
 _unpack_header = HEADER.unpack_from
@@ -16,19 +16,19 @@ _unpack_header = HEADER.unpack_from
 class Framer:
     """Turns bytes, in pieces of any size, into packets.
 
-    An exception at any instruction, as a signal handler may raise it, loses nothing:
-    :meth:`frame` replaces :attr:`state` as a whole.
+    A signal handler may raise an exception at any instruction. No bytes are lost then,
+    because :meth:`frame` replaces :attr:`state` as a whole.
 
-    :param limit: the longest payload taken, in bytes.
+    :param limit: the longest payload to accept, in bytes.
     """
 
     __slots__ = ("_limit", "refused", "state")
 
     def __init__(self, limit: int = REPLY_MAX) -> None:
         self._limit = limit
-        #: The packets that are whole; the pieces that are not framed yet, to which the
-        #: owner appends; how many of these are counted, their bytes, and the bytes that
-        #: make it worthwhile to frame them.
+        #: Five items: the complete packets; the pieces that are not framed yet, to which the
+        #: owner appends; the number of pieces counted so far; their size in bytes; and the
+        #: size at which they contain at least one message, or its header.
         self.state: Tuple[Deque[Packet], List[bytes], int, int, int] = (
             collections.deque(),
             [],
@@ -36,39 +36,39 @@ class Framer:
             0,
             0,
         )
-        #: Why nothing more can be made of the stream, if so.
+        #: The error after which the rest of the stream cannot be framed, or ``None``.
         self.refused: Optional[UnexpectedPacket] = None
 
     def feed(self, data: bytes) -> "List[Packet]":
-        """Take in the next bytes of the stream; return the packets that are whole now.
+        """Add the next bytes of the stream and return the packets that are complete now.
 
-        :raises UnexpectedPacket: the next header announces more than the limit. When packets
-            came before it those are returned, and the exception is in *refused*.
+        :raises UnexpectedPacket: the next header announces a payload over the limit. If
+            packets came before it, this returns them, and :attr:`refused` has the exception.
         """
         self.state[1].append(data)
         packets = self.frame()
         if self.refused is not None and not packets:
             raise self.refused
-        whole = list(packets)
+        complete = list(packets)
         packets.clear()
-        return whole
+        return complete
 
     @property
     def begun(self) -> bool:
-        """Whether bytes are here that are not part of a whole packet yet."""
+        """Whether a part of a message has arrived."""
         return any(self.state[1])
 
     def frame(self) -> "Deque[Packet]":
-        """Make packets of the pieces, and return those that are whole.
+        """Frame the pieces and return the complete packets.
 
-        To be called when all packets made before are taken.
+        The caller must have removed all packets of the call before.
         """
         packets, pieces, counted, size, due = self.state
         if len(pieces) == 1:
             data = pieces[0]
         else:
-            # Not joined one by one: a reply that comes byte by byte costs no more
-            # than its length.
+            # The pieces are joined only when they contain a message or its header, so that
+            # a long reply in many small pieces is not copied again for each.
             size += sum(map(len, pieces[counted:]))
             if size < due:
                 self.state = packets, pieces, len(pieces), size, due
@@ -98,7 +98,7 @@ class Framer:
 
     def _refusal(self, size: int) -> UnexpectedPacket:
         return UnexpectedPacket(
-            "a message announces a payload of {} bytes, over the limit of {}".format(
+            "a header announces a payload of {} bytes, over the limit of {}".format(
                 size, self._limit
             )
         )
