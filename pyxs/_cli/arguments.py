@@ -4,11 +4,11 @@ import argparse
 import os
 import sys
 
+from ..connection import TIMEOUT_MAX
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, List, NoReturn, Optional
-
-SECONDS_MAX = 2000000  # as of the library
 
 __all__ = ["Formatter", "Pairs", "Parser", "SubcommandParser", "count", "seconds"]
 
@@ -113,6 +113,6 @@ def count(text: str) -> int:
 def seconds(text: str) -> float:
     """Return *text* as a number of seconds from 0 up, for ``type=``."""
     number = float(text)
-    if not 0 <= number <= SECONDS_MAX:
-        raise argparse.ArgumentTypeError("{}: must be 0 to {}".format(text, SECONDS_MAX))
+    if not 0 <= number <= TIMEOUT_MAX:
+        raise argparse.ArgumentTypeError("{}: must be 0 to {}".format(text, TIMEOUT_MAX))
     return number

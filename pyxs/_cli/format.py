@@ -2,6 +2,8 @@
 
 import re
 
+from ..helpers import decode_text, encode_text
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Match, Optional, Sequence
@@ -19,11 +21,11 @@ def escape(value: bytes, utf8: bool = False) -> bytes:
     """
     if not utf8:
         return _UNPRINTABLE.sub(_escape_byte, value)
-    text = value.decode("utf-8", "surrogateescape")
+    text = decode_text(value)
     return b"".join(
         character.encode("utf-8")
         if character > "~" and character.isprintable()
-        else escape(character.encode("utf-8", "surrogateescape"))
+        else escape(encode_text(character, "character"))
         for character in text
     )
 

@@ -79,23 +79,8 @@ def wait(client: Client, args: argparse.Namespace) -> None:
     value = None if args.value is None else decode_text(unescaped(args.value))
     try:
         with about(args.path):
-            _wait_for(client, args.path, value, args.timeout)
+            client.wait_for(args.path, value, args.timeout)
     except TimeoutError:
         raise CommandError(
             "{}: not so within {:g} seconds".format(args.path, args.timeout), status=_TIMED_OUT
         ) from None
-
-
-def _wait_for(
-    client: Client, path: str, value: "Optional[str]", timeout: "Optional[float]"
-) -> None:
-    deadline = None if timeout is None else time.monotonic() + timeout
-    with contextlib.closing(client.monitor()) as monitor:
-        monitor.watch(path)
-        while True:
-            left = None if deadline is None else max(deadline - time.monotonic(), 0)
-            if monitor.wait(timeout=left) is None:
-                raise TimeoutError
-            found = client.read(path, default=None)
-            if found is not None and value in (None, found):
-                return
