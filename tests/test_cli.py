@@ -215,7 +215,7 @@ def test_wait_ends_when_the_time_has_passed(pyxs, xenstore):
     assert pyxs("wait", "/a", "--timeout", "0.1") == (
         124,
         b"",
-        b"pyxs wait: /a: not so within 0.1 seconds\n",
+        b"pyxs wait: /a: timed out after 0.1 seconds\n",
     )
     xenstore.write("/a", "1")
     assert pyxs("wait", "/a", "2", "--timeout", "0.1")[0] == 124
@@ -384,10 +384,13 @@ def test_the_device_serves_where_no_socket_answers(pyxs, xenstore, device, monke
         (["write", "/a", r"\0"], "may not end with NUL"),
         (["write", "/a", "x" * 5000], "at most 4096"),
         (["chmod", "/", "q0"], "'q0': a permission is one of"),
-        (["chmod", "-r", "/", "n0"], "/: -r is not for the whole store"),
+        (["chmod", "-r", "/", "n0"], "/: -r may not change the whole store"),
         (["chmod", "-u", "a/b", "n0"], "a/b: -u needs a path that begins with '/'"),
         (["watch", "/", "/"], "/: File exists"),
-        (["control", "nope", "x"], "the daemon does not know: nope x; 'pyxs control help' lists"),
+        (
+            ["control", "nope", "x"],
+            "nope x: the daemon does not know this command; see 'pyxs control help'",
+        ),
         (["--socket", "/nope", "ls"], "/nope: No such file or directory; is xenstored running?"),
         (["--device", "/nope", "ls"], "/nope: No such file or directory; is this a domain of Xen?"),
         (["--device", "/dev/null", "ls"], "/dev/null: the daemon closed the connection"),
@@ -411,16 +414,19 @@ def test_an_error_is_one_line(pyxs, words, message):
         (["frobnicate"], "frobnicate: no such subcommand; see 'pyxs -h'"),
         (["wrtie", "/a", "1"], "wrtie: no such subcommand; did you mean 'write'?"),
         (["help", "wrtie"], "wrtie: no such subcommand; did you mean 'write'?"),
-        (["write", "/a", "-", "/b", "-"], "-: the standard input is one value only"),
+        (["write", "/a", "-", "/b", "-"], "-: only one value can be read from the standard input"),
         (["wait", "/a", "--timeout", "-1"], "-1: must be 0"),
         (["wait", "/a", "--timeout", "soon"], "soon"),
         (["read"], "PATH"),
         (["read", "-q", "/a"], "-q: no such option"),
         (["read", "-f", "/a"], "-f: no such option"),
         (["read", "--flat", "/a"], "--flat: no such option"),
-        (["write", "/a", "-5"], "-5: no such option; what begins with '-' goes after '--'"),
+        (
+            ["write", "/a", "-5"],
+            "-5: no such option; an operand that begins with '-' goes after '--'",
+        ),
         (["write", "/a", "-x y"], "-x y: no such option"),
-        (["write", "/a", "1", "/b"], "/b: there is no value for this path"),
+        (["write", "/a", "1", "/b"], "/b: this path has no value"),
         (["chmod", "/a"], "PERMISSION"),
         (["watch", "-n", "few", "/a"], "few"),
         (["watch", "-n", "-1", "/a"], "-1: must be 0 or more"),

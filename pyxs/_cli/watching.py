@@ -18,7 +18,7 @@ from .format import escape
 
 __all__ = ["wait", "watch"]
 
-_TIMED_OUT = 124  # as of timeout(1)
+_TIMED_OUT = 124  # the exit status of timeout(1)
 
 
 def watch(client: Client, args: argparse.Namespace) -> None:
@@ -59,11 +59,11 @@ def _iso(now: float) -> str:
 
 
 class _Unreadable(Exception):  # noqa: N818  # never seen by a user
-    """The node may not be read."""
+    """The client may not read the node."""
 
 
 def _value(client: Client, path: str) -> "Optional[bytes]":
-    """Return the value that a node has now, ``None`` when there is no such node."""
+    """Return the value that a node has now, ``None`` if there is no such node."""
     if path.startswith("@"):
         return None
     try:
@@ -82,5 +82,5 @@ def wait(client: Client, args: argparse.Namespace) -> None:
             client.wait_for(args.path, value, args.timeout)
     except TimeoutError:
         raise CommandError(
-            "{}: not so within {:g} seconds".format(args.path, args.timeout), status=_TIMED_OUT
+            "{}: timed out after {:g} seconds".format(args.path, args.timeout), status=_TIMED_OUT
         ) from None
