@@ -395,7 +395,7 @@ def test_the_device_serves_where_no_socket_answers(pyxs, xenstore, device, monke
         (["--device", "/nope", "ls"], "/nope: No such file or directory; is this a domain of Xen?"),
         (["--device", "/dev/null", "ls"], "/dev/null: the daemon closed the connection"),
         (["serve", "--socket", "/nope/socket"], "/nope/socket: No such file or directory"),
-        (["serve", "--socket", "/etc/passwd"], "/etc/passwd: is in the way"),
+        (["serve", "--socket", "/etc/passwd"], "/etc/passwd: this file exists and is not a socket"),
     ],
     ids=_shown,
 )
