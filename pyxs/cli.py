@@ -65,4 +65,4 @@ def _check_connection(parser: "argparse.ArgumentParser", args: "argparse.Namespa
         parser.error("--{} and --{}: only one can be chosen".format(*given))
     taken = {"serve": ["socket"], "run": []}.get(args.subcommand, given)
     if not set(given) <= set(taken):
-        parser.error("--{}: {} makes a store of its own".format(given[0], args.subcommand))
+        parser.error("--{}: {} makes its own store".format(given[0], args.subcommand))

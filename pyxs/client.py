@@ -512,7 +512,7 @@ class Client:
         :param eventchn: the port of its event channel.
         :raises InvalidPayload: an argument is not an integer, or is out of range; nothing was
             sent.
-        :raises PyXSError: ``EPERM`` :attr:`SU` is false; nothing was sent. Otherwise the
+        :raises PyXSError: ``EPERM`` ``Client.SU`` is false; nothing was sent. Otherwise the
             daemon's answer.
         """
         self._ask(decode_ack, Op.INTRODUCE, domid, mfn, eventchn)
@@ -522,7 +522,7 @@ class Client:
 
         :param domid: 1 to 65535.
         :raises InvalidPayload: *domid* is not such an integer; nothing was sent.
-        :raises PyXSError: ``EPERM`` :attr:`SU` is false; nothing was sent. ``ENOENT`` the
+        :raises PyXSError: ``EPERM`` ``Client.SU`` is false; nothing was sent. ``ENOENT`` the
             domain is not introduced (the OCaml daemon answers ``EINVAL``).
         """
         self._ask(decode_ack, Op.RELEASE, domid)
@@ -533,7 +533,7 @@ class Client:
         Only the control domain may do this.
 
         :raises InvalidPayload: *domid* is not an integer from 0 to 65535; nothing was sent.
-        :raises PyXSError: ``EPERM`` :attr:`SU` is false; nothing was sent. Otherwise the
+        :raises PyXSError: ``EPERM`` ``Client.SU`` is false; nothing was sent. Otherwise the
             daemon's answer.
         """
         self._ask(decode_ack, Op.RESUME, domid)
@@ -544,7 +544,7 @@ class Client:
         :param domid: the domain that gets the rights.
         :param target: the domain that has them.
         :raises InvalidPayload: an argument is not an integer from 0 to 65535; nothing was sent.
-        :raises PyXSError: ``EPERM`` :attr:`SU` is false; nothing was sent. Otherwise the
+        :raises PyXSError: ``EPERM`` ``Client.SU`` is false; nothing was sent. Otherwise the
             daemon's answer.
         """
         self._ask(decode_ack, Op.SET_TARGET, domid, target)

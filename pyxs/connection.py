@@ -53,7 +53,7 @@ class SocketConnection(StreamConnection):
     def open(self) -> socket.socket:
         """Return a new connected socket.
 
-        :raises OSError: connecting failed; :meth:`connect` makes it a
+        :raises OSError: connecting failed; :meth:`~PacketConnection.connect` makes it a
             :exc:`~pyxs.ConnectionError`.
         """
 

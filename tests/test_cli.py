@@ -433,8 +433,8 @@ def test_an_error_is_one_line(pyxs, words, message):
         (["watch", "/a", "-n"], "expected one argument"),
         (["run"], "COMMAND"),
         (["--xenbus", "read", "--socket", "/a", "/"], "--socket and --xenbus: only one"),
-        (["--xenbus", "serve"], "--xenbus: serve makes a store of its own"),
-        (["--socket", "/a", "run", "true"], "--socket: run makes a store of its own"),
+        (["--xenbus", "serve"], "--xenbus: serve makes its own store"),
+        (["--socket", "/a", "run", "true"], "--socket: run makes its own store"),
     ],
     ids=_shown,
 )

@@ -170,9 +170,6 @@ class PacketConnection(abc.ABC):
         return self.receive
 
 
-PacketConnection.__module__ = "pyxs.connection"  # where help() is to find it
-
-
 class StreamConnection(PacketConnection):
     """A connection over a socket or a device: it has a stream while it is connected."""
 

@@ -18,7 +18,7 @@ def socket_hint(path: str, cause: OSError) -> str:
     if len(os.fsencode(path)) > _SOCKET_PATH_MAX:
         return "; the path of a socket has at most {} bytes".format(_SOCKET_PATH_MAX)
     if cause.errno in (errno.EACCES, errno.EPERM):
-        return "; connecting takes root, or a user whom the socket's permissions admit"
+        return "; connecting takes root, or write permission on the socket"
     if os.path.isdir(path):
         return "; this is a directory, and the socket may be a file in it"
     if os.path.isfile(path):

@@ -136,7 +136,7 @@ class XenStored:
         return str(server.call(lambda: server.socket_for(domid)))
 
     def introduce(self, domid: int) -> None:
-        """Introduce a domain, unless it is introduced; see :meth:`Client.introduce_domain`.
+        """Introduce a domain, unless it is introduced; see :meth:`~pyxs.Client.introduce_domain`.
 
         :param domid: 1 to 32751.
         :raises InvalidPayload: *domid* is not such an integer.
@@ -147,7 +147,7 @@ class XenStored:
         server.call(lambda: server.introduce(domid))
 
     def release(self, domid: int) -> None:
-        """Release a domain; see :meth:`Client.release_domain`.
+        """Release a domain; see :meth:`~pyxs.Client.release_domain`.
 
         This ends the domain's connections, and removes its nodes with all nodes below them.
 
