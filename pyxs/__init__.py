@@ -39,9 +39,9 @@ __version__ = "1.0.0"
 if TYPE_CHECKING or sys.version_info < (3, 7):
     from ._xs import Error, install_as_xen_lowlevel_xs, xs
 else:
-    # What stands in for xen.lowlevel.xs is a sixth of the time that importing pyxs takes:
-    # it is imported when it is first asked for. Compound annotations, which are strings
-    # throughout, were another fifth.
+    # These names are imported when a program first uses them: importing _xs takes a sixth of
+    # the time that importing pyxs takes. Compound annotations took another fifth, and are
+    # therefore strings in all of pyxs.
     _XS = ("Error", "install_as_xen_lowlevel_xs", "xs")
 
     def __getattr__(name):

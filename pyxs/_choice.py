@@ -1,4 +1,4 @@
-"""Which connection the arguments of a client and the environment mean."""
+"""Choosing a connection by the arguments of a client and by the environment."""
 
 import os
 import stat
@@ -21,15 +21,17 @@ def choose_connection(
     xen_bus_path: "Optional[AnyPath]" = None,
     connection: "Optional[PacketConnection]" = None,
 ) -> PacketConnection:
-    """Return the connection that a client's arguments mean: *connection* if given, else what
-    *unix_socket_path* or *xen_bus_path* names, else what the environment does.
+    """Return the connection for the arguments of a client.
 
-    :raises TypeError: *connection* is not a :class:`PacketConnection`, or a path is no path.
+    It is *connection* if given, else one to *unix_socket_path*, else one to *xen_bus_path*,
+    else the one that the environment names.
+
+    :raises TypeError: *connection* is not a :class:`PacketConnection`, or a path is not a path.
     :raises InvalidPayload: *socket_timeout* is not a positive number.
     """
     if connection is not None:
         if not isinstance(connection, PacketConnection):
-            hint = "a Client has a monitor of its own, client.monitor()"
+            hint = "for a monitor of a Client call client.monitor()"
             if isinstance(connection, (str, bytes, os.PathLike)):
                 hint = "a path is given as unix_socket_path or xen_bus_path"
             raise TypeError(
@@ -44,7 +46,10 @@ def choose_connection(
 
 
 def named_connection(socket_timeout: "Optional[float]" = None) -> "Optional[PacketConnection]":
-    """Return the connection that ``$XENSTORED_PATH`` names, ``None`` if it is not set."""
+    """Return a connection to ``$XENSTORED_PATH``, or ``None`` if it is unset or empty.
+
+    :raises InvalidPayload: *socket_timeout* is not a positive number.
+    """
     path = os.environ.get("XENSTORED_PATH")
     if not path:
         return None
@@ -56,7 +61,7 @@ def named_connection(socket_timeout: "Optional[float]" = None) -> "Optional[Pack
 def connection_at(
     path: "AnyPath", socket_timeout: "Optional[float]" = None
 ) -> "Union[UnixSocketConnection, XenBusConnection]":
-    """Return the connection to a path: over XenBus if it is a device, else over a socket.
+    """Return a connection to a path: over XenBus if it is a character device, else to a socket.
 
     :raises InvalidPayload: *socket_timeout* is not a positive number.
     """
@@ -68,7 +73,7 @@ def connection_at(
 def _is_device(path: "AnyPath") -> bool:
     try:
         return stat.S_ISCHR(os.stat(path).st_mode)
-    except (OSError, ValueError) as exc:  # ValueError: it holds a NUL
+    except (OSError, ValueError) as exc:  # ValueError: the path contains NUL
         if not raised_here(exc):
             raise
         return False

@@ -1,10 +1,10 @@
-"""What became of the names of pyxs 0.4, for the message of an ``AttributeError``."""
+"""The replacements of names of pyxs 0.4, for the message of an ``AttributeError``."""
 
 from typing import Any, Dict, List, NoReturn
 
 CLIENT = {
     "ack": "it is execute_command()",
-    "commit": "it is transaction_end(), or leaving the with block of transaction()",
+    "commit": "it is transaction_end(), or the end of the with block of transaction()",
     "connect": "it is not needed: a client connects at its first command",
     "delete": "it is rm()",
     "get_perms": "it is get_permissions()",
@@ -17,11 +17,11 @@ CLIENT = {
 MONITOR = {
     "client": "it is not needed: a monitor has a connection of its own",
     "events": "it is not needed: see check()",
-    "watched": "there is none: keep what you watch",
+    "watched": "there is none: your program has to remember its watches",
 }
 
 PACKAGE = {
-    "Router": "there is none: a Client takes a connection, and serves many threads",
+    "Router": "there is none: a Client takes a connection, and many threads may use it",
 }
 
 

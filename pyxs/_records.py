@@ -1,7 +1,7 @@
-"""Nodes as a snapshot holds them: from a daemon's bytes to JSON, and back, validated.
+"""The entries of a snapshot: made from a daemon's bytes, and read and validated.
 
-An entry of a snapshot is ``{"value": …, "perms": [...]}``, ``{"unreadable": true}``, or a
-value alone. A value is a string, or ``{"base64": "…"}`` when its bytes are not UTF-8.
+An entry is ``{"value": …, "perms": [...]}``, ``{"unreadable": true}``, or a value alone. A
+value is a string, or ``{"base64": "…"}`` when its bytes are not UTF-8.
 """
 
 import base64
@@ -38,11 +38,11 @@ _SPACE = re.compile(r"[ \t\r\n]*")  # RFC 8259
 
 
 class Record(NamedTuple):
-    """What a snapshot says of one node."""
+    """One node of a snapshot."""
 
     path: bytes
-    value: Optional[bytes]  #: ``None``: not known
-    perms: Optional[List[bytes]]  #: ``None``: not known
+    value: Optional[bytes]  #: ``None``: the snapshot does not have it
+    perms: Optional[List[bytes]]  #: ``None``: the snapshot does not have them
 
 
 # -- making --------------------------------------------------------------------------------
@@ -51,8 +51,8 @@ class Record(NamedTuple):
 def make_entry(value: "Optional[bytes]", perms: "Sequence[str]") -> "Dict[str, Any]":
     """Return the entry of a node.
 
-    :param value: ``None``: it may not be read.
-    :param perms: none: they may not be read.
+    :param value: ``None``: the client may not read it.
+    :param perms: empty: the client may not read them.
     """
     if value is None or not perms:
         return {UNREADABLE: True}
@@ -68,10 +68,10 @@ def make_value(value: bytes) -> "Union[str, Dict[str, str]]":
 
 
 def make_line(path: str, value: "Optional[bytes]", perms: "Sequence[str]") -> str:
-    """Return the member of a JSON object that describes a node, in one line."""
+    """Return the entry of a node as a member of a JSON object, in one line."""
     if value is None or not perms:
         return '"{}": {{"unreadable": true}}'.format(path)
-    # Neither paths nor permissions have characters that JSON escapes.
+    # Paths and permissions have no characters that JSON escapes.
     return '"{}": {{"value": {}, "perms": ["{}"]}}'.format(
         path, _value_json(value), '", "'.join(perms)
     )
@@ -88,7 +88,7 @@ def _value_json(value: bytes) -> str:
 
 
 def read_any(snapshot: "Union[Mapping[Any, Any], str, os.PathLike[str]]") -> "List[Record]":
-    """Return the nodes of a snapshot, or of one in a file.
+    """Return the nodes of a snapshot, or of a snapshot in a file.
 
     :raises InvalidPath, InvalidPayload, InvalidPermission: an entry breaks a rule.
     :raises OSError: the file cannot be read.
@@ -101,15 +101,15 @@ def read_any(snapshot: "Union[Mapping[Any, Any], str, os.PathLike[str]]") -> "Li
 def load_file(path: "Union[str, os.PathLike[str]]") -> "Dict[str, Any]":
     """Return the snapshot in a file.
 
-    :raises InvalidPayload: it is none; the message has the position.
-    :raises OSError: it cannot be read.
+    :raises InvalidPayload: it is not a snapshot; the message has the line and the column.
+    :raises OSError: the file cannot be read.
     """
     with open(path, "rb") as file:
         return parse_json(file.read(), os.fspath(path))
 
 
 def read_snapshot(snapshot: "Mapping[Any, Any]") -> "List[Record]":
-    """Return the nodes of a snapshot, each after those above it.
+    """Return the nodes of a snapshot, each after its ancestors.
 
     :raises InvalidPath, InvalidPayload, InvalidPermission: an entry breaks a rule.
     """
@@ -120,9 +120,9 @@ def read_snapshot(snapshot: "Mapping[Any, Any]") -> "List[Record]":
 
 
 def read_entry(path: "Union[str, bytes]", entry: Any) -> Record:
-    """Return what an entry says.
+    """Return the node that an entry describes.
 
-    :raises InvalidPath, InvalidPayload, InvalidPermission: it breaks a rule.
+    :raises InvalidPath, InvalidPayload, InvalidPermission: the entry breaks a rule.
     """
     node = validate_path(path)
     if node.startswith(b"@"):
@@ -152,7 +152,7 @@ def _read_value(node: bytes, value: Any) -> bytes:
     if len(data) > room:
         raise InvalidPayload(
             value,
-            "{}: a value of {} bytes; with this path a message carries at most {}".format(
+            "{}: the value has {} bytes; a message with this path carries at most {}".format(
                 _text(node), len(data), room
             ),
         )
@@ -198,10 +198,10 @@ def _text(node: bytes) -> str:
 
 
 def parse_json(data: "Union[str, bytes]", name: str) -> "Dict[str, Any]":
-    """Return the snapshot that a JSON text holds.
+    """Return the snapshot in a JSON text.
 
-    :param name: of the file, for messages.
-    :raises InvalidPayload: it is no snapshot; the message has the position.
+    :param name: the name of the text or file, for messages.
+    :raises InvalidPayload: it is not a snapshot; the message has the line and the column.
     """
     text = data if isinstance(data, str) else _decoded(data, name)
     snapshot: Dict[str, Any] = {}
@@ -210,14 +210,14 @@ def parse_json(data: "Union[str, bytes]", name: str) -> "Dict[str, Any]":
             try:
                 read_entry(path, entry)
                 if path in snapshot:
-                    raise InvalidPayload("{}: is there twice".format(path))
+                    raise InvalidPayload("{}: this path occurs twice".format(path))
             except PyXSError as exc:
-                _refuse(name, text, at, str(exc))
+                _raise_at(name, text, at, str(exc))
             snapshot[path] = entry
     except json.JSONDecodeError as exc:
-        _refuse(name, text, exc.pos, exc.msg)
+        _raise_at(name, text, exc.pos, exc.msg)
     except RecursionError:
-        _refuse(name, text, 0, "nested too deeply")
+        _raise_at(name, text, 0, "nested too deeply")
     return snapshot
 
 
@@ -230,7 +230,7 @@ def _decoded(data: bytes, name: str) -> str:
 
 
 def _members(text: str) -> "Iterator[Tuple[int, str, Any]]":
-    """Yield where each member of a JSON object begins, its name, and what it holds."""
+    """Yield the position, the name and the value of each member of a JSON object."""
     at = _expect(text, 0, "{")
     if text[at : at + 1] == "}":
         _expect_end(text, at + 1)
@@ -243,33 +243,36 @@ def _members(text: str) -> "Iterator[Tuple[int, str, Any]]":
         at = _expect(text, at, ":")
         entry, at = _decoder.raw_decode(text, at)
         yield start, name, entry
-        at = _skip(text, at)
+        at = _skip_space(text, at)
         if text[at : at + 1] == "}":
             _expect_end(text, at + 1)
             return
         at = _expect(text, at, ",")
 
 
-def _skip(text: str, at: int) -> int:
+def _skip_space(text: str, at: int) -> int:
     match = _SPACE.match(text, at)
     return match.end() if match is not None else at
 
 
 def _expect(text: str, at: int, character: str) -> int:
-    """Return where the next thing after *character* begins."""
-    at = _skip(text, at)
+    """Return the position after *character* and the space around it.
+
+    :raises json.JSONDecodeError: another character comes first.
+    """
+    at = _skip_space(text, at)
     if text[at : at + 1] != character:
         raise json.JSONDecodeError("Expecting '{}'".format(character), text, at)
-    return _skip(text, at + 1)
+    return _skip_space(text, at + 1)
 
 
 def _expect_end(text: str, at: int) -> None:
-    at = _skip(text, at)
+    at = _skip_space(text, at)
     if at != len(text):
         raise json.JSONDecodeError("Extra data", text, at)
 
 
-def _refuse(name: str, text: str, at: int, message: str) -> "NoReturn":
+def _raise_at(name: str, text: str, at: int, message: str) -> "NoReturn":
     line = text.count("\n", 0, at) + 1
     column = at - text.rfind("\n", 0, at)
     raise InvalidPayload("{}: line {}, column {}: {}".format(name, line, column, message)) from None

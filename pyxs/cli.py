@@ -1,4 +1,4 @@
-"""The ``pyxs`` command."""
+"""The ``pyxs`` command: its entry point, and its parser for the man page."""
 
 import sys
 
@@ -16,7 +16,8 @@ __all__ = ["get_parser", "main"]
 def main(argv: "Optional[Sequence[str]]" = None) -> int:
     """Run the command and return its exit status.
 
-    :param argv: its arguments, by default those of the process.
+    :param argv: the arguments of the command; by default those of the process.
+    :raises SystemExit: an argument is wrong, or asks for help.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     parser = _parser_for(words)
@@ -29,12 +30,12 @@ def main(argv: "Optional[Sequence[str]]" = None) -> int:
 
 
 def get_parser() -> "argparse.ArgumentParser":
-    """Return the parser of the command, under the name that writers of man pages look for."""
+    """Return the parser of the command; *argparse-manpage* looks for this name."""
     return make_parser(SUBCOMMANDS)
 
 
 def _parser_for(words: "List[str]") -> "argparse.ArgumentParser":
-    """Return a parser that has the subcommand meant; the one of all takes its time."""
+    """Return a parser with the one subcommand that *words* names, which is fast to make."""
     name = _subcommand_in(words)
     if name is None:
         return get_parser()
@@ -48,7 +49,7 @@ def _parser_for(words: "List[str]") -> "argparse.ArgumentParser":
 
 
 def _subcommand_in(words: "List[str]") -> "Optional[str]":
-    """Return the first operand, ``None`` if that takes more than a look."""
+    """Return the first operand, or ``None`` if an unknown option comes before it."""
     rest = iter(words)
     for word in rest:
         if word in ("--socket", "--device"):
@@ -64,4 +65,4 @@ def _check_connection(parser: "argparse.ArgumentParser", args: "argparse.Namespa
         parser.error("--{} and --{}: only one can be chosen".format(*given))
     taken = {"serve": ["socket"], "run": []}.get(args.subcommand, given)
     if not set(given) <= set(taken):
-        parser.error("--{}: {} makes a store of its own".format(given[0], args.subcommand))
+        parser.error("--{}: {} makes its own store".format(given[0], args.subcommand))

@@ -1,4 +1,4 @@
-"""The API: :class:`Client` for requests, :class:`Monitor` for watches."""
+""":class:`Client`: requests and transactions."""
 
 import contextlib
 import errno
@@ -70,11 +70,11 @@ class _Transaction:
 
     def __init__(self, tx_id: int, conversation: Conversation) -> None:
         self.tx_id = tx_id
-        self.conversation = conversation  # in which it began, and with which it ends
+        self.conversation = conversation  # it began in this one, and ends with it
 
 
 def _is_control_domain() -> bool:
-    """Whether this domain may change others; where nothing says so, the daemon decides."""
+    """Return whether this domain may control others; ``True`` if it cannot be told."""
     try:
         with open("/proc/xen/capabilities", encoding="ascii", errors="replace") as file:
             return "control_d" in file.read()
@@ -83,25 +83,27 @@ def _is_control_domain() -> bool:
 
 
 class Client:
-    """A client of a XenStore daemon; it may serve many threads at once.
+    """A client of a XenStore daemon; many threads may use it at once.
 
-    It connects when a ``with`` block is entered, or at the first command, and anew at
-    the first command after a connection was lost, and in a forked child. Leaving the
-    block commits a running transaction, or aborts it when an exception passes
-    through, and disconnects.
+    The client connects when a ``with`` block is entered, or at the first command. It
+    reconnects at the first command after a connection was lost, and in a forked child.
+    Leaving the block commits a running transaction, or aborts it if an exception leaves the
+    block, and disconnects.
 
     :param unix_socket_path: the daemon's socket; see
         :class:`~pyxs.connection.UnixSocketConnection` for the default.
-    :param socket_timeout: seconds for a reply; ``None``: no limit.
+    :param socket_timeout: seconds to wait for a reply; ``None``: no limit.
     :param xen_bus_path: a XenBus device, used when no *unix_socket_path* is given.
     :param connection: a connection to use instead of either.
     :param transaction: whether to connect and start a transaction at once.
+    :raises TypeError: a path is not a path, or *connection* is not a connection.
     :raises InvalidPayload: *socket_timeout* is not a positive number.
-    :raises ConnectionError: there is no daemon to start a transaction with.
+    :raises ConnectionError: *transaction* is true, and the daemon cannot be reached.
     """
 
-    #: Whether this domain may introduce, release, resume and retarget domains: what
-    #: ``/proc/xen/capabilities`` says, ``True`` where it cannot be read. Can be set.
+    #: Whether this domain may introduce, release, resume and retarget domains. The default
+    #: is read from ``/proc/xen/capabilities``, and is ``True`` if that cannot be read. A
+    #: program may set it.
     SU = _is_control_domain()
 
     def __init__(
@@ -127,7 +129,7 @@ class Client:
 
     @property
     def tx_id(self) -> int:
-        """The id of the running transaction, 0 if there is none."""
+        """The id of the running transaction, or 0 if there is none."""
         return 0 if self._running is None else self._running.tx_id
 
     def __repr__(self) -> str:
@@ -138,7 +140,10 @@ class Client:
         )
 
     def __enter__(self: "_Self") -> "_Self":
-        """Connect, unless it is connected."""
+        """Connect, unless the client is connected.
+
+        :raises ConnectionError: the daemon cannot be reached.
+        """
         self._conversation()
         return self
 
@@ -156,12 +161,12 @@ class Client:
             self.close()
 
     def close(self) -> None:
-        """Abort a running transaction and disconnect; the next command connects anew.
+        """Abort a running transaction and disconnect; the next command reconnects.
 
-        A client made by :meth:`transaction` leaves the connection open, which is its
-        parent's.
+        A client made by :meth:`transaction` leaves the connection open, because its parent
+        uses it too.
         """
-        self._end_transaction(b"F\0")  # whatever the answer
+        self._end_transaction(b"F\0")  # the answer does not matter
         if self._borrowed:
             return
         own_monitor = vars(self).pop("_own_monitor", None)
@@ -172,19 +177,19 @@ class Client:
     # -- requests ----------------------------------------------------------------------
 
     def execute_command(self, op: int, *args: Any) -> bytes:
-        """Send a request and return the payload of its reply.
+        """Validate a request's arguments, send it, and return the payload of its reply.
 
-        All requests pass here, and their arguments are validated here.
-
-        :param op: a member of :class:`~pyxs.connection.Op` other than those of watches and
-            transactions, which have methods.
-        :param args: what the request's method takes; DIRECTORY_PART takes a path and an
-            offset, RESTRICT a domid.
-        :raises InvalidOperation: *op* is not a request to be sent this way.
+        :param op: a member of :class:`~pyxs.connection.Op`, but not one of watches and
+            transactions, which have their own methods.
+        :param args: the arguments of the request's method; DIRECTORY_PART takes a path and
+            an offset, RESTRICT a domid.
+        :raises InvalidOperation: *op* is not a request, or needs its own method; nothing was
+            sent.
         :raises InvalidPath, InvalidPayload, InvalidPermission: an argument breaks a
             rule; nothing was sent.
+        :raises TypeError: the request takes another number of arguments; nothing was sent.
         :raises PyXSError: the daemon's answer.
-        :raises ConnectionError: there is no daemon, or the connection was lost.
+        :raises ConnectionError: the daemon cannot be reached, or the connection was lost.
         """
         return self._call(op, args)[1].result()
 
@@ -193,7 +198,7 @@ class Client:
         return conversation.decoded(request, decoder)
 
     def _call(self, op: int, args: "Tuple[Any, ...]") -> "Tuple[Conversation, Request]":
-        """Send a request, and wait until its answer is here."""
+        """Validate and send a request, and wait for its answer."""
         payload = encode(op, args)
         if op in _DOM0_ONLY and not self.SU:
             raise helpers.error("EPERM", why=_NOT_CONTROL_DOMAIN)
@@ -216,12 +221,12 @@ class Client:
         if running is None:
             return self._link.free_conversation()
         if not running.conversation.usable():
-            raise self._gone(running)
+            raise self._lost(running)
         return running.conversation
 
-    def _gone(self, running: _Transaction) -> ConnectionError:
+    def _lost(self, running: _Transaction) -> ConnectionError:
         return ConnectionError(
-            "{}: the connection on which transaction {} began is gone, and it with it".format(
+            "{}: transaction {} was lost with the connection on which it began".format(
                 self.connection.path, running.tx_id
             )
         )
@@ -229,7 +234,7 @@ class Client:
     def _call_many(
         self, op: Op, arguments: "Iterable[Tuple[Any, ...]]"
     ) -> "Tuple[Conversation, List[Request]]":
-        """Send many requests of one kind, and wait until all answers are here."""
+        """Validate and send many requests of one type, and wait for all answers."""
         return self._exchange_many([(op, encode(op, args)) for args in arguments])
 
     def _exchange_many(
@@ -252,7 +257,7 @@ class Client:
         """Return the value of a node.
 
         :param path: absolute, or relative to the caller's own domain.
-        :param default: what to return when there is no such node.
+        :param default: the result when there is no such node.
         :returns: the value decoded as UTF-8 with ``surrogateescape``;
             ``value.encode("utf-8", "surrogateescape")`` gives the bytes stored.
         :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
@@ -263,12 +268,12 @@ class Client:
         return _value(request, default)
 
     def write(self, path: Text, value: Any) -> None:
-        """Store a value in a node; it and its ancestors are made where they do not exist.
+        """Store a value in a node; create the node and its ancestors if they do not exist.
 
         :param path: absolute, or relative to the caller's own domain.
-        :param value: ``bytes``, ``bytearray`` and ``memoryview`` are stored as they are, of
-            other objects ``str(value)`` in UTF-8. It may be empty, and with the path fills at
-            most 4096 bytes.
+        :param value: ``bytes``, ``bytearray`` and ``memoryview`` are stored as they are; of
+            any other object ``str(value)`` is stored, in UTF-8. The value may be empty. Path,
+            NUL and value together have at most 4096 bytes (*xs_wire.h*).
         :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
         :raises InvalidPayload: the value is too long or ends with NUL; nothing was sent.
         :raises PyXSError: ``EACCES`` not writable, ``ENOSPC`` or ``E2BIG`` over a quota.
@@ -276,25 +281,30 @@ class Client:
         self._ask(decode_ack, Op.WRITE, path, value)
 
     def mkdir(self, path: Text) -> None:
-        """Make a node with an empty value, and its ancestors; one that exists is left alone.
+        """Create a node with an empty value, and its ancestors; an existing node stays as it is.
 
+        :param path: absolute, or relative to the caller's own domain.
         :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
         :raises PyXSError: ``EACCES`` not writable, ``ENOSPC`` over a quota.
         """
         self._ask(decode_ack, Op.MKDIR, path)
 
     def rm(self, path: Text) -> None:
-        """Remove a node and all below it; one that is missing below its parent is no error.
+        """Remove a node and all nodes below it.
 
+        A missing node is no error if its parent exists (RM, *xenstore.txt*).
+
+        :param path: absolute, or relative to the caller's own domain.
         :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
-        :raises PyXSError: ``ENOENT`` there is no parent either, ``EACCES`` not writable,
+        :raises PyXSError: ``ENOENT`` the parent is missing too, ``EACCES`` not writable,
             ``EINVAL`` the path is ``/``; nothing was sent.
         """
         self._ask(decode_ack, Op.RM, path)
 
     def ls(self, path: Text) -> "List[str]":
-        """Return the names of a node's children, however many; none for a leaf.
+        """Return the names of a node's children, however many; ``[]`` for a leaf.
 
+        :param path: absolute, or relative to the caller's own domain.
         :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
         :raises PyXSError: ``ENOENT`` no such node, ``EACCES`` not readable, ``E2BIG`` over 4096
             bytes of names from *oxenstored* over XenBus.
@@ -307,17 +317,18 @@ class Client:
     def _list_in_parts(self, path: Text) -> "List[str]":
         def ask_part(offset: int) -> "Tuple[bytes, bytes, bool]":
             conversation, request = self._call(Op.DIRECTORY_PART, (path, offset))
-            if request.refusal == b"ENOSYS":  # oxenstored, over XenBus: it knows no parts
+            if request.refusal == b"ENOSYS":  # oxenstored over XenBus; it lacks this request
                 raise helpers.error("E2BIG", request.path)
             return conversation.decoded(request, decode_part)
 
         return join_parts(ask_part)
 
     def exists(self, path: Text) -> bool:
-        """Return whether there is such a node.
+        """Return whether a node exists.
 
+        :param path: absolute, or relative to the caller's own domain.
         :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
-        :raises PyXSError: ``EACCES`` not readable, so that it cannot be told.
+        :raises PyXSError: ``EACCES`` the daemon does not tell, because it is not readable.
         """
         return self.read(path, None) is not None
 
@@ -327,22 +338,22 @@ class Client:
         condition: "Union[str, Callable[[str], object], None]" = None,
         timeout: "Optional[float]" = None,
     ) -> str:
-        """Wait until a node exists and has the value that is asked for, and return that.
+        """Wait until a node exists and its value meets a condition, and return the value.
 
-        Nothing is polled: a monitor of its own watches the node and is closed afterwards. A
-        node that is removed meanwhile is waited for again.
+        The client watches the node with a monitor, which it closes afterwards; it does not
+        poll. If the node is removed meanwhile, the client waits for it again.
 
         :param path: absolute, or relative to the caller's own domain.
-        :param condition: the value to wait for, or a callable that is given each value and
-            returns whether it is the one; ``None``: any value will do.
+        :param condition: the value to wait for, or a callable that takes a value and returns
+            whether to stop waiting; ``None``: any value.
         :param timeout: seconds to wait; ``None``: without limit.
         :raises TimeoutError: the time has passed.
         :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
-        :raises InvalidPayload: *condition* or *timeout* is not what it should be; nothing was
-            sent.
-        :raises PyXSError: ``EALREADY`` a transaction is running, in which the value would stay
-            as it is; ``EACCES`` not readable.
-        :raises ConnectionError: there is no daemon, or a connection was lost.
+        :raises InvalidPayload: *condition* is neither ``str`` nor callable, or *timeout* is
+            not a number of seconds; nothing was sent.
+        :raises PyXSError: ``EALREADY`` a transaction is running, in which the value cannot
+            change; ``EACCES`` not readable.
+        :raises ConnectionError: the daemon cannot be reached, or a connection was lost.
         """
         node = decode_text(validate_path(path))
         satisfied = _condition(condition)
@@ -357,7 +368,7 @@ class Client:
                     return value
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
                 if left == 0 or changes.wait(timeout=left) is None:
-                    raise TimeoutError(_not_in_time(node, value, timeout))
+                    raise TimeoutError(_timeout_message(node, value, timeout))
 
     def __getitem__(self, path: Text) -> str:
         """Return the value of a node; see :meth:`read`."""
@@ -372,11 +383,11 @@ class Client:
         self.rm(path)
 
     def __contains__(self, path: Text) -> bool:
-        """Return whether there is such a node; see :meth:`exists`."""
+        """Return whether a node exists; see :meth:`exists`."""
         return self.exists(path)
 
     def __iter__(self) -> NoReturn:
-        """Raise ``TypeError``: a store has no order; see :meth:`walk` and :meth:`ls`."""
+        """Raise ``TypeError``; to iterate over nodes, use :meth:`walk` or :meth:`ls`."""
         raise TypeError(
             "{!r} object is not iterable: walk() yields the nodes below one, ls() lists the "
             "names of its children".format(type(self).__name__)
@@ -387,8 +398,8 @@ class Client:
 
         :param path: absolute, or relative to the caller's own domain.
         :returns: strings such as ``"n0"`` or ``"r5"``: a letter (``n`` none, ``r`` read,
-            ``w`` write, ``b`` both) and a domid. The first entry names the owner and
-            what everyone not listed may do.
+            ``w`` write, ``b`` both) and a domid. The first entry names the owner, and the
+            rights of all domains that are not listed (GET_PERMS, *xenstore.txt*).
         :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
         :raises PyXSError: ``ENOENT`` no such node, ``EACCES`` not readable.
         """
@@ -397,26 +408,28 @@ class Client:
     def set_permissions(self, path: Text, perms: "Iterable[Text]") -> None:
         """Replace the permissions of a node.
 
+        :param path: absolute, or relative to the caller's own domain.
         :param perms: strings as :meth:`get_permissions` returns them.
         :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
-        :raises InvalidPermission: so does an entry, or *perms* is one bare string; nothing was
-            sent.
+        :raises InvalidPermission: an entry breaks a rule of *xenstore.txt*, or *perms* is a
+            single string; nothing was sent.
         :raises PyXSError: ``ENOENT`` no such node, or no such domain to own it; ``EACCES``
-            it belongs to another domain.
+            the node belongs to another domain.
         """
         self._ask(decode_ack, Op.SET_PERMS, path, perms)
 
     # -- many nodes --------------------------------------------------------------------
 
     def walk(self, top: Text, topdown: bool = True) -> "Iterator[Visit]":
-        """Yield ``(path, value, children)`` for a node and all below it, as ``os.walk`` would.
+        """Yield ``(path, value, children)`` for a node and all below it, as ``os.walk`` does.
 
-        It is lazy, and asks for some nodes ahead of those yielded. A node that vanishes
-        meanwhile is passed over, *top* too; one that may not be read has the value ``""``.
+        The iterator is lazy, but requests some nodes before it yields them. It skips a node
+        that has been removed meanwhile, also *top*. The value of a node that may not be read
+        is ``""``.
 
-        :param top: where to begin.
-        :param topdown: whether a node comes before its children; if so, removing names
-            from *children* leaves those out.
+        :param top: the node to begin with.
+        :param topdown: whether a node comes before its children; if so, the iterator skips
+            those whose names the caller removes from *children*.
         :raises InvalidPath: *top* breaks a rule of *xenstore.txt*; nothing was sent.
         :raises PyXSError: any other answer than ``ENOENT`` and ``EACCES``.
         """
@@ -434,17 +447,17 @@ class Client:
     def read_many(self, paths: "Iterable[P]", default: T) -> "Dict[P, Union[str, T]]": ...
 
     def read_many(self, paths: "Iterable[Any]", default: Any = _MISSING) -> "Dict[Any, Any]":
-        """Return the values of many nodes, without waiting for one before asking the next.
+        """Return the values of many nodes; the requests are sent without waiting for replies.
 
-        It is not atomic; in a transaction it is.
+        This is atomic only in a transaction.
 
         :param paths: the nodes.
-        :param default: the value of a node that does not exist.
+        :param default: the value for a node that does not exist.
         :returns: a dict in the order of *paths*.
-        :raises InvalidPath: a path breaks a rule of *xenstore.txt*, or *paths* is one bare path;
-            nothing was sent.
-        :raises PyXSError: as :meth:`read`: the first failure in the order of *paths*, when
-            all replies have arrived.
+        :raises InvalidPath: a path breaks a rule of *xenstore.txt*, or *paths* is a single
+            path; nothing was sent.
+        :raises PyXSError: as :meth:`read`: the first failure in the order of *paths*, raised
+            after all replies have arrived.
         """
         if isinstance(paths, (str, bytes)):
             raise InvalidPath(paths, "{!r:.80}: paths are a list; read() takes one".format(paths))
@@ -453,15 +466,15 @@ class Client:
         return {path: _value(request, default) for path, request in zip(wanted, requests)}
 
     def write_many(self, items: "Union[Mapping[P, Any], Iterable[Tuple[P, Any]]]") -> None:
-        """Store many values, without waiting for one before sending the next.
+        """Store many values; the requests are sent without waiting for replies.
 
-        It is not atomic; in a transaction it is.
+        This is atomic only in a transaction.
 
         :param items: a mapping of paths to values, or pairs of a path and a value.
         :raises InvalidPath, InvalidPayload: as :meth:`write`, for any of the items;
             nothing was sent.
-        :raises PyXSError: as :meth:`write`: the first failure in the order of *items*, when
-            all replies have arrived.
+        :raises PyXSError: as :meth:`write`: the first failure in the order of *items*, raised
+            after all replies have arrived.
         """
         pairs = items.items() if isinstance(items, Mapping) else items
         conversation, requests = self._call_many(Op.WRITE, map(_pair, pairs))
@@ -471,83 +484,94 @@ class Client:
     # -- domains -----------------------------------------------------------------------
 
     def get_domain_path(self, domid: int) -> str:
-        """Return the home of a domain, such as ``/local/domain/5``, whether it exists or not.
+        """Return the home of a domain, such as ``/local/domain/5``; the domain need not exist.
 
         :raises InvalidPayload: *domid* is not an integer from 0 to 65535; nothing was sent.
         """
         return self._ask(replies.decode_string, Op.GET_DOMAIN_PATH, domid)
 
     def is_domain_introduced(self, domid: int) -> bool:
-        """Return whether the daemon talks to a domain.
+        """Return whether a domain is introduced, so that the daemon talks to it.
 
         :raises InvalidPayload: *domid* is not an integer from 0 to 65535; nothing was sent.
         """
         return self._ask(replies.decode_flag, Op.IS_DOMAIN_INTRODUCED, domid)
 
     def introduce_domain(self, domid: int, mfn: int, eventchn: int) -> None:
-        """Make the daemon talk to a domain. For the control domain only.
+        """Make the daemon talk to a domain. Only the control domain may do this.
 
         :param domid: 1 to 65535.
-        :param mfn: the frame of its ring page.
-        :param eventchn: its event channel's port.
-        :raises InvalidPayload: an argument is not such an integer; nothing was sent.
-        :raises PyXSError: ``EPERM`` this is not the control domain; nothing was sent.
-            Else the daemon's answer.
+        :param mfn: the frame number of the domain's ring page (INTRODUCE, *xenstore.txt*).
+        :param eventchn: the port of its event channel.
+        :raises InvalidPayload: an argument is not an integer, or is out of range; nothing was
+            sent.
+        :raises PyXSError: ``EPERM`` ``Client.SU`` is false; nothing was sent. Otherwise the
+            daemon's answer.
         """
         self._ask(decode_ack, Op.INTRODUCE, domid, mfn, eventchn)
 
     def release_domain(self, domid: int) -> None:
-        """Make the daemon stop talking to a domain. For the control domain only.
+        """Make the daemon stop talking to a domain. Only the control domain may do this.
 
         :param domid: 1 to 65535.
         :raises InvalidPayload: *domid* is not such an integer; nothing was sent.
-        :raises PyXSError: ``EPERM`` this is not the control domain; nothing was sent.
-            ``ENOENT`` the domain was not introduced (``EINVAL`` of the OCaml daemon).
+        :raises PyXSError: ``EPERM`` ``Client.SU`` is false; nothing was sent. ``ENOENT`` the
+            domain is not introduced (the OCaml daemon answers ``EINVAL``).
         """
         self._ask(decode_ack, Op.RELEASE, domid)
 
     def resume_domain(self, domid: int) -> None:
-        """Tell the daemon that a domain that was shut down runs again. Control domain only.
+        """Tell the daemon that a domain runs again after a shutdown.
+
+        Only the control domain may do this.
 
         :raises InvalidPayload: *domid* is not an integer from 0 to 65535; nothing was sent.
-        :raises PyXSError: ``EPERM`` this is not the control domain; nothing was sent.
-            Else the daemon's answer.
+        :raises PyXSError: ``EPERM`` ``Client.SU`` is false; nothing was sent. Otherwise the
+            daemon's answer.
         """
         self._ask(decode_ack, Op.RESUME, domid)
 
     def set_target(self, domid: int, target: int) -> None:
-        """Give a domain the rights of another, its target. For the control domain only.
+        """Give a domain the rights of another, its target. Only the control domain may do this.
 
-        :raises InvalidPayload: one is not an integer from 0 to 65535; nothing was sent.
-        :raises PyXSError: ``EPERM`` this is not the control domain; nothing was sent.
-            Else the daemon's answer.
+        :param domid: the domain that gets the rights.
+        :param target: the domain that has them.
+        :raises InvalidPayload: an argument is not an integer from 0 to 65535; nothing was sent.
+        :raises PyXSError: ``EPERM`` ``Client.SU`` is false; nothing was sent. Otherwise the
+            daemon's answer.
         """
         self._ask(decode_ack, Op.SET_TARGET, domid, target)
 
     # -- the daemon --------------------------------------------------------------------
 
     def control(self, command: Text, *args: Text) -> str:
-        """Send a command to the daemon itself and return its answer; ``"help"`` lists them.
+        """Send a command to the daemon itself and return its answer.
 
-        :raises InvalidPayload: *command* is empty, or one of all holds a NUL; nothing was sent.
-        :raises PyXSError: ``EINVAL`` no such command, ``EACCES`` not allowed here.
+        :param command: such as ``"help"``, which lists the commands.
+        :raises InvalidPayload: *command* is empty, or an argument contains NUL; nothing was
+            sent.
+        :raises PyXSError: ``EINVAL`` no such command, ``EACCES`` this domain may not do it.
         """
         return decode_text(self.execute_command(Op.CONTROL, command, *args).rstrip(b"\0"))
 
     def get_feature(self, domid: "Optional[int]" = None) -> int:
-        """Return the features, as bits, that the daemon has, or offers a domain.
+        """Return the features of the daemon, or those that it offers a domain.
 
+        :param domid: ``None``: the daemon's own.
+        :returns: bits, ``XENSTORE_SERVER_FEATURE_*`` of *xs_wire.h*.
         :raises InvalidPayload: *domid* is not an integer from 0 to 65535; nothing was sent.
-        :raises PyXSError: ``ENOSYS`` the daemon is older than the request.
+        :raises PyXSError: ``ENOSYS`` the daemon does not know this request.
         """
         args = () if domid is None else (domid,)
         return self._ask(replies.decode_number, Op.GET_FEATURE, *args)
 
     def set_feature(self, domid: int, bits: int) -> None:
-        """Choose the features that a domain is offered.
+        """Set the features that the daemon offers a domain.
 
-        :raises InvalidPayload: an argument is not such an integer; nothing was sent.
-        :raises PyXSError: ``ENOSYS`` the daemon is older than the request.
+        :param bits: as :meth:`get_feature` returns them.
+        :raises InvalidPayload: *domid* is not an integer from 0 to 65535, or *bits* is not one
+            of 32 bits; nothing was sent.
+        :raises PyXSError: ``ENOSYS`` the daemon does not know this request.
         """
         self._ask(decode_ack, Op.SET_FEATURE, domid, bits)
 
@@ -558,27 +582,32 @@ class Client:
     def get_quota(self, name: Text, domid: "Optional[int]" = None) -> int: ...
 
     def get_quota(self, name: Any = None, domid: "Optional[int]" = None) -> Any:
-        """Return a quota, of all domains or of one; without arguments the names of quotas.
+        """Return a quota of all domains or of one; without arguments, the names of the quotas.
 
-        :raises InvalidPayload: *name* is empty or holds a NUL, or *domid* is given without it
-            or is not an integer from 0 to 65535; nothing was sent.
-        :raises PyXSError: ``ENOSYS`` the daemon is older than the request.
+        :raises InvalidPayload: *name* is empty or contains NUL, or *domid* is given without
+            *name* or is not an integer from 0 to 65535; nothing was sent.
+        :raises PyXSError: ``ENOSYS`` the daemon does not know this request.
         """
         if name is not None:
             args = (name,) if domid is None else (domid, name)
             return self._ask(replies.decode_number, Op.GET_QUOTA, *args)
         if domid is not None:
-            raise InvalidPayload(domid, "domid {!r}: a domain's quota has a name".format(domid))
-        # The empty payload would hang an older OCaml daemon: it knows no features either.
+            raise InvalidPayload(
+                domid, "domid {!r}: give the name of the quota as well".format(domid)
+            )
+        # An older OCaml daemon would not answer an empty payload. It refuses GET_FEATURE,
+        # and that ends this call before the payload is sent.
         self.get_feature()
         conversation, request = self._exchange(Op.GET_QUOTA, b"")
         return conversation.decoded(request, replies.decode_string).split()
 
     def set_quota(self, name: Text, value: int, domid: "Optional[int]" = None) -> None:
-        """Set a quota, for all domains or for one.
+        """Set a quota of all domains or of one.
 
-        :raises InvalidPayload: an argument is not what it should be; nothing was sent.
-        :raises PyXSError: ``ENOSYS`` the daemon is older than the request.
+        :param value: 0 to 2**32 - 1; 0 means no limit (*xenstore.txt*).
+        :raises InvalidPayload: *name* is empty or contains NUL, *value* is not such an integer,
+            or *domid* is not one from 0 to 65535; nothing was sent.
+        :raises PyXSError: ``ENOSYS`` the daemon does not know this request.
         """
         args = (name, value) if domid is None else (domid, name, value)
         self._ask(decode_ack, Op.SET_QUOTA, *args)
@@ -586,11 +615,12 @@ class Client:
     # -- transactions ------------------------------------------------------------------
 
     def transaction_start(self) -> int:
-        """Start a transaction, now this client's, for every thread that uses it.
+        """Start a transaction; until it ends, all commands of this client are part of it.
 
-        :returns: its id.
-        :raises PyXSError: ``EALREADY`` one is running; nothing was sent. ``ENOSPC`` or
-            ``EBUSY`` the domain has too many.
+        :returns: the id of the transaction.
+        :raises PyXSError: ``EALREADY`` a transaction is running; nothing was sent. ``ENOSPC``
+            or ``EBUSY`` the domain has too many transactions.
+        :raises ConnectionError: the daemon cannot be reached, or the connection was lost.
         """
         if self._running is not None:
             raise helpers.error("EALREADY")
@@ -606,13 +636,15 @@ class Client:
             raise
 
     def transaction_end(self, commit: bool = True) -> None:
-        """Commit the running transaction, or abort it; without one nothing is sent.
+        """Commit or abort the running transaction; nothing is sent if there is none.
 
-        Whatever the answer, the client is out of the transaction.
+        Afterwards the client is not in a transaction, also after an error.
 
-        :raises PyXSError: ``EAGAIN`` it met a change by someone else, and nothing was done.
-        :raises ConnectionError: the connection that it began on is gone, and it with it
-            (an abort is silent about that).
+        :param commit: ``False``: abort it.
+        :raises PyXSError: ``EAGAIN`` another client changed a node that the transaction used,
+            so the daemon did not commit it.
+        :raises ConnectionError: the transaction was lost with its connection; only if *commit*
+            is true.
         """
         running = self._running
         request = self._end_transaction(b"T\0" if commit else b"F\0")
@@ -620,18 +652,18 @@ class Client:
             return
         if request.answer is None:
             if commit:
-                raise self._gone(running)
+                raise self._lost(running)
             return
         try:
             running.conversation.decoded(request, decode_ack)
         except ConnectionError as exc:
             if commit or not running.conversation.tells_of_failure(exc):
-                raise  # else the connection is closed, which aborts too
+                raise  # otherwise the daemon aborted the transaction with the connection
 
     def _end_transaction(self, how: bytes) -> "Optional[Request]":
         """Leave the running transaction, if there is one.
 
-        :returns: the request to end it; not answered when the connection is gone.
+        :returns: the request that ends it; it has no answer if the connection is lost.
         """
         running = self._running
         if running is None:
@@ -650,7 +682,7 @@ class Client:
             if conversation.tells_of_failure(exc):
                 return request
             if request.answer is None:
-                # A signal handler raised, perhaps before anything was sent.
+                # A signal handler raised an exception, perhaps before anything was sent.
                 conversation.post(Request(Op.TRANSACTION_END, b"F\0", running.tx_id))
             raise
         return request
@@ -658,10 +690,13 @@ class Client:
     def transaction(self) -> "Client":
         """Return a new client in a new transaction, over the same connection.
 
-        Leaving its ``with`` block commits, or aborts when an exception passes through. A
-        client that is dropped before that aborts its transaction with a ``RuntimeWarning``.
+        Leaving the ``with`` block of the new client commits the transaction, or aborts it if
+        an exception leaves the block. If a program drops the new client before that, the
+        client aborts the transaction and gives a ``RuntimeWarning``.
 
         :raises PyXSError: ``EALREADY`` this client is in a transaction; nothing was sent.
+            ``ENOSPC`` or ``EBUSY`` the domain has too many transactions.
+        :raises ConnectionError: the daemon cannot be reached, or the connection was lost.
         """
         if self._running is not None:
             raise helpers.error("EALREADY")
@@ -679,11 +714,11 @@ class Client:
             self._abandon(running)
 
     def _abandon(self, running: _Transaction) -> None:
-        """Abort without waiting for the reply: nobody has this client any more."""
-        with contextlib.suppress(PyXSError):  # the connection is lost, and the transaction
+        """Abort a transaction without waiting for the reply, and warn."""
+        with contextlib.suppress(PyXSError):  # the transaction is lost with its connection
             running.conversation.post(Request(Op.TRANSACTION_END, b"F\0", running.tx_id))
-        # Not a ResourceWarning, which is not shown by default: what was meant for the
-        # transaction may have been written outside it.
+        # Not a ResourceWarning, which Python hides by default: the program may have written
+        # outside the transaction what it meant to write in it.
         warnings.warn(
             "transaction {} was neither committed nor aborted before its client was dropped; it is "
             "aborted. Use the client that transaction() returns, in a with block".format(
@@ -691,17 +726,19 @@ class Client:
             ),
             RuntimeWarning,
             stacklevel=3,
-            source=running,  # not self: of that, tracemalloc knows nothing on Python 3.11
+            source=running,  # not self, of which tracemalloc has no traceback on Python 3.11
         )
 
     def run_transaction(self, func: "Callable[[Client], T]", attempts: "Optional[int]" = None) -> T:
-        """Call ``func(t)`` in a transaction and commit; start over when it meets ``EAGAIN``.
+        """Call ``func(t)`` in a transaction and commit it; start over after ``EAGAIN``.
 
-        :param func: is given a client in a new transaction; called once an attempt.
-        :param attempts: how often to try; ``None``: without limit.
-        :returns: what *func* returned.
+        :param func: a function that takes a client in a new transaction; it is called once for
+            each attempt.
+        :param attempts: how many attempts to make; ``None``: without limit.
+        :returns: the result of *func*.
         :raises InvalidPayload: *attempts* is not an integer over 0; nothing was sent.
-        :raises PyXSError: the last ``EAGAIN``; any other failure, at once.
+        :raises PyXSError: ``EAGAIN`` of the last attempt; any other error ends the first one.
+        :raises ConnectionError: the daemon cannot be reached, or the connection was lost.
         """
         if attempts is not None:
             validate_number(attempts, "attempts", 1, _ATTEMPTS_MAX)
@@ -718,28 +755,28 @@ class Client:
     # -- watches -----------------------------------------------------------------------
 
     def monitor(self) -> Monitor:
-        """Return a monitor with a connection of its own, to the same place."""
+        """Return a monitor with its own connection to the same daemon."""
         return Monitor(self.connection.clone())
 
     def watch(self, wpath: Text, token: "Optional[Text]" = None) -> None:
-        """Watch a path through a monitor of this client's own; see :meth:`Monitor.watch`."""
+        """Watch a path with the client's own monitor; see :meth:`Monitor.watch`."""
         self._monitor().watch(wpath, token)
 
     def unwatch(self, wpath: Text, token: "Optional[Text]" = None) -> None:
-        """Stop watching a path; see :meth:`Monitor.unwatch`."""
+        """Stop watching a path with the client's own monitor; see :meth:`Monitor.unwatch`."""
         self._monitor().unwatch(wpath, token)
 
     def wait(
         self, sleep: "Optional[float]" = None, timeout: "Optional[float]" = None
     ) -> "Optional[Event]":
-        """Wait for an event of a path watched by :meth:`watch`; see :meth:`Monitor.wait`."""
+        """Wait for an event of the client's own monitor; see :meth:`Monitor.wait`."""
         check_sleep(sleep)
         return self._monitor().wait(timeout=timeout)
 
     def _monitor(self) -> Monitor:
         own: Optional[Monitor] = vars(self).get("_own_monitor")
         if own is None:
-            # One step, so that two threads cannot each keep their own.
+            # setdefault() is atomic: two threads get the same monitor.
             own = vars(self).setdefault("_own_monitor", self.monitor())
         return own
 
@@ -747,13 +784,13 @@ class Client:
 Client.__module__ = "pyxs"  # where help() is to find it
 explain(Client, CLIENT)
 
-_Self = TypeVar("_Self", bound=Client)  # here, because a bound that is a string is compiled
+_Self = TypeVar("_Self", bound=Client)  # down here, because typing compiles a bound in a string
 
 
 def _condition(
     condition: "Union[str, Callable[[str], object], None]",
 ) -> "Callable[[str], object]":
-    """Return the callable that a condition of :meth:`Client.wait_for` means."""
+    """Return a condition of :meth:`Client.wait_for` as a callable."""
     if condition is None:
         return lambda _value: True
     if isinstance(condition, str):
@@ -765,34 +802,34 @@ def _condition(
     )
 
 
-def _not_in_time(path: str, value: "Optional[str]", timeout: "Optional[float]") -> str:
+def _timeout_message(path: str, value: "Optional[str]", timeout: "Optional[float]") -> str:
     state = "there is no such node" if value is None else "the value is {:.80}".format(repr(value))
     return "{}: waited for {} s, and {}".format(path, timeout, state)
 
 
 def _pair(item: Any) -> "Tuple[Any, Any]":
     if isinstance(item, (str, bytes)):
-        raise _no_pair(item)
+        raise _not_a_pair(item)
     try:
         path, value = item
     except (TypeError, ValueError) as exc:
         if not raised_here(exc):
             raise
-        raise _no_pair(item) from None
+        raise _not_a_pair(item) from None
     return path, value
 
 
-def _no_pair(item: Any) -> InvalidPayload:
-    return InvalidPayload(item, "{:.80}: an item is a path and a value".format(repr(item)))
+def _not_a_pair(item: Any) -> InvalidPayload:
+    return InvalidPayload(item, "{:.80}: an item must be a path and a value".format(repr(item)))
 
 
 def _abort(reply: bytes) -> Request:
-    """Return what undoes a TRANSACTION_START."""
+    """Return the request that undoes a TRANSACTION_START, given its reply."""
     return Request(Op.TRANSACTION_END, b"F\0", replies.decode_transaction(reply))
 
 
 def _value(request: Request, default: Any) -> Any:
-    """Return the value that a READ brought, or the default for ENOENT."""
+    """Return the value in the reply to a READ, or the default for ENOENT."""
     if default is not _MISSING and request.refusal == b"ENOENT":
         return default
     return decode_text(request.result())

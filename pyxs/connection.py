@@ -1,4 +1,4 @@
-"""Connections to a XenStore daemon: one file descriptor, packets in, packets out."""
+"""Connections to a XenStore daemon, over a socket or the XenBus device."""
 
 import abc
 import errno
@@ -7,19 +7,12 @@ import os
 import socket
 import struct
 import sys
-from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple, Union
 
-from ._wire.packets import (
-    HEADER_SIZE,
-    PAYLOAD_MAX,
-    Frame,
-    Message,
-    Op,
-    Packet,
-    packet_from_wire,
-)
+from ._connection.base import PacketConnection, StreamConnection
+from ._wire.packets import HEADER_SIZE, PAYLOAD_MAX, Message, Op, Packet
 from ._wire.stream import Stream
-from .exceptions import ConnectionError, InvalidPayload, PyXSError, UnexpectedPacket
+from .exceptions import ConnectionError, InvalidPayload, PyXSError
 from .helpers import error, raised_here
 
 __all__ = [
@@ -33,236 +26,22 @@ __all__ = [
 
 if TYPE_CHECKING:
     AnyPath = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
-else:  # strings in a Union are compiled, a fifth of the time that importing pyxs takes
+else:  # typing compiles strings in a Union: a fifth of the time that importing pyxs takes
     AnyPath = Union[str, bytes, os.PathLike]
 
 #: The longest time-out in seconds, 23 days: poll() counts milliseconds in 31 bits.
 TIMEOUT_MAX = 2000000
 
 
-class PacketConnection(abc.ABC):
-    """What a :class:`~pyxs.Client` needs of a connection: the class to subclass.
-
-    A connection is made unconnected, may be connected again after
-    :meth:`disconnect`, and belongs to one client or monitor. At any time one
-    thread at most is in :meth:`recv`, and one at most in :meth:`send` or
-    :meth:`send_many`; :meth:`wake` comes from any thread. After a failure pyxs
-    calls :meth:`disconnect`, when no thread is in another method any more.
-
-    Every failure of I/O is a :exc:`~pyxs.ConnectionError`. To talk over another
-    stream socket it is enough to subclass :class:`SocketConnection`.
-    """
-
-    #: The longest payload that can be sent, in bytes.
-    max_payload = PAYLOAD_MAX
-    #: How many requests may wait for their replies at a time.
-    max_outstanding = 64
-    #: Whether a reply carries the ids of its request. Where it does not, a kernel
-    #: stands between, and replies are known by their type and order alone.
-    trusts_ids = True
-    #: Seconds for a reply, and for the rest of a message begun; ``None``: no limit.
-    socket_timeout: "Optional[float]" = None
-    #: Where the connection leads to, for messages.
-    path = ""
-
-    _fault: "Optional[ConnectionError]" = None
-    _arrived: "List[Frame]"
-
-    def __repr__(self) -> str:
-        """Return the path, and the state where it is known."""
-        return "<{} {!r}{}>".format(type(self).__name__, self.path, self._state())
-
-    def _state(self) -> str:
-        return ""
-
-    @property
-    def interruptible(self) -> bool:
-        """Whether an exception that a signal handler raises now loses nothing.
-
-        pyxs asks when such an exception has come out of :meth:`recv` or :meth:`send`;
-        where the answer is no it closes the connection.
-        """
-        return False
-
-    @property
-    def begun(self) -> bool:
-        """Whether a part of a message has arrived, and not yet the whole."""
-        return False
-
-    @abc.abstractmethod
-    def connect(self) -> None:
-        """Connect; a descriptor still held is closed first, as :meth:`disconnect` does.
-
-        :raises ConnectionError: nobody answers there.
-        """
-
-    @abc.abstractmethod
-    def disconnect(self, silent: bool = True) -> None:
-        """Close the descriptor.
-
-        It may be shared with a parent process, so it is only closed, never shut down.
-
-        :param silent: whether to pass over a failure to close.
-        """
-
-    @abc.abstractmethod
-    def send(self, packet: Packet) -> None:
-        """Send one message, whole.
-
-        :raises PyXSError: the daemon's answer, where a kernel gives it at once; the
-            connection stays good.
-        :raises ConnectionError: the connection is lost.
-        """
-
-    def send_many(self, packets: "Sequence[Packet]") -> None:
-        """Send several messages, in order."""
-        for packet in packets:
-            self.send(packet)
-
-    @abc.abstractmethod
-    def recv(self, timeout: "Optional[float]" = None) -> "Optional[Packet]":
-        """Return the next packet.
-
-        :param timeout: seconds to wait; ``None``: without limit.
-        :returns: ``None`` when the time passes without a whole packet, or after :meth:`wake`.
-        :raises ConnectionError: the connection is lost.
-        """
-
-    @abc.abstractmethod
-    def fileno(self) -> int:
-        """Return the descriptor. :meth:`recv` may hold packets though it is not readable."""
-
-    @abc.abstractmethod
-    def wake(self) -> None:
-        """Make a blocked :meth:`recv` or :meth:`send` return. The connection is given up."""
-
-    @abc.abstractmethod
-    def clone(self) -> "PacketConnection":
-        """Return an unconnected connection to the same place."""
-
-    # -- what pyxs itself calls: failures are values, so that what user code raises passes --
-
-    def begin(self) -> None:
-        """Forget the packets and the fault of an earlier connection."""
-        self._fault = None
-        self._arrived = []
-
-    @property
-    def fault(self) -> "Optional[ConnectionError]":
-        """Why nothing more will come, once that is so."""
-        return self._fault
-
-    def transmit(
-        self,
-        messages: "Sequence[Message]",
-        data: "Sequence[bytes]",  # noqa: ARG002
-        counts: "List[int]",  # noqa: ARG002
-    ) -> "Optional[PyXSError]":
-        """Send messages; what an interruption has left unsent, a second call sends.
-
-        :param data: the messages as they go over the wire.
-        :param counts: takes what each system call says; empty at first, and handed in
-            again to go on. Of use where :attr:`interruptible`.
-        :returns: a ``ConnectionError`` when the connection is lost, or the daemon's answer.
-        """
-        try:
-            self.send_many([packet_from_wire(m.op, m.rq_id, m.tx_id, m.payload) for m in messages])
-        except PyXSError as exc:
-            return exc.with_traceback(None)  # which would hold this frame
-        return None
-
-    def receive(self, timeout: "Optional[float]") -> "List[Frame]":
-        """Return the messages that are here, waiting for the first; the caller takes them.
-
-        :returns: none when the time has passed, after :meth:`wake`, and when there is a
-            :attr:`fault`.
-        """
-        arrived = self._arrived
-        if not arrived:
-            try:
-                arrived.extend(map(_frame, filter(None, (self.recv(timeout),))))
-            except ConnectionError as exc:
-                self._fault = exc.with_traceback(None)
-        return arrived
-
-    def receiver(self) -> "Callable[[Optional[float]], List[Frame]]":
-        """Return :meth:`receive`, or what does the same until this is disconnected."""
-        return self.receive
-
-
-def _frame(packet: Packet) -> Frame:
-    return packet.op, packet.rq_id, packet.tx_id, packet.payload
-
-
-class _StreamConnection(PacketConnection):
-    """What a socket and a device have in common: a stream while connected, and its errors."""
-
-    _stream: "Optional[Stream]" = None
-
-    def _state(self) -> str:
-        return ", not connected" if self._stream is None else ", connected"
-
-    @property
-    def begun(self) -> bool:
-        return self._stream is not None and self._stream.begun
-
-    @property
-    def interruptible(self) -> bool:
-        return True
-
-    @property
-    def fault(self) -> "Optional[ConnectionError]":
-        if self._stream is None:
-            return self._failure(None)
-        return None if self._stream.fault is None else self._failure(self._stream.fault)
-
-    def recv(self, timeout: "Optional[float]" = None) -> "Optional[Packet]":
-        frames = self.receive(timeout)
-        if frames:
-            return packet_from_wire(*frames.pop(0))
-        if self.fault is not None:
-            raise self.fault
-        return None
-
-    def receive(self, timeout: "Optional[float]") -> "List[Frame]":
-        return [] if self._stream is None else self._stream.receive(timeout)
-
-    def receiver(self) -> "Callable[[Optional[float]], List[Frame]]":
-        return self.receive if self._stream is None else self._stream.receive
-
-    def send(self, packet: Packet) -> None:
-        self.send_many((packet,))
-
-    def send_many(self, packets: "Sequence[Packet]") -> None:
-        answer = self.transmit(packets, [bytes(packet) for packet in packets], [])
-        if answer is not None:
-            raise answer
-
-    def _failure(self, cause: "Optional[BaseException]", hint: str = "") -> ConnectionError:
-        kind = UnexpectedPacket if isinstance(cause, UnexpectedPacket) else ConnectionError
-        failure = kind("{}: {}{}".format(self.path, _reason(cause), hint))
-        failure.__cause__ = cause
-        return failure
-
-
-def _reason(cause: "Optional[BaseException]") -> str:
-    if cause is None:
-        return "not connected"
-    if isinstance(cause, EOFError):
-        return "the daemon closed the connection"
-    if isinstance(cause, BlockingIOError):
-        return "timed out"
-    return getattr(cause, "strerror", None) or str(cause)
-
-
-class SocketConnection(_StreamConnection):
+class SocketConnection(StreamConnection):
     """A connection over a stream socket.
 
-    Subclasses say how to :meth:`open` the socket and how to
-    :meth:`~PacketConnection.clone` themselves, and set :attr:`~PacketConnection.path`.
+    A subclass defines :meth:`open` and :meth:`~PacketConnection.clone`, and sets
+    :attr:`~PacketConnection.path`.
 
-    :param socket_timeout: seconds for a reply and for the rest of a message begun.
-    :raises InvalidPayload: it is not a positive number.
+    :param socket_timeout: seconds to wait for a reply, and for the rest of a message that
+        has begun to arrive; ``None``: no limit.
+    :raises InvalidPayload: *socket_timeout* is not a positive number.
     """
 
     _sock: "Optional[socket.socket]" = None
@@ -272,7 +51,11 @@ class SocketConnection(_StreamConnection):
 
     @abc.abstractmethod
     def open(self) -> socket.socket:
-        """Return a new connected socket; an ``OSError`` becomes a ``ConnectionError``."""
+        """Return a new connected socket.
+
+        :raises OSError: connecting failed; :meth:`~PacketConnection.connect` makes it a
+            :exc:`~pyxs.ConnectionError`.
+        """
 
     def connect(self) -> None:
         self.disconnect()
@@ -288,19 +71,20 @@ class SocketConnection(_StreamConnection):
                 sock.close()
                 raise
         except OSError as exc:
-            if not self._opens_in(_innermost(exc)):
-                raise  # a signal handler's
+            if not self._failed_to_open(exc):
+                raise  # a signal handler raised it
             raise self._failure(exc, self._hint(exc)) from exc
 
-    def _opens_in(self, module: str) -> bool:
-        """Whether an ``OSError`` raised in a module says that :meth:`open` has failed."""
-        return module in (__name__, type(self).__module__, "socket", "ssl")
+    def _failed_to_open(self, exc: OSError) -> bool:
+        """Return whether *exc* comes from opening the socket and not from a signal handler."""
+        return _module_raising(exc) in (__name__, type(self).__module__, "socket", "ssl")
 
     def _hint(self, cause: OSError) -> str:  # noqa: ARG002
         return ""
 
     def disconnect(self, silent: bool = True) -> None:
-        # Forgotten when it is closed, so that this can be repeated after an interruption.
+        # The socket is forgotten only after it is closed: after an interruption the caller
+        # can call this again.
         sock, self._stream = self._sock, None
         if sock is None:
             return
@@ -325,7 +109,8 @@ class SocketConnection(_StreamConnection):
         joined = b"".join(data)
         try:
             while True:
-                # One call in C sends and keeps how much: an exception cannot come between.
+                # One call in C sends the bytes and records how many: an exception cannot
+                # come in between.
                 counts.extend(map(sock.send, (joined[sum(counts) :],)))
                 if sum(counts) >= len(joined):
                     return None
@@ -345,12 +130,12 @@ class SocketConnection(_StreamConnection):
             return
         try:
             sock.shutdown(socket.SHUT_RDWR)
-        except OSError as exc:  # the daemon was faster
+        except OSError as exc:  # the daemon has closed the connection already
             if not raised_here(exc):
                 raise
 
 
-def _innermost(exc: OSError) -> str:
+def _module_raising(exc: OSError) -> str:
     """Return the name of the module whose code was running when *exc* was raised."""
     traceback = exc.__traceback__
     name = __name__
@@ -365,8 +150,9 @@ class UnixSocketConnection(SocketConnection):
 
     :param path: the socket; by default ``$XENSTORED_PATH``, else
         ``$XENSTORED_RUNDIR/socket``, else ``/var/run/xenstored/socket``.
-    :param socket_timeout: seconds for a reply and for the rest of a message begun;
-        ``None``: no limit.
+    :param socket_timeout: seconds to wait for a reply, and for the rest of a message that
+        has begun to arrive; ``None``: no limit.
+    :raises TypeError: *path* is not a path.
     :raises InvalidPayload: *socket_timeout* is not a positive number.
     """
 
@@ -374,7 +160,6 @@ class UnixSocketConnection(SocketConnection):
         self, path: "Optional[AnyPath]" = None, socket_timeout: "Optional[float]" = None
     ) -> None:
         super().__init__(socket_timeout)
-        self._origin = ""
         if path is None:
             self.path, self._origin = _default_socket()
         else:
@@ -383,7 +168,8 @@ class UnixSocketConnection(SocketConnection):
     def open(self) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            # A non-blocking connect() would fail at once where many wait for accept().
+            # The kernel's limit, because a non-blocking connect() fails at once when the
+            # daemon's queue of new connections is full.
             _limit_sending(sock, self.socket_timeout)
             sock.connect(self.path)
         except BaseException:
@@ -392,9 +178,9 @@ class UnixSocketConnection(SocketConnection):
         return sock
 
     def _hint(self, cause: OSError) -> str:
-        from ._hints import origin_hint, socket_hint
+        from ._connection.hints import socket_hint, variable_hint
 
-        return origin_hint(self._origin) + socket_hint(self.path, cause)
+        return variable_hint(self._origin) + socket_hint(self.path, cause)
 
     def clone(self) -> "UnixSocketConnection":
         connection = UnixSocketConnection(self.path, self.socket_timeout)
@@ -402,14 +188,15 @@ class UnixSocketConnection(SocketConnection):
         return connection
 
 
-class XenBusConnection(_StreamConnection):
-    """A connection over the XenBus device, as guests have it.
+class XenBusConnection(StreamConnection):
+    """A connection over the XenBus device of a guest, or of dom0.
 
-    The kernel takes one request at a time, in one ``write()``, of 4096 bytes with its
-    header.
+    The kernel takes one request at a time. Each must come in one ``write()``, of at most
+    4096 bytes with its header.
 
-    :param path: the device; by default what the platform has: on Linux
+    :param path: the device; by default that of the platform: on Linux
         ``/dev/xen/xenbus``, or ``/proc/xen/xenbus`` where only that exists.
+    :raises TypeError: *path* is not a path.
     """
 
     max_payload = PAYLOAD_MAX - HEADER_SIZE
@@ -421,23 +208,22 @@ class XenBusConnection(_StreamConnection):
     _woken: "Optional[socket.socket]" = None
 
     def __init__(self, path: "Optional[AnyPath]" = None) -> None:
-        self._origin = ""
         self.path = _default_device() if path is None else as_path(path, "path")
 
     def connect(self) -> None:
         self.disconnect()
         try:
-            # Not open(): that takes the device for a file to seek in. One call in C opens
-            # and keeps the descriptor.
+            # Not open(), which would seek in the device. One call in C opens and keeps the
+            # descriptor: an exception cannot come in between.
             self._device = io.FileIO(self.path, "r+", opener=os.open)
         except OSError as exc:
             if not raised_here(exc):
                 raise
-            from ._hints import device_hint, origin_hint
+            from ._connection.hints import device_hint, variable_hint
 
-            raise self._failure(exc, origin_hint(self._origin) + device_hint(exc)) from exc
-        # close() does not wake a blocked read() on this device: each wait is a
-        # poll() on it and on this pair.
+            raise self._failure(exc, variable_hint(self._origin) + device_hint(exc)) from exc
+        # close() does not end a blocked read() on this device. The reader therefore waits
+        # in poll(), for the device and for this pair.
         self._waker, self._woken = socket.socketpair()
         self._stream = Stream(
             self._device.fileno(), self._device.read, self.socket_timeout, self._woken
@@ -471,13 +257,17 @@ class XenBusConnection(_StreamConnection):
             except OSError as exc:
                 if not raised_here(exc):
                     raise
-                # The kernel registers watches itself: what xenstored answers to one is
-                # the error of write(), and no reply comes.
+                # Linux registers watches itself: if xenstored refuses one, write() fails
+                # with its errno, and no reply comes.
                 if exc.errno == errno.EINVAL or message.op == Op.WATCH:
                     return error(exc.errno or errno.EINVAL)
                 return self._failure(exc.with_traceback(None))
             if counts[-1] != len(whole):
-                return ConnectionError("{}: took a part of a message".format(self.path))
+                return ConnectionError(
+                    "{}: the device took only {} of {} bytes of a message".format(
+                        self.path, counts[-1], len(whole)
+                    )
+                )
         return None
 
     def fileno(self) -> int:
@@ -490,7 +280,7 @@ class XenBusConnection(_StreamConnection):
             return
         try:
             self._waker.send(b"!")
-        except OSError as exc:  # closed, or full of wake-ups
+        except OSError as exc:  # the pair is closed, or full of earlier wake-ups
             if not raised_here(exc):
                 raise
 
@@ -502,7 +292,7 @@ class XenBusConnection(_StreamConnection):
 
 
 def _limit_sending(sock: socket.socket, timeout: "Optional[float]") -> None:
-    """Let the kernel limit connect() and send(): that saves a poll() before each."""
+    """Set the kernel's limit for connect() and send(); this saves a poll() before each."""
     if timeout is not None:
         timeval = struct.pack("@ll", *divmod(max(1, int(timeout * 1e6)), 10**6))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
@@ -511,8 +301,8 @@ def _limit_sending(sock: socket.socket, timeout: "Optional[float]") -> None:
 def as_path(path: Any, name: str) -> str:
     """Return a path as ``str``.
 
-    :param name: what the message calls the argument.
-    :raises TypeError: it is no path.
+    :param name: the argument's name, for the message.
+    :raises TypeError: *path* is not a path.
     """
     try:
         return os.fsdecode(path)
@@ -525,7 +315,7 @@ def as_path(path: Any, name: str) -> str:
 
 
 def _default_socket() -> "Tuple[str, str]":
-    """Return the path of the daemon's socket, and the variable that names it or ``""``."""
+    """Return the path of the daemon's socket, and the variable that names it, or ``""``."""
     path = os.environ.get("XENSTORED_PATH")
     if path:
         return path, "$XENSTORED_PATH"
@@ -545,6 +335,11 @@ def _default_device() -> str:
 
 
 def checked_timeout(seconds: "Optional[float]") -> "Optional[float]":
+    """Return a ``socket_timeout`` if it is valid.
+
+    :raises InvalidPayload: it is neither ``None`` nor a number over 0, at most
+        :data:`TIMEOUT_MAX`.
+    """
     if seconds is None or (isinstance(seconds, (int, float)) and 0 < seconds <= TIMEOUT_MAX):
         return seconds
     raise InvalidPayload(

@@ -15,21 +15,21 @@ __all__ = [
 
 
 class PyXSError(Exception):
-    """Base of all exceptions of pyxs; a plain one is what the daemon answered.
+    """The base of all exceptions of pyxs, and itself an error that the daemon answered.
 
-    A plain one has ``args == (errno, strerror)``, and its text names the node:
-    ``[Errno 2] No such file or directory: '/missing'``. The subclasses carry one
-    message, and their :attr:`errno` is ``None``: a missing socket is never
-    taken for a missing node.
+    An answer has ``args == (errno, strerror)``, and its text names the node:
+    ``[Errno 2] No such file or directory: '/missing'``. The exceptions of the subclasses
+    carry one message, and their :attr:`errno` is ``None``. A missing socket is therefore
+    never mistaken for a missing node.
 
-    :param path: the node that was asked for, if the request names one.
-    :param why: why pyxs refused it, if the daemon was not asked.
+    :param path: the path in the request, if it has one.
+    :param why: why pyxs refused the request, if it did not ask the daemon.
     """
 
-    errno: "Optional[int]"  #: the daemon's answer as a number from :mod:`errno`, else ``None``
-    strerror: "Optional[str]"  #: the daemon's answer in words, else the message
-    path: "Optional[str]"  #: the node that was asked for, as the request named it, or ``None``
-    why: "Optional[str]"  #: why pyxs refused it, or ``None``: then the daemon did
+    errno: "Optional[int]"  #: the number of the daemon's answer in :mod:`errno`, or ``None``
+    strerror: "Optional[str]"  #: the daemon's answer in words, or the message
+    path: "Optional[str]"  #: the path in the request, or ``None``
+    why: "Optional[str]"  #: why pyxs refused the request, or ``None`` if the daemon did
 
     def __init__(
         self, *args: Any, path: "Optional[str]" = None, why: "Optional[str]" = None
@@ -42,15 +42,15 @@ class PyXSError(Exception):
 
     @property
     def is_answer(self) -> bool:
-        """Whether it is the daemon's answer to one request.
+        """Whether this is the daemon's answer to one request, so the connection is still good.
 
-        That includes what pyxs answers in the daemon's place, such as ``EALREADY``. Such an
-        exception has an :attr:`errno`, and the connection goes on.
+        It is also true for errors that pyxs raises in the daemon's place, such as
+        ``EALREADY``.
         """
         return self.errno is not None
 
     def __str__(self) -> str:
-        """Return the daemon's answer with its number and the node, or the message."""
+        """Return the daemon's answer with its number and the path, or the message."""
         if self.errno is None:
             return self.strerror or ""
         text = "[Errno {}] {}".format(self.errno, self.strerror)
@@ -60,13 +60,13 @@ class PyXSError(Exception):
 
 
 class InvalidOperation(PyXSError, ValueError):
-    """The operation is not in :class:`~pyxs.connection.Op`, or has a method of its own.
+    """The operation is not in :class:`~pyxs.connection.Op`, or needs its own method.
 
-    :param operation: what was given.
-    :param message: which rule it breaks; by default *operation* alone.
+    :param operation: the value that was given.
+    :param message: the text; by default *operation*.
     """
 
-    operation: Any  #: what was given
+    operation: Any  #: the value that was given
 
     def __init__(self, operation: Any, message: "Optional[str]" = None) -> None:
         super().__init__(str(operation) if message is None else message)
@@ -76,11 +76,11 @@ class InvalidOperation(PyXSError, ValueError):
 class InvalidPayload(PyXSError, ValueError):
     """An argument breaks a rule of the protocol; nothing was sent.
 
-    :param value: what was given.
-    :param message: which rule it breaks; by default *value* alone.
+    :param value: the value that was given.
+    :param message: the text; by default *value*.
     """
 
-    value: Any  #: what was given
+    value: Any  #: the value that was given
 
     def __init__(self, value: Any, message: "Optional[str]" = None) -> None:
         super().__init__(str(value) if message is None else message)
@@ -90,11 +90,11 @@ class InvalidPayload(PyXSError, ValueError):
 class InvalidPath(PyXSError, ValueError):
     """A path breaks a rule of *xenstore.txt*; nothing was sent.
 
-    :param path: what was given.
-    :param message: which rule it breaks; by default *path* alone.
+    :param path: the value that was given.
+    :param message: the text; by default *path*.
     """
 
-    path: Any  #: what was given
+    path: Any  #: the value that was given
 
     def __init__(self, path: Any, message: "Optional[str]" = None) -> None:
         super().__init__(str(path) if message is None else message)
@@ -102,13 +102,13 @@ class InvalidPath(PyXSError, ValueError):
 
 
 class InvalidPermission(PyXSError, ValueError):
-    """A permission is not a letter of ``wrbn`` and a domid; nothing was sent.
+    """A permission is not one of ``w``, ``r``, ``b``, ``n`` and a domid; nothing was sent.
 
-    :param perm: what was given.
-    :param message: which rule it breaks; by default *perm* alone.
+    :param perm: the value that was given.
+    :param message: the text; by default *perm*.
     """
 
-    perm: Any  #: what was given
+    perm: Any  #: the value that was given
 
     def __init__(self, perm: Any, message: "Optional[str]" = None) -> None:
         super().__init__(str(perm) if message is None else message)
@@ -118,9 +118,9 @@ class InvalidPermission(PyXSError, ValueError):
 class ConnectionError(PyXSError, builtins.ConnectionError):
     """Connecting failed, or the connection is lost, timed out or closed.
 
-    It is the built-in ``ConnectionError`` too, and names the path and the cause.
+    It is also a built-in ``ConnectionError``. Its message names the path and the cause.
     """
 
 
 class UnexpectedPacket(ConnectionError):
-    """The daemon broke the protocol; its stream is not trusted any more and closed."""
+    """The daemon broke the protocol, and pyxs closed the connection."""

@@ -1,6 +1,6 @@
-"""Validation of what a caller passes, by the rules of *xenstore.txt*.
+"""Validation of arguments by the rules of *xenstore.txt*.
 
-Each ``validate_*`` takes an argument, checks it, and returns it as the ``bytes``
+Each ``validate_*`` function checks an argument and returns it as the ``bytes``
 or the ``int`` that goes on the wire.
 """
 
@@ -32,7 +32,8 @@ DOMID_ANY = 32757  # DOMID_FIRST_RESERVED + 5 (0x7ff5), xen.h
 
 _PATH_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-/_@"
 _BAD_ENDS = (b"", b"/")
-# Compiled when they are first used: an import would take a tenth longer.
+# re compiles these when they are first used: compiling them here would make the import of
+# pyxs a tenth longer.
 _SPECIAL = rb"@introduceDomain|@releaseDomain(?:/([0-9]{1,5}))?"
 _PERMISSION = r"[wrbn]([0-9]{1,5})"
 
@@ -40,16 +41,15 @@ _PERMISSION = r"[wrbn]([0-9]{1,5})"
 def error(
     smth: "Union[int, str, bytes]", path: "Optional[str]" = None, why: "Optional[str]" = None
 ) -> PyXSError:
-    """Make the exception for an errno, given as number or as name.
+    """Return the exception for an errno, given as a number or as a name.
 
     >>> error("EINVAL").errno == error(22).errno
     True
 
-    A name that :mod:`errno` lacks becomes ``EINVAL``, as in libxenstore, and is
-    kept in the message.
-
-    :param path: the node that the error is about.
-    :param why: why pyxs itself refuses, if the daemon is not asked.
+    :param smth: the errno, such as ``22`` or ``"EINVAL"``. A name that :mod:`errno` lacks
+        becomes ``EINVAL``, as in libxenstore's *xs.c*, and the message keeps the name.
+    :param path: the path in the request, if it has one.
+    :param why: why pyxs refused the request, if it did not ask the daemon.
     """
     if isinstance(smth, int):
         number: Any = smth
@@ -65,12 +65,13 @@ def error(
 def validate_path(path: Text) -> bytes:
     """Return *path* as bytes.
 
-    :raises InvalidPath: it is not made of ``A-Za-z0-9-_@`` and single slashes,
-        ends with a slash, or is longer than 3072 bytes (2048 if relative).
+    :raises InvalidPath: *path* breaks a rule of *xenstore.txt*: a path has only the
+        characters ``A-Za-z0-9-_@`` and single slashes, does not end with a slash, and has
+        at most 3072 bytes, or 2048 if relative.
     """
     data = path.encode("ascii", "replace") if isinstance(path, str) else _path_bytes(path)
-    # What is not ASCII has become a question mark, which no path may hold either.
-    # By find(): asked whether bytes are in it, bytes first try to take those for a number.
+    # Other characters than ASCII have become question marks, which a path may not have.
+    # find(), because the operator "in" of bytes first tries to convert its operand to int.
     if data.translate(None, _PATH_BYTES) or data.find(b"//") >= 0 or data[-1:] in _BAD_ENDS:
         if data == b"/":
             return data
@@ -86,12 +87,11 @@ def validate_path(path: Text) -> bytes:
 
 
 def validate_watch_path(wpath: Text) -> bytes:
-    """Return *wpath*, a path or a special one, as bytes.
+    """Return the path of a watch as bytes.
 
-    Special are ``@introduceDomain``, ``@releaseDomain`` and
-    ``@releaseDomain/<domid>``.
-
-    :raises InvalidPath: it is neither.
+    :param wpath: a path, or one of the special paths of *xenstore.txt*:
+        ``@introduceDomain``, ``@releaseDomain`` and ``@releaseDomain/<domid>``.
+    :raises InvalidPath: *wpath* is neither.
     """
     data = wpath.encode("ascii", "replace") if isinstance(wpath, str) else _path_bytes(wpath)
     if not data.startswith(b"@"):
@@ -109,8 +109,8 @@ def validate_watch_path(wpath: Text) -> bytes:
 def validate_perms(perms: "Iterable[Text]") -> "List[bytes]":
     """Return permissions such as ``["n0", "r5"]`` as a list of bytes.
 
-    :raises InvalidPermission: *perms* is one bare string or empty, or an entry is not
-        one of ``w``, ``r``, ``b``, ``n`` followed by a domid.
+    :raises InvalidPermission: *perms* is a single string or is empty, or an entry is not
+        one of ``w``, ``r``, ``b``, ``n`` followed by a domid (SET_PERMS, *xenstore.txt*).
     """
     if isinstance(perms, (str, bytes)):
         raise InvalidPermission(
@@ -126,7 +126,7 @@ def validate_perms(perms: "Iterable[Text]") -> "List[bytes]":
             perms, "{}: permissions are a list of strings".format(_shown(perms))
         ) from None
     if not entries:
-        raise InvalidPermission(perms, "[]: the first entry names the owner and is needed")
+        raise InvalidPermission(perms, "[]: permissions need a first entry, which names the owner")
     return [_permission(entry) for entry in entries]
 
 
@@ -142,7 +142,7 @@ def _permission(entry: Text) -> bytes:
     why = why_refused("permission", int(match.group(1)))
     if why is not None:
         raise InvalidPermission(
-            entry, "{}: this domid, DOMID_ANY, stands for no domain; {}".format(_shown(entry), why)
+            entry, "{}: this domid is DOMID_ANY, not a domain; {}".format(_shown(entry), why)
         )
     return text.encode("ascii")
 
@@ -150,16 +150,17 @@ def _permission(entry: Text) -> bytes:
 def validate_domid(domid: int, name: str = "domid", minimum: int = 0) -> int:
     """Return *domid* if it is an integer from *minimum* to 65535.
 
-    :param name: what the message calls the argument.
-    :raises InvalidPayload: it is not.
+    :param name: the argument's name, for the message.
+    :raises InvalidPayload: *domid* is not such an integer.
     """
     return validate_number(domid, name, minimum, DOMID_MAX)
 
 
 def validate_number(number: int, name: str, minimum: int, maximum: int) -> int:
-    """Return *number* if it is an integer between the two bounds.
+    """Return *number* if it is an integer from *minimum* to *maximum*.
 
-    :raises InvalidPayload: it is not.
+    :param name: the argument's name, for the message.
+    :raises InvalidPayload: *number* is not such an integer.
     """
     is_integer = isinstance(number, int) and not isinstance(number, bool)
     if not is_integer or not minimum <= number <= maximum:
@@ -171,9 +172,10 @@ def validate_number(number: int, name: str, minimum: int, maximum: int) -> int:
 
 
 def validate_text(text: Text, name: str) -> bytes:
-    """Return *text* as bytes without a NUL.
+    """Return *text* as bytes without a NUL; ``str`` is encoded in UTF-8.
 
-    :raises InvalidPayload: it is neither ``str`` nor ``bytes``, or holds a NUL.
+    :param name: the argument's name, for the message.
+    :raises InvalidPayload: *text* is neither ``str`` nor ``bytes``, or contains NUL.
     """
     if not isinstance(text, (str, bytes)):
         raise InvalidPayload(text, "{} {}: must be str or bytes".format(name, _shown(text)))
@@ -186,7 +188,8 @@ def validate_text(text: Text, name: str) -> bytes:
 def validate_token(token: Text) -> bytes:
     """Return the token of a watch as bytes.
 
-    :raises InvalidPayload: it is neither ``str`` nor ``bytes``, empty, or holds a NUL.
+    :raises InvalidPayload: *token* is neither ``str`` nor ``bytes``, is empty, or contains
+        NUL.
     """
     data = validate_text(token, "token")
     if not data:
@@ -195,9 +198,11 @@ def validate_token(token: Text) -> bytes:
 
 
 def validate_value(value: Any) -> bytes:
-    """Return a node's value as bytes: ``bytes`` and the like as they are, else ``str(value)``.
+    """Return a node's value as bytes.
 
-    :raises InvalidPayload: it ends with NUL.
+    :param value: ``bytes``, ``bytearray`` and ``memoryview`` are taken as they are; any other
+        object is converted by ``str`` and encoded in UTF-8.
+    :raises InvalidPayload: *value* ends with NUL.
     """
     if isinstance(value, (bytearray, memoryview)):
         data = bytes(value)
@@ -209,9 +214,10 @@ def validate_value(value: Any) -> bytes:
 
 
 def encode_text(text: Text, name: str) -> bytes:
-    """Return text as bytes, ``str`` in UTF-8; :func:`decode_text` gives it back.
+    """Return text as bytes; ``str`` is encoded in UTF-8. :func:`decode_text` is the inverse.
 
-    :raises InvalidPayload: a surrogate in it stands for no byte.
+    :param name: the argument's name, for the message.
+    :raises InvalidPayload: *text* has a surrogate that does not stand for a byte.
     """
     if isinstance(text, bytes):
         return bytes(text)
@@ -219,22 +225,25 @@ def encode_text(text: Text, name: str) -> bytes:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         raise InvalidPayload(
-            text, "{} {}: has a surrogate that stands for no byte".format(name, _shown(text))
+            text, "{} {}: has a surrogate that does not stand for a byte".format(name, _shown(text))
         ) from None
 
 
 def decode_text(data: bytes) -> str:
-    """Return bytes as the ``str`` that encodes to the same bytes again."""
+    """Return bytes as ``str``; :func:`encode_text` is the inverse.
+
+    Bytes that are not UTF-8 become surrogates (``surrogateescape``).
+    """
     return data.decode("utf-8", "surrogateescape")
 
 
 def raised_here(exc: BaseException, calls: int = 0) -> bool:
-    """Whether *exc* was raised in the very frame that has caught it, by itself or in C.
+    """Return whether the frame that caught *exc* also raised it, or a C function called there.
 
-    A signal handler or a method of the caller's may run inside a call. What that raises
-    has a frame of its own in the traceback, and is for the caller.
+    A signal handler, or a method of the caller's own object, may run inside a call. An
+    exception raised there has a further frame in its traceback, and belongs to the caller.
 
-    :param calls: how many calls below that frame instead.
+    :param calls: how many calls deeper than the catching frame *exc* must have been raised.
     """
     traceback = exc.__traceback__
     for _ in range(calls + 1):
@@ -246,7 +255,7 @@ def _as_text(text: Any) -> "Optional[str]":
     """Return ``str`` or ``bytes`` as ``str``, anything else as ``None``."""
     if isinstance(text, str):
         return text
-    # Bytes over 127 become characters that no pattern here takes.
+    # Bytes over 127 become characters that no pattern of this module matches.
     return text.decode("latin-1") if isinstance(text, bytes) else None
 
 
@@ -274,9 +283,9 @@ def _shown(argument: Any) -> str:
     return text if len(text) <= 80 else text[:60] + "…" + text[-10:]
 
 
-# -- what harms a daemon -------------------------------------------------------------------
+# -- requests that harm a daemon -----------------------------------------------------------
 
-#: By request: which argument is harmful, and what it does.
+#: For each request: whether an argument is harmful, and the consequence.
 _HARMFUL: "Dict[str, Tuple[Callable[[Any], bool], str]]" = {
     "RM": (
         lambda path: bool(path == b"/"),
@@ -288,8 +297,8 @@ _HARMFUL: "Dict[str, Tuple[Callable[[Any], bool], str]]" = {
         "the OCaml daemon would empty its store",
     ),
     "SET_PERMS": (
-        # Of such a path the C daemon of 4.17 answers with the last errno that it happened
-        # to meet; when that is none, it aborts.
+        # The C daemon of 4.17 answers such a path with the errno of an earlier failure,
+        # whichever came last. If nothing has failed yet, it aborts.
         lambda path: path.startswith(b"@") and path not in (b"@introduceDomain", b"@releaseDomain"),
         "the C daemon might abort",
     ),

@@ -1,4 +1,4 @@
-"""Watches: :class:`Monitor`."""
+""":class:`Monitor`: watches and their events."""
 
 import time
 import warnings
@@ -23,22 +23,24 @@ __all__ = ["Event", "Monitor", "monitor"]
 
 
 class Event(NamedTuple):
-    """A change under a watched path."""
+    """A change at or below a watched path."""
 
-    path: str
-    token: str
+    path: str  #: the path that changed
+    token: str  #: the token of the watch
 
 
 class Monitor:
-    """Waits for changes under watched paths, over a connection of its own.
+    """Waits for changes at or below watched paths, over its own connection.
 
-    Nothing is polled: the daemon tells. One thread may wait while others watch and
-    unwatch. It connects at the first call. When its connection is lost its watches are
-    too: :meth:`wait` and :meth:`check` raise :exc:`~pyxs.ConnectionError`, once the events
-    that had arrived are taken, until the next :meth:`watch` connects anew. So in a
-    forked child.
+    The daemon sends the events; a monitor does not poll. It connects at the first call. One
+    thread may wait while others watch and unwatch.
+
+    If the connection is lost, the watches are lost too. :meth:`wait` and :meth:`check` return
+    the events that have arrived and then raise :exc:`~pyxs.ConnectionError`, until
+    :meth:`watch` reconnects. The same is true in a forked child.
 
     :param connection: an unconnected connection, for this monitor alone.
+    :raises TypeError: *connection* is not a connection.
     """
 
     def __init__(self, connection: PacketConnection) -> None:
@@ -51,7 +53,7 @@ class Monitor:
         return self._link.connection
 
     def __repr__(self) -> str:
-        """Return the path, the state of the connection, and how many watches there are."""
+        """Return the path, the state of the connection, and the number of watches."""
         last = self._link.last
         watches = len(last.events.watches()) if last is not None and last.usable() else 0
         return "<{} {!r}, {}, {} watch{}>".format(
@@ -63,7 +65,10 @@ class Monitor:
         )
 
     def __enter__(self) -> "Monitor":
-        """Connect, unless it is connected."""
+        """Connect, unless the monitor is connected.
+
+        :raises ConnectionError: the daemon cannot be reached.
+        """
         self._link.conversation()
         return self
 
@@ -72,7 +77,7 @@ class Monitor:
         self.close()
 
     def close(self) -> None:
-        """Disconnect; a thread blocked in :meth:`wait` gets a ``ConnectionError``."""
+        """Disconnect; :meth:`wait` raises ``ConnectionError`` in a blocked thread."""
         self._link.close()
         readiness = self._readiness
         if readiness is not None:
@@ -84,26 +89,28 @@ class Monitor:
     def watch(
         self, wpath: Text, token: "Optional[Text]" = None, depth: "Optional[int]" = None
     ) -> None:
-        """Watch a node and all below it. An event comes at once, then one for each change.
+        """Watch a node and all nodes below it.
+
+        The daemon sends an event at once, and one after each change (WATCH, *xenstore.txt*).
 
         :param wpath: a path, or ``@introduceDomain``, ``@releaseDomain`` or
             ``@releaseDomain/<domid>``.
-        :param token: comes back with each event; by default *wpath*.
-        :param depth: how many levels below the node are watched; Xen's head only.
+        :param token: a text that each event of the watch carries; by default *wpath*.
+        :param depth: how many levels below the node are watched; only Xen's head supports it.
         :raises InvalidPath: *wpath* breaks a rule of *xenstore.txt*; nothing was sent.
-        :raises InvalidPayload: *token* is empty or holds a NUL, or *depth* is not an integer
-            from 0 up; nothing was sent.
+        :raises InvalidPayload: *token* is empty or contains NUL, or *depth* is not an integer
+            from 0 to 2**31 - 1; nothing was sent.
         :raises PyXSError: ``EEXIST`` the same path is watched with the same token,
-            ``ENOSPC`` or ``E2BIG`` the domain has too many watches, ``EINVAL`` the daemon knows no
-            depth, ``ENOSYS`` XenBus passes none on.
-        :raises ConnectionError: there is no daemon, or the connection was lost.
+            ``ENOSPC`` or ``E2BIG`` the domain has too many watches, ``EINVAL`` the daemon does not
+            support *depth*, ``ENOSYS`` XenBus does not.
+        :raises ConnectionError: the daemon cannot be reached, or the connection was lost.
         """
         watch = _watch(wpath, token)
         suffix = b""
         if depth is not None:
             suffix = strings(b"%d" % validate_number(depth, "depth", 0, _DEPTH_MAX))
             if not self.connection.trusts_ids:
-                # The kernel would drop it without a word.
+                # The kernel would send the request without the depth.
                 raise helpers.error("ENOSYS", decode_text(watch.wpath))
         conversation = self._link.conversation()
         readiness = self._readiness
@@ -113,11 +120,13 @@ class Monitor:
         conversation.decoded(request, decode_ack)
 
     def unwatch(self, wpath: Text, token: "Optional[Text]" = None) -> None:
-        """Stop watching; events of that watch which were not taken yet are dropped.
+        """End a watch and drop its pending events.
 
+        :param wpath: the path of the watch.
+        :param token: its token; by default *wpath*.
         :raises InvalidPath, InvalidPayload: as :meth:`watch`; nothing was sent.
-        :raises PyXSError: ``ENOENT`` there is no such watch; nothing was sent.
-        :raises ConnectionError: the connection was lost, and the watch with it.
+        :raises PyXSError: ``ENOENT`` this monitor has no such watch; nothing was sent.
+        :raises ConnectionError: the watch was lost with the connection.
         """
         wanted = _watch(wpath, token)
         conversation = self._current()
@@ -128,11 +137,12 @@ class Monitor:
         _end(conversation, Op.UNWATCH, strings(watch.wpath, watch.token), [watch])
 
     def reset_watches(self) -> None:
-        """Stop watching anything; events which were not taken yet are dropped.
+        """End all watches of this monitor and drop their pending events.
 
-        Over XenBus only this monitor's watches end, each by a request of its own.
+        Over XenBus pyxs sends one UNWATCH for each watch, because RESET_WATCHES would end the
+        watches of all processes of the domain.
 
-        :raises ConnectionError: the connection was lost, and the watches with it.
+        :raises ConnectionError: the watches were lost with the connection.
         """
         conversation = self._current()
         conversation.check()
@@ -140,8 +150,6 @@ class Monitor:
         if self.connection.trusts_ids:
             _end(conversation, Op.RESET_WATCHES, b"\0", watches)
             return
-        # The kernel shares one connection among the processes of a domain:
-        # RESET_WATCHES would end the watches of all.
         for watch in watches:
             _end(conversation, Op.UNWATCH, strings(watch.wpath, watch.token), [watch])
 
@@ -154,8 +162,7 @@ class Monitor:
     ) -> "Optional[Event]":
         """Wait for the next event.
 
-        :param sleep: has no effect and draws a ``DeprecationWarning``: nothing is polled.
-            Seconds to wait are *timeout*.
+        :param sleep: has no effect, and gives a ``DeprecationWarning``; see *timeout*.
         :param timeout: seconds to wait; ``None``: without limit.
         :returns: the event, or ``None`` when the time has passed.
         :raises InvalidPayload: *timeout* or *sleep* is not a number of seconds.
@@ -165,36 +172,40 @@ class Monitor:
         return self._current().wait_event(_event, deadline_after(timeout))
 
     def check(self) -> "Optional[Event]":
-        """Return an event that is here already, or ``None``.
+        """Return an event that has arrived, or ``None``, without waiting for one.
 
-        A message that has begun to arrive is finished; one that has not is not waited for.
+        If only a part of a message has arrived, this waits for the rest.
 
         :raises ConnectionError: the connection is lost or closed.
         """
         return self._current().poll_event(_event)
 
     def __iter__(self) -> "Iterator[Event]":
-        """Return the monitor itself, whose events never end."""
+        """Return the monitor: it is an iterator over its events, without end."""
         return self
 
     def __next__(self) -> Event:
-        """Wait for the next event and return it."""
+        """Wait for the next event and return it.
+
+        :raises ConnectionError: the connection is lost or closed.
+        """
         event = self.wait()
-        assert event is not None  # without a time-out there is none to return
+        assert event is not None  # None means a time-out, and there is none
         return event
 
     def fileno(self) -> int:
         """Return a descriptor for ``select``, ``poll`` and ``epoll``.
 
-        It is readable while :meth:`check` would return an event, and when the connection is lost.
-        It stays the same until :meth:`close`; in a forked child it is another.
+        The descriptor is readable while :meth:`check` would return an event, and after the
+        connection is lost. It stays the same until :meth:`close`. A forked child gets another.
 
-        :raises ConnectionError: there is no daemon.
+        :raises ConnectionError: the daemon cannot be reached.
         """
         conversation = self._current()
         readiness = self._readiness
         if readiness is None or not readiness.usable():
-            # Made before the old one is closed, so that it gets another number.
+            # The new one is made before the old one is closed, so that its descriptor gets
+            # another number.
             old, readiness = readiness, Readiness()
             self._readiness = readiness
             if old is not None:
@@ -203,7 +214,7 @@ class Monitor:
         return readiness.fileno()
 
     def _current(self) -> Conversation:
-        """Return the conversation that the watches are part of, also if it has ended."""
+        """Return the conversation of the watches, even if it has ended."""
         return self._link.last or self._link.conversation()
 
 
@@ -219,7 +230,7 @@ def monitor(
     xen_bus_path: "Optional[AnyPath]" = None,
     connection: "Optional[PacketConnection]" = None,
 ) -> Monitor:
-    """Return a :class:`Monitor`; the arguments are those of :class:`Client`."""
+    """Return a :class:`Monitor`; the arguments and errors are those of :class:`Client`."""
     return Monitor(choose_connection(unix_socket_path, socket_timeout, xen_bus_path, connection))
 
 
@@ -237,15 +248,16 @@ def _event(notice: Notice) -> Event:
 
 
 def deadline_after(timeout: "Optional[float]") -> "Optional[float]":
-    """Return when a time-out that begins now is over, ``None`` for none.
+    """Return the deadline of a time-out that begins now, in seconds of :func:`time.monotonic`.
 
+    :param timeout: in seconds; ``None``: no limit, and no deadline.
     :raises InvalidPayload: *timeout* is not a number of seconds.
     """
     return None if timeout is None else time.monotonic() + _seconds(timeout, "timeout")
 
 
 def check_sleep(sleep: "Optional[float]") -> None:
-    """Warn the caller's caller of a *sleep* that is given: many mean a time-out.
+    """Give a ``DeprecationWarning`` at the caller's caller if *sleep* is given.
 
     :raises InvalidPayload: *sleep* is not a number of seconds.
     """
@@ -253,8 +265,8 @@ def check_sleep(sleep: "Optional[float]") -> None:
         return
     _seconds(sleep, "sleep")
     warnings.warn(
-        "sleep, the first argument of wait(), has no effect: nothing is polled; the seconds to "
-        "wait are wait(timeout={!r})".format(sleep),
+        "sleep, the first argument of wait(), has no effect: a monitor does not poll; for a "
+        "time-out call wait(timeout={!r})".format(sleep),
         DeprecationWarning,
         stacklevel=3,
     )
@@ -269,5 +281,5 @@ def _seconds(number: float, name: str) -> float:
 
 
 def state_of(link: Link) -> str:
-    """Return in words whether there is a live conversation."""
+    """Return ``"connected"`` if there is a live conversation, else ``"not connected"``."""
     return "connected" if link.last is not None and link.last.usable() else "not connected"

@@ -1,4 +1,4 @@
-"""Fixtures for tests of code that uses XenStore; installing pyxs registers them."""
+"""Fixtures for tests of programs that use XenStore. pytest finds them where pyxs is installed."""
 
 import os
 from typing import TYPE_CHECKING, Any, Iterator
@@ -9,15 +9,16 @@ if TYPE_CHECKING:
     from .client import Client
     from .xenstored import XenStored
 
-# Every run of pytest imports this module, wherever pyxs is installed: what the
-# fixtures need is imported by those that are used.
+# Every run of pytest imports this module where pyxs is installed. Each fixture therefore
+# imports what it needs itself.
 
 
 def pytest_configure(config: "pytest.Config") -> None:
-    """Register the marker."""
+    """Register the marker ``xenstore``."""
     config.addinivalue_line(
         "markers",
-        "xenstore(snapshot): begin with these nodes: a dict, or a file beside the test's own",
+        "xenstore(snapshot): start the daemon with these nodes: a dict, or the path of a file, "
+        "relative to the test's directory",
     )
 
 
@@ -25,11 +26,11 @@ def pytest_configure(config: "pytest.Config") -> None:
 def xenstored(
     request: "pytest.FixtureRequest", monkeypatch: "pytest.MonkeyPatch"
 ) -> "Iterator[XenStored]":
-    """A fresh in-memory daemon.
+    """A new in-memory daemon, a ``pyxs.xenstored.XenStored``.
 
     ``$XENSTORED_PATH`` names its socket, so ``Client()``, ``xs()`` and the C tools find it.
-    It is empty, or holds what ``@pytest.mark.xenstore(...)`` says: a snapshot as a dict,
-    or the path of one, relative to the directory of the test's file.
+    The store is empty, or has the nodes of ``@pytest.mark.xenstore(...)``: a snapshot as a
+    dict, or the path of a file, relative to the directory of the test's file.
     """
     from .xenstored import XenStored
 
@@ -52,7 +53,7 @@ def _snapshot(item: Any) -> Any:
 
 @pytest.fixture
 def xenstore(xenstored: "XenStored") -> "Iterator[Client]":
-    """A connected client of the ``xenstored`` fixture's daemon."""
+    """A client that is connected to the daemon of the ``xenstored`` fixture."""
     from .client import Client
 
     with Client(xenstored.path) as client:

@@ -1,4 +1,4 @@
-"""A part of a store as a plain dict or as JSON, and back.
+"""Saves a part of a store as a plain dict or as JSON, and restores it.
 
 .. code-block:: python
 
@@ -14,8 +14,9 @@ A snapshot maps each path to an entry::
 - ``"perms"`` are permissions as :meth:`~pyxs.Client.get_permissions` returns them.
 - ``{"unreadable": True}`` stands for a node that the client could not read.
 
-In one written by hand a value alone is enough: ``{"/local/domain/1/name": "web"}``; ``int`` and
-``bytes`` will do, and permissions that are left out are those of the node above.
+In a snapshot that you write by hand, an entry may be a value alone:
+``{"/local/domain/1/name": "web"}``. A value may also be ``int`` or ``bytes``. A node without
+``"perms"`` gets the permissions of its parent.
 """
 
 import errno
@@ -41,32 +42,37 @@ from .helpers import Text, validate_path
 
 __all__ = ["lines", "parse", "restore", "take"]
 
-#: oxenstored lists these in ``/``, but they are no nodes.
+#: oxenstored lists these special paths of watches in ``/``, but they are not nodes.
 _SPECIAL = frozenset(("/@introduceDomain", "/@releaseDomain"))
 
-_AT_ONCE = 1000  # requests between two looks at the replies
+_BATCH = 1000  # how many requests are sent before their replies are checked
 
 
 def take(client: Client, top: Text = "/") -> "Dict[str, Dict[str, Any]]":
-    """Return a snapshot of a node and of all below it.
+    """Return a snapshot of a node and all nodes below it.
 
-    The nodes are in the order of their paths: a node, then all below it, siblings by
-    name. They are read one after the other, and one that vanishes meanwhile is left
-    out; in a transaction that is committed they are all of one moment.
+    The nodes are in the order of their paths: each before its children, siblings by name.
+    They are read one after the other; a node that has been removed meanwhile is left out.
+    For a consistent snapshot, take it in a transaction and commit that.
 
+    :param client: the client to read with.
+    :param top: the path of the first node.
+    :returns: a dict of paths and entries, as described above.
     :raises InvalidPath: *top* breaks a rule of *xenstore.txt*; nothing was sent.
     :raises PyXSError: ``ENOENT`` there is no such node; any other answer than
-        ``EACCES`` to a request about one below.
+        ``EACCES`` to a request about a node below it.
     """
     return {path: make_entry(value, perms) for path, value, perms in _records(client, top)}
 
 
 def lines(client: Client, tops: "Sequence[Text]" = ("/",)) -> "Iterator[str]":
-    """Yield the JSON text of a snapshot as its nodes come: one in a line, in order.
+    """Yield the JSON text of a snapshot while its nodes are read, a line for each node.
 
-    :param tops: nodes; one below another adds nothing.
+    :param client: the client to read with.
+    :param tops: the paths of the nodes to save, with all nodes below them. Nodes that
+        overlap are saved once.
     :raises InvalidPath: a path breaks a rule of *xenstore.txt*; nothing was sent.
-    :raises PyXSError: as of :func:`take`.
+    :raises PyXSError: as :func:`take`.
     """
     before = "{\n"
     for top in _distinct(tops):
@@ -77,10 +83,11 @@ def lines(client: Client, tops: "Sequence[Text]" = ("/",)) -> "Iterator[str]":
 
 
 def parse(text: "Union[str, bytes]", name: str = "snapshot") -> "Dict[str, Any]":
-    """Return the snapshot that a JSON text holds.
+    """Return the snapshot in a JSON text.
 
-    :param name: what the message of an error calls the text.
-    :raises InvalidPayload: it is no snapshot; the message has the line and the column.
+    :param text: the text; ``bytes`` are decoded as UTF-8.
+    :param name: the name of the text or file, for the message of an error.
+    :raises InvalidPayload: it is not a snapshot; the message has the line and the column.
     """
     return parse_json(text, name)
 
@@ -88,17 +95,18 @@ def parse(text: "Union[str, bytes]", name: str = "snapshot") -> "Dict[str, Any]"
 def restore(client: Client, snapshot: "Mapping[Any, Any]") -> bool:
     """Write the nodes of a snapshot, with their permissions.
 
-    All is validated first. Then it is done in one transaction; where a quota of the daemon
-    does not allow that, without one. Nodes that are not in the snapshot stay, and so do
-    the values of those that are unreadable in it.
+    All entries are validated first. Then the nodes are written in one transaction, or
+    without one if a quota of the daemon forbids it. Nodes that are not in the snapshot stay
+    as they are. So do the values of nodes that are unreadable in the snapshot.
 
-    :param client: when it is in a transaction, that one is used.
-    :returns: whether it was done in one transaction.
+    :param client: the client to write with; if it is in a transaction, that one is used.
+    :param snapshot: a dict as :func:`take` and :func:`parse` return it.
+    :returns: whether all nodes were written in one transaction.
     :raises InvalidPath, InvalidPayload, InvalidPermission: an entry breaks a rule;
         nothing was sent.
     :raises PyXSError: the daemon's answer: ``ENOENT`` the owner of a node is a domain that
-        does not exist, ``EACCES`` not writable, ``ENOSPC`` over a quota; only then, and
-        only without a transaction, some nodes are written.
+        does not exist, ``EACCES`` not writable, ``ENOSPC`` over a quota. Some nodes have
+        been written only if there was no transaction.
     """
     messages = list(_messages(read_snapshot(snapshot)))
     longest = max((len(payload) for _op, payload in messages), default=0)
@@ -138,7 +146,7 @@ def _records(client: Client, top: Text) -> "Iterator[walk.Record]":
 
 
 def _distinct(tops: "Iterable[Text]") -> "List[str]":
-    """Return the paths in order, without those below another."""
+    """Return the paths in order, without those that are below another of them."""
     paths = {validate_path(top).decode("ascii") for top in tops}
     return sorted(
         (path for path in paths if not any(above in paths for above in _ancestors(path))),
@@ -157,7 +165,7 @@ def _ancestors(path: str) -> "Iterator[str]":
 
 def _messages(records: "Iterable[Record]") -> "Iterator[Tuple[Op, bytes]]":
     for path, value, perms in records:
-        if value or (value is not None and path != b"/"):  # which is there
+        if value or (value is not None and path != b"/"):  # the root always exists
             yield Op.WRITE, path + b"\0" + value
         if perms is not None:
             if value is None:
@@ -166,8 +174,8 @@ def _messages(records: "Iterable[Record]") -> "Iterator[Tuple[Op, bytes]]":
 
 
 def _send(client: Client, messages: "List[Tuple[Op, bytes]]") -> None:
-    for start in range(0, len(messages), _AT_ONCE):
-        conversation, requests = client._exchange_many(messages[start : start + _AT_ONCE])
+    for start in range(0, len(messages), _BATCH):
+        conversation, requests = client._exchange_many(messages[start : start + _BATCH])
         for request in requests:
             conversation.decoded(request, decode_ack)
 

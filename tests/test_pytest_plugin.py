@@ -79,7 +79,7 @@ def test_a_marker_names_a_snapshot(pytester):
 
 def test_fixtures_have_a_description(pytester):
     result = pytester.runpytest_subprocess("--fixtures")
-    result.stdout.fnmatch_lines(["xenstored*", "*fresh*daemon*", "xenstore *", "*client*"])
+    result.stdout.fnmatch_lines(["xenstored*", "*in-memory daemon*", "xenstore *", "*client*"])
 
 
 def test_loading_the_plugin_loads_no_daemon():

@@ -105,7 +105,7 @@ def test_without_a_transaction_where_a_quota_forbids_one(xenstored, xenstore):
         ('{\n  "/a": "1",\n  "/a//b": "2"}', "line 3, column 3: '/a//b': a path may not"),
         ('{\n  "/a": [1]}', "line 2, column 3: /a: [1]: a value is a string"),
         ('{\n"/a": {"perms": ["n0", "q1"]}}', "line 2, column 1: /a: 'q1': a permission"),
-        ('{"/a": "1",\n "/a": "2"}', "line 2, column 2: /a: is there twice"),
+        ('{"/a": "1",\n "/a": "2"}', "line 2, column 2: /a: this path occurs twice"),
         ("[" * 100000, "line 1, column 1: Expecting '{'"),
         ('{"/a": ' + "[" * 100000, "line 1, column "),
         (b'{"/a": "1",\n "/b": "\xff"}', "line 2: not UTF-8"),

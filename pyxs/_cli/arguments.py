@@ -1,23 +1,24 @@
-"""How the ``pyxs`` command takes its arguments apart: as getopt does for the C programs."""
+"""Parsing of the arguments of ``pyxs``, in the way of ``getopt`` in the C programs."""
 
 import argparse
 import os
 import sys
 
+from ..connection import TIMEOUT_MAX
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, List, NoReturn, Optional
-
-SECONDS_MAX = 2000000  # as of the library
 
 __all__ = ["Formatter", "Pairs", "Parser", "SubcommandParser", "count", "seconds"]
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
-    """Lays out help. argparse makes one for each argument that is added."""
+    """Lays out help texts as wide as the terminal."""
 
     def __init__(self, prog: str) -> None:
-        # argparse by itself imports shutil for the width.
+        # argparse makes a formatter for each argument that is added. With a width it does
+        # not import shutil.
         super().__init__(prog, width=_columns() - 2)
 
 
@@ -33,16 +34,16 @@ def _columns() -> int:
 
 
 class Parser(argparse.ArgumentParser):
-    """Tells of an error in one line."""
+    """Reports an error in one line."""
 
     def error(self, message: str) -> "NoReturn":
         self.exit(2, "{}: {}; see '{} -h'\n".format(self.prog, message, self.prog))
 
 
 class SubcommandParser(Parser):
-    """Takes options also from among the operands.
+    """Accepts options before, between and after operands.
 
-    :param options_first: the first operand ends the options.
+    :param options_first: whether the first operand ends the options.
     """
 
     def __init__(self, *args: "Any", options_first: bool = False, **kwargs: "Any") -> None:
@@ -50,8 +51,8 @@ class SubcommandParser(Parser):
         self._options_first = options_first
 
     def parse_known_args(self, args: "Any" = None, namespace: "Any" = None) -> "Any":
-        # argparse by itself takes operands from one place only, and a word such as
-        # "-5" for one of them.
+        # argparse itself accepts operands in one place only, and takes a word such as "-5"
+        # for an operand.
         words = list(sys.argv[1:] if args is None else args)
         options: List[str] = []
         operands: List[str] = []
@@ -72,7 +73,7 @@ class SubcommandParser(Parser):
         return super().parse_known_args(options + ["--"] * bool(operands) + operands, namespace)
 
     def _wants_value(self, word: str) -> bool:
-        """Whether the next word is the value of the option *word*."""
+        """Return whether the next word is the value of the option *word*."""
         name = word.partition("=")[0] if word.startswith("--") else word[:2]
         actions = [
             action
@@ -80,12 +81,14 @@ class SubcommandParser(Parser):
             if string.startswith(name)
         ]
         if not actions:
-            self.error("{}: no such option; what begins with '-' goes after '--'".format(word))
+            self.error(
+                "{}: no such option; an operand that begins with '-' goes after '--'".format(word)
+            )
         return name == word and actions[0].nargs is None
 
 
 class Pairs(argparse.Action):
-    """Stores operands two by two."""
+    """Stores operands as pairs of a path and a value."""
 
     def __call__(
         self,
@@ -95,15 +98,15 @@ class Pairs(argparse.Action):
         _option_string: "Optional[str]" = None,
     ) -> None:
         if len(values) % 2:
-            parser.error("{}: there is no value for this path".format(values[-1]))
+            parser.error("{}: this path has no value".format(values[-1]))
         pairs = list(zip(values[::2], values[1::2]))
         if [value for _path, value in pairs].count("-") > 1:
-            parser.error("-: the standard input is one value only")
+            parser.error("-: only one value can be read from the standard input")
         setattr(namespace, self.dest, pairs)
 
 
 def count(text: str) -> int:
-    """Return *text* as a number from 0 up, for ``type=``."""
+    """Return *text* as an integer from 0 up; an argument has this as its ``type``."""
     number = int(text)
     if number < 0:
         raise argparse.ArgumentTypeError("{}: must be 0 or more".format(text))
@@ -111,8 +114,8 @@ def count(text: str) -> int:
 
 
 def seconds(text: str) -> float:
-    """Return *text* as a number of seconds from 0 up, for ``type=``."""
+    """Return *text* as a number of seconds; an argument has this as its ``type``."""
     number = float(text)
-    if not 0 <= number <= SECONDS_MAX:
-        raise argparse.ArgumentTypeError("{}: must be 0 to {}".format(text, SECONDS_MAX))
+    if not 0 <= number <= TIMEOUT_MAX:
+        raise argparse.ArgumentTypeError("{}: must be 0 to {}".format(text, TIMEOUT_MAX))
     return number

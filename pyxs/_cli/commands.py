@@ -1,7 +1,7 @@
-"""What the subcommands of ``pyxs`` do with a store.
+"""The subcommands of ``pyxs`` that read and change nodes, and ``pyxs control``.
 
-Each takes a client and the parsed arguments. What they print, and when they fail, is
-as with the ``xenstore-*`` programs of Xen 4.17.
+Each takes a client and the parsed arguments. It prints what the ``xenstore-*`` program of
+Xen 4.17 prints, and fails when that fails.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 
-# -- several nodes at once: in one transaction ---------------------------------------------
+# -- subcommands that use a transaction for several nodes ----------------------------------
 
 
 def read(client: "Client", args: "argparse.Namespace") -> None:
@@ -47,7 +47,7 @@ def read(client: "Client", args: "argparse.Namespace") -> None:
             prefix = encoded(path) + b": " if args.prefix else b""
             yield prefix + (value if args.raw else escape(value, args.utf8) + b"\n")
 
-    _at_once(client, body, len(args.paths) > 1)
+    _print_output(client, body, len(args.paths) > 1)
 
 
 def write(client: "Client", args: "argparse.Namespace") -> None:
@@ -59,7 +59,7 @@ def write(client: "Client", args: "argparse.Namespace") -> None:
                 store.write(path, value)
         return ()
 
-    _at_once(client, body, len(pairs) > 1)
+    _print_output(client, body, len(pairs) > 1)
 
 
 def _value(text: str, raw: bool) -> bytes:
@@ -69,7 +69,10 @@ def _value(text: str, raw: bool) -> bytes:
 
 
 def unescaped(text: str) -> bytes:
-    """Return the value that an argument stands for."""
+    """Return the value that an argument denotes, with its escapes decoded.
+
+    :raises CommandError: a backslash ends the argument.
+    """
     data = os.fsencode(text)
     try:
         return unescape(data)
@@ -86,7 +89,7 @@ def list_(client: "Client", args: "argparse.Namespace") -> None:
             prefix = path + "/" if args.prefix else ""
             yield from (encoded(prefix + name) + b"\n" for name in names)
 
-    _at_once(client, body, len(args.paths) > 1)
+    _print_output(client, body, len(args.paths) > 1)
 
 
 def mkdir(client: "Client", args: "argparse.Namespace") -> None:
@@ -110,7 +113,7 @@ def _for_each(
                 act(store, path)
         return ()
 
-    _at_once(client, body, len(paths) > 1)
+    _print_output(client, body, len(paths) > 1)
 
 
 def rm(client: "Client", args: "argparse.Namespace") -> None:
@@ -122,11 +125,11 @@ def rm(client: "Client", args: "argparse.Namespace") -> None:
                 _rm_empty(store, _ancestors(path))
         return ()
 
-    _at_once(client, body, args.tidy or len(args.paths) > 1)
+    _print_output(client, body, args.tidy or len(args.paths) > 1)
 
 
 def _rm_empty(store: "Client", paths: "Iterable[str]") -> None:
-    """Remove nodes until one has a value or a child, or is out of reach."""
+    """Remove nodes, up to the first that has a value or a child or cannot be removed."""
     for path in paths:
         try:
             if store.read(path) or store.ls(path):
@@ -142,7 +145,7 @@ def chmod(client: "Client", args: "argparse.Namespace") -> None:
     if args.upto and not args.path.startswith("/"):
         raise CommandError("{}: -u needs a path that begins with '/'".format(args.path))
     if args.recurse and args.path == "/":
-        raise CommandError("/: -r is not for the whole store")
+        raise CommandError("/: -r may not change the whole store")
 
     def body(store: "Client") -> "Iterable[bytes]":
         below = _subtree(store, args.path) if args.recurse else [args.path]
@@ -153,7 +156,7 @@ def chmod(client: "Client", args: "argparse.Namespace") -> None:
                     store.set_permissions(path, args.perms)
         return ()
 
-    _at_once(client, body, args.upto or args.recurse)
+    _print_output(client, body, args.upto or args.recurse)
 
 
 def _subtree(store: "Client", top: str) -> "Iterator[str]":
@@ -166,17 +169,19 @@ def _subtree(store: "Client", top: str) -> "Iterator[str]":
 
 
 def _ancestors(path: str) -> "Iterator[str]":
-    """Yield the nodes above *path*, the nearest first, the root excluded."""
+    """Yield the paths of the ancestors of *path*, the nearest first, without the root."""
     path = path.rpartition("/")[0]
     while path:
         yield path
         path = path.rpartition("/")[0]
 
 
-def _at_once(client: "Client", body: "Callable[[Client], Iterable[bytes]]", several: bool) -> None:
-    """Run *body* and print the lines that it gives, also those before an error.
+def _print_output(
+    client: "Client", body: "Callable[[Client], Iterable[bytes]]", several: bool
+) -> None:
+    """Run *body* and print the lines that it yields, also those before an error.
 
-    :param several: whether to run it in a transaction, started over on ``EAGAIN``.
+    :param several: whether to run it in a transaction, which starts over after ``EAGAIN``.
     """
     lines: List[bytes] = []
 
@@ -194,7 +199,7 @@ def _at_once(client: "Client", body: "Callable[[Client], Iterable[bytes]]", seve
         show(b"".join(lines))
 
 
-# -- nodes one by one, and the daemon itself -----------------------------------------------
+# -- subcommands that use no transaction ---------------------------------------------------
 
 
 def ls(client: "Client", args: "argparse.Namespace") -> None:
@@ -202,7 +207,7 @@ def ls(client: "Client", args: "argparse.Namespace") -> None:
     for top in args.paths or ["/"]:
         with about(top):
             pending = _children(0, top, client.ls(top))
-        # Not walk(), to which an unreadable value is an empty one.
+        # Not walk(), which yields "" for a value that may not be read.
         while pending:
             depth, path = pending.pop()
             value = _value_if_readable(client, path)
@@ -212,7 +217,7 @@ def ls(client: "Client", args: "argparse.Namespace") -> None:
 
 
 def _children(depth: int, path: str, names: "List[str]") -> "List[Tuple[int, str]]":
-    """Return the paths of the children, the first one last, each with its depth."""
+    """Return the paths of the children in reversed order, each with its depth."""
     prefix = path if path == "/" else path + "/"
     return [(depth, prefix + name) for name in reversed(names)]
 
@@ -222,7 +227,7 @@ def _names_if_there(client: "Client", path: str) -> "List[str]":
         try:
             return client.ls(path)
         except PyXSError as exc:
-            if exc.errno == errno.ENOENT:  # gone since its parent was listed
+            if exc.errno == errno.ENOENT:  # removed since its parent was listed
                 return []
             raise
 
@@ -242,7 +247,7 @@ def _perms_if_readable(client: "Client", path: str) -> "List[bytes]":
     except PyXSError as exc:
         if not exc.is_answer:
             raise
-        warn("pyxs ls: {}: its permissions: {}".format(path, exc.strerror))
+        warn("pyxs ls: {}: cannot read its permissions: {}".format(path, exc.strerror))
         return []
 
 
@@ -250,7 +255,7 @@ def _terminal_columns() -> "Optional[int]":
     try:
         return os.get_terminal_size(1).columns
     except OSError:
-        return None  # the standard output is no terminal
+        return None  # the standard output is not a terminal
 
 
 def control(client: "Client", args: "argparse.Namespace") -> None:
@@ -265,7 +270,7 @@ def control(client: "Client", args: "argparse.Namespace") -> None:
         if exc.errno != errno.EINVAL:
             raise
         raise CommandError(
-            "the daemon does not know: {}; 'pyxs control help' lists what it does".format(
+            "{}: the daemon does not know this command; see 'pyxs control help'".format(
                 " ".join(args.words)
             )
         ) from exc
@@ -277,13 +282,13 @@ def control(client: "Client", args: "argparse.Namespace") -> None:
 
 
 def encoded(text: str) -> bytes:
-    """Return the bytes that the daemon sent, of what the client made of them."""
+    """Return text from the client as the bytes that the daemon sent."""
     return encode_text(text, "text")
 
 
 @contextlib.contextmanager
 def about(what: str) -> "Iterator[None]":
-    """Name what the daemon refused: its answer is an errno alone."""
+    """Turn an answer of the daemon into a ``CommandError`` that begins with *what*."""
     try:
         yield
     except PyXSError as exc:

@@ -1,4 +1,4 @@
-"""``pyxs completion``: the scripts beside this module, made by tests/completion_scripts.py."""
+"""``pyxs completion``: prints scripts of this directory; tests/completion_scripts.py makes them."""
 
 import argparse
 import pkgutil

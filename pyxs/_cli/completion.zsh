@@ -10,25 +10,25 @@
 
 _shtab_pyxs_commands() {
   local _commands=(
-    -:'Take subcommands from a prompt, or from the standard input, over one connection.'
+    -:'Run subcommands from a prompt, or from the standard input, over one connection.'
     chmod:'Set the permissions of a node.'
-    completion:'Print what lets a shell complete command lines.'
-    control:'Give the daemon a command and print its answer.'
-    dump:'Print nodes and all below them as JSON, with values and permissions.'
-    exists:'Tell by the exit status whether nodes exist, all of them.'
+    completion:'Print a script that lets a shell complete command lines.'
+    control:'Send the daemon a command and print its answer.'
+    dump:'Print nodes and all nodes below them as JSON, with values and permissions.'
+    exists:'Exit with status 0 if all nodes exist, else with 1.'
     help:'Print help.'
     list:'Print the names of the children of nodes.'
-    load:'Write the nodes that '"'"'pyxs dump'"'"' has printed, with their permissions.'
-    ls:'Print the tree below nodes, with the values.'
-    mkdir:'Make nodes, without a value, unless they exist.'
+    load:'Write the nodes of a file that '"'"'pyxs dump'"'"' printed, with their permissions.'
+    ls:'Print the nodes below others as a tree, with their values.'
+    mkdir:'Create nodes with an empty value, unless they exist.'
     read:'Print the values of nodes.'
     rm:'Remove nodes and all below them.'
-    run:'Run a command on a store in memory, made for it.'
-    serve:'Serve a store from memory until SIGINT or SIGTERM.'
-    shell:'Take subcommands from a prompt, or from the standard input, over one connection.'
+    run:'Run a command with a new store in memory.'
+    serve:'Serve a store in memory until SIGINT or SIGTERM.'
+    shell:'Run subcommands from a prompt, or from the standard input, over one connection.'
     wait:'Wait until a node exists, or has a value.'
-    watch:'Print the path of each node that changes, at or below others.'
-    write:'Set the values of nodes, making those that are missing.'
+    watch:'Print the path of each node that changes, at or below the given nodes.'
+    write:'Set the values of nodes, and create nodes that do not exist.'
   )
   _describe 'pyxs commands' _commands
 }
@@ -61,10 +61,10 @@ _shtab_pyxs_chmod_options=(
   "--device[a XenBus device]:PATH:"
   "--xenbus[the XenBus device of this system]"
   "-s[never fall back to the XenBus device]"
-  {-r,--recurse}"[and of all below it]"
-  {-u,--upto}"[and of all above it but the root]"
+  {-r,--recurse}"[also of all nodes below it]"
+  {-u,--upto}"[also of its ancestors, without the root]"
   ":the node:_pyxs_path"
-  "(*):a letter - n none, r read, w write, b both - and a domid\; the first one names the owner, and what domains may do that are not listed:"
+  "(*):a letter - n none, r read, w write, b both - and a domid\; the first one names the owner, and the rights of domains that are not listed:"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -116,7 +116,7 @@ _shtab_pyxs_exists_defaults_added=0
 
 _shtab_pyxs_help_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  ":by default the command:"
+  ":the subcommand\; by default pyxs itself:"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -128,7 +128,7 @@ _shtab_pyxs_list_options=(
   "--device[a XenBus device]:PATH:"
   "--xenbus[the XenBus device of this system]"
   "-s[never fall back to the XenBus device]"
-  {-p,--prefix}"[print \'PATH\/\' before each]"
+  {-p,--prefix}"[print \'PATH\/\' before names]"
   "(*):a node:_pyxs_path"
 )
 
@@ -141,7 +141,7 @@ _shtab_pyxs_load_options=(
   "--device[a XenBus device]:PATH:"
   "--xenbus[the XenBus device of this system]"
   "-s[never fall back to the XenBus device]"
-  ":by default the standard input:_files"
+  ":by default standard input:_files"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -155,7 +155,7 @@ _shtab_pyxs_ls_options=(
   "-s[never fall back to the XenBus device]"
   {-f,--flat}"[print whole paths]"
   {-p,--prefix}"[print permissions too]"
-  {-u,--utf8}"[print letters of UTF-8 as they are, not as \\xHH]"
+  {-u,--utf8}"[print UTF-8 characters as they are, not as \\xHH]"
   "(*)::a node\; by default the root:_pyxs_path"
 )
 
@@ -180,9 +180,9 @@ _shtab_pyxs_read_options=(
   "--device[a XenBus device]:PATH:"
   "--xenbus[the XenBus device of this system]"
   "-s[never fall back to the XenBus device]"
-  {-p,--prefix}"[print \'PATH\: \' before each]"
+  {-p,--prefix}"[print \'PATH\: \' before values]"
   {-R,--raw}"[print bytes as they are, with no newline after]"
-  {-u,--utf8}"[print letters of UTF-8 as they are, not as \\xHH]"
+  {-u,--utf8}"[print UTF-8 characters as they are, not as \\xHH]"
   "(*):a node:_pyxs_path"
 )
 
@@ -195,7 +195,7 @@ _shtab_pyxs_rm_options=(
   "--device[a XenBus device]:PATH:"
   "--xenbus[the XenBus device of this system]"
   "-s[never fall back to the XenBus device]"
-  {-t,--tidy}"[then remove each node above that is left with neither value nor child]"
+  {-t,--tidy}"[then remove ancestors that have neither a value nor a child]"
   "(*):a node:_pyxs_path"
 )
 
@@ -204,8 +204,8 @@ _shtab_pyxs_rm_defaults_added=0
 
 _shtab_pyxs_run_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--load[begin with what \'pyxs dump\' has printed, not empty]:FILE:_files"
-  "(*):and its arguments:"
+  "--load[begin with the nodes of a file that \'pyxs dump\' printed]:FILE:_files"
+  "(*):the command and its arguments:"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -213,8 +213,8 @@ _shtab_pyxs_run_defaults_added=0
 
 _shtab_pyxs_serve_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--socket[by default a new one]:PATH:"
-  "--load[begin with what \'pyxs dump\' has printed, not empty]:FILE:_files"
+  "--socket[its socket\; by default a new one]:PATH:"
+  "--load[begin with the nodes of a file that \'pyxs dump\' printed]:FILE:_files"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -237,9 +237,9 @@ _shtab_pyxs_wait_options=(
   "--device[a XenBus device]:PATH:"
   "--xenbus[the XenBus device of this system]"
   "-s[never fall back to the XenBus device]"
-  "--timeout[how long to wait\; when that has passed, the exit status is 124]:SECONDS:"
+  "--timeout[how long to wait\; then exit with status 124]:SECONDS:"
   ":the node:_pyxs_path"
-  ":with the escapes of \'pyxs write\':"
+  ":its value, with the escapes of \'pyxs write\':"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -251,10 +251,10 @@ _shtab_pyxs_watch_options=(
   "--device[a XenBus device]:PATH:"
   "--xenbus[the XenBus device of this system]"
   "-s[never fall back to the XenBus device]"
-  {-n,--number}"[how many events to wait for\; each watch begins with one]:NUMBER:"
+  {-n,--number}"[exit after this many events\; each watch begins with one]:NUMBER:"
   {-v,--values}"[print \'\: VALUE\' after each node that exists]"
-  "--time[print the time before each, in UTC, as in ISO 8601]"
-  "--json[print a JSON object for each\: time in seconds since 1970, path, token, value\; the value is null when the node is gone]"
+  "--time[print the time before each path, in UTC (ISO 8601)]"
+  "--json[print a JSON object for each event\: time in seconds since 1970, path, token, value\; the value is null if the node does not exist]"
   "(*):a node:_pyxs_path"
 )
 
@@ -267,8 +267,8 @@ _shtab_pyxs_write_options=(
   "--device[a XenBus device]:PATH:"
   "--xenbus[the XenBus device of this system]"
   "-s[never fall back to the XenBus device]"
-  {-R,--raw}"[take values as they are\: \\n, \\r, \\t, \\OOO and \\xHH are no escapes]"
-  "(*):a node and its value\; \'-\' is the standard input, as it comes (\'\\x2d\' is a dash):_pyxs_path"
+  {-R,--raw}"[take values as they are, without the escapes \\n, \\r, \\t, \\OOO and \\xHH]"
+  "(*):a node and its value\; \'-\' reads the value from the standard input, as it is (\'\\x2d\' is a dash):_pyxs_path"
 )
 
 # guard to ensure default positional specs are added only once per session

@@ -1,4 +1,4 @@
-"""What the command says, and how it fails."""
+"""Standard input, output and error of the command, and its error class."""
 
 import contextlib
 import os
@@ -13,9 +13,9 @@ __all__ = ["CommandError", "Progress", "flush", "show", "take", "warn"]
 
 
 class Progress:
-    """Counts what takes long, in a line on a terminal that shows nothing else meanwhile.
+    """Shows a count on the standard error while a long output goes to a file or a pipe.
 
-    :param what: what is counted.
+    :param what: the noun for the things counted, in the plural.
     """
 
     def __init__(self, what: str) -> None:
@@ -26,7 +26,7 @@ class Progress:
         self._wanted = _is_terminal(sys.stderr) and not _is_terminal(sys.stdout)
 
     def step(self) -> None:
-        """Count one more."""
+        """Add one to the count, and show it from time to time."""
         self._count += 1
         if self._wanted and self._count % 100 == 0 and time.monotonic() >= self._next:
             self._next = time.monotonic() + 0.2
@@ -34,14 +34,14 @@ class Progress:
             self._print("{:,} {}".format(self._count, self._what))
 
     def end(self) -> None:
-        """Remove the line."""
+        """Remove the line with the count."""
         if self._visible:
             self._print("")
 
     @staticmethod
     def _print(text: str) -> None:
         with contextlib.suppress(OSError):
-            sys.stderr.write("\r\x1b[K" + text)  # erases what the line had
+            sys.stderr.write("\r\x1b[K" + text)  # erases the line first
             sys.stderr.flush()
 
 
@@ -50,8 +50,9 @@ def _is_terminal(stream: "Optional[TextIO]") -> bool:
 
 
 class CommandError(Exception):
-    """A command cannot be done; the message says in one line what and why.
+    """A subcommand failed.
 
+    :param message: one line that says what failed and why.
     :param status: the exit status.
     """
 
@@ -61,23 +62,32 @@ class CommandError(Exception):
 
 
 def show(data: bytes) -> None:
-    """Write to the standard output, if there is one."""
+    """Write to the standard output, if there is one.
+
+    :raises CommandError: it cannot be written.
+    """
     if sys.stdout is not None:
         with _output_errors():
             sys.stdout.buffer.write(data)
 
 
 def flush() -> None:
-    """See to it that everything shown is out."""
+    """Flush the standard output, if there is one.
+
+    :raises CommandError: it cannot be written.
+    """
     if sys.stdout is not None:
         with _output_errors():
             sys.stdout.flush()
 
 
 def take() -> bytes:
-    """Return all that the standard input has to give."""
+    """Return the whole standard input.
+
+    :raises CommandError: it is closed or cannot be read.
+    """
     if sys.stdin is None:
-        raise CommandError("standard input: is closed")
+        raise CommandError("standard input: it is closed")
     try:
         return sys.stdin.buffer.read()
     except OSError as exc:
@@ -96,10 +106,9 @@ def _output_errors() -> "Iterator[None]":
     try:
         yield
     except BrokenPipeError:
-        raise  # the reader has enough: no error, but the end
+        raise  # the reading program has ended; run() ends the command without a message
     except OSError as exc:
-        # What could not be written stays in a buffer, and Python would fail with it
-        # once more when it exits.
+        # Python would try to write the rest of the buffer once more on exit, and fail again.
         with open(os.devnull, "wb") as nothing:
             os.dup2(nothing.fileno(), sys.stdout.fileno())
         raise CommandError("standard output: {}".format(exc.strerror)) from exc

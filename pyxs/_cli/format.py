@@ -1,6 +1,8 @@
-"""Values and trees in the form that the ``xenstore-*`` programs of Xen 4.17 give them."""
+"""Formats values and trees as the ``xenstore-*`` programs of Xen 4.17 do."""
 
 import re
+
+from ..helpers import decode_text, encode_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,17 +15,17 @@ _ESCAPED = re.compile(rb"\\(?:x([0-9a-fA-F]{1,2})|([0-7]{1,3})|.?)", re.DOTALL)
 
 
 def escape(value: bytes, utf8: bool = False) -> bytes:
-    """Return *value* as ``read`` and ``ls`` show it.
+    """Return *value* as ``read`` and ``ls`` show it, with escapes.
 
-    :param utf8: whether to show what is printable in UTF-8 as it is.
+    :param utf8: whether printable characters in UTF-8 stay as they are.
     """
     if not utf8:
         return _UNPRINTABLE.sub(_escape_byte, value)
-    text = value.decode("utf-8", "surrogateescape")
+    text = decode_text(value)
     return b"".join(
         character.encode("utf-8")
         if character > "~" and character.isprintable()
-        else escape(character.encode("utf-8", "surrogateescape"))
+        else escape(encode_text(character, "character"))
         for character in text
     )
 
@@ -36,7 +38,7 @@ def _escape_byte(match: "Match[bytes]") -> bytes:
 
 
 def unescape(text: bytes) -> bytes:
-    r"""Return the value that *text* stands for in the arguments of ``write``.
+    r"""Return the value that *text* denotes as an argument of ``write``.
 
     Escapes are ``\n``, ``\r``, ``\t``, one to three octal digits, and ``x`` with one
     or two hexadecimal ones; any other byte after a backslash stands for itself.
@@ -59,12 +61,12 @@ def _unescape_one(match: "Match[bytes]") -> bytes:
 
 
 class TreeFormat:
-    """How ``ls`` lays out its lines.
+    """Formats the lines of ``ls``.
 
-    :param columns: of the terminal that shows them, 0 or 1 when it does not tell;
-        ``None``: no terminal does.
-    :param flat: whole paths instead of an indented tree.
-    :param utf8: whether to show what is printable in UTF-8 as it is.
+    :param columns: the width of the terminal, 0 or 1 if it does not tell its width;
+        ``None``: the output is not a terminal.
+    :param flat: whether lines show whole paths, not an indented tree.
+    :param utf8: whether printable characters in UTF-8 stay as they are.
     """
 
     def __init__(self, columns: "Optional[int]", flat: bool, utf8: bool = False) -> None:
@@ -73,7 +75,7 @@ class TreeFormat:
         if columns is None:
             columns = 0 if flat else 82
         self._limited = columns > 1
-        self._room = columns - 10  # for name and value, after ' = ""' and the mark of a cut
+        self._room = columns - 10  # for name and value, without ' = ""' and the '\...' of a cut
         self._dots_end = 0 if flat or not self._limited else min(columns - 2, 60)
 
     def line(
@@ -85,10 +87,9 @@ class TreeFormat:
     ) -> bytes:
         """Return the line of one node.
 
-        :param depth: 0 for a child of the node that is listed.
-        :param value: ``None`` when it could not be read.
-        :param perms: ``None`` when they are not asked for, empty when they could not
-            be read.
+        :param depth: levels below the children of the listed node, which have 0.
+        :param value: ``None`` if it could not be read.
+        :param perms: ``None`` if they are not shown, empty if they could not be read.
         """
         indent, name, room = b"", path, self._room
         if not self._flat:
@@ -99,10 +100,10 @@ class TreeFormat:
         if value is None:
             return b"".join([indent, name, b":\n", _shown(perms), b"\n"])
         text, end = escape(value, self._utf8), b'"'
-        cut = self._limited and len(value) > room  # not len(text): so C has it
+        cut = self._limited and len(value) > room  # not len(text), as xenstore-ls has it
         if cut:
             text, end = _clipped(text, room), b'\\..."'
-            if self._utf8:  # a letter that is cut in two is left out
+            if self._utf8:  # drops a character that was cut in two
                 text = text.decode("utf-8", "ignore").encode("utf-8")
         line = b"".join([indent, name, b' = "', text, end])
         if perms is not None and not cut:
@@ -114,8 +115,8 @@ class TreeFormat:
 
 
 def _clipped(text: bytes, room: int) -> bytes:
-    # A terminal too narrow for anything is taken for one without limits: to
-    # printf(), a negative precision is none.
+    # On a terminal that is too narrow, text is not clipped: xenstore-ls passes a negative
+    # precision to printf(), which ignores it.
     return text if room < 0 else text[:room]
 
 

@@ -1,4 +1,4 @@
-"""``pyxs help``, and what is said of a subcommand that does not exist."""
+"""``pyxs help``, and the message about a subcommand that does not exist."""
 
 import argparse
 import difflib
@@ -11,14 +11,14 @@ __all__ = ["no_such_subcommand", "refuse", "show_help"]
 
 
 def no_such_subcommand(name: str) -> str:
-    """Return the message about a subcommand that does not exist, with the nearest one."""
+    """Return the message about a subcommand that does not exist; it names a similar one."""
     nearest = difflib.get_close_matches(name, SUBCOMMANDS, 1)
     hint = "did you mean '{}'?".format(nearest[0]) if nearest else "see 'pyxs -h'"
     return "{}: no such subcommand; {}".format(name, hint)
 
 
 def refuse(name: str) -> NoReturn:
-    """End with the message about a subcommand that does not exist."""
+    """Print the message about a subcommand that does not exist, and exit with status 2."""
     warn("pyxs: " + no_such_subcommand(name))
     raise SystemExit(2)
 

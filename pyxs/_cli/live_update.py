@@ -1,6 +1,6 @@
-"""``pyxs control live-update``: another program takes over as the daemon, with its state.
+"""``pyxs control live-update``: another program replaces the daemon and keeps its state.
 
-It takes several CONTROL requests, the same ones that ``xenstore-control`` sends.
+It sends the same CONTROL requests as ``xenstore-control``.
 """
 
 import argparse
@@ -20,10 +20,10 @@ __all__ = ["live_update"]
 
 
 def live_update(client: Client, words: "Sequence[str]") -> None:
-    """Replace the daemon.
+    """Replace the daemon by another program.
 
     :param words: the arguments after ``live-update``.
-    :raises CommandError: the daemon refuses, and goes on as it was.
+    :raises CommandError: the daemon refuses, and runs on.
     """
     args = _parser().parse_args(words)
     if client.read("/tool/xenstored/domid", default="0") != "0":
@@ -42,11 +42,14 @@ def live_update(client: Client, words: "Sequence[str]") -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = SubcommandParser(
         prog="pyxs control live-update",
-        description="Have another program take over as the daemon, without losing anything.",
+        description="Replace the daemon by another program, which keeps the store and all "
+        "connections.",
     )
-    parser.add_argument("-c", dest="cmdline", metavar="CMDLINE", help="the arguments it gets")
     parser.add_argument(
-        "-F", dest="force", action="store_true", help="also when transactions do not end in time"
+        "-c", dest="cmdline", metavar="CMDLINE", help="the arguments of the program"
+    )
+    parser.add_argument(
+        "-F", dest="force", action="store_true", help="also if transactions do not end in time"
     )
     parser.add_argument(
         "-t",
@@ -61,7 +64,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _start(client: Client, timeout: int, words: "Sequence[str]") -> None:
-    """Ask again each second while transactions keep the daemon busy."""
+    """Start the update; try again each second while the daemon answers ``BUSY``.
+
+    :param timeout: seconds to wait for the transactions to end.
+    """
     deadline = time.monotonic() + timeout
     answer = _answer(client, *words)
     while answer == "BUSY" and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Running one command line, and telling how it failed."""
+"""Runs one command line and reports its failure."""
 
 import os
 
@@ -14,7 +14,10 @@ __all__ = ["end_by", "later", "on_store", "run"]
 
 
 def run(args: "argparse.Namespace") -> int:
-    """Do what the arguments say and return the exit status; an error becomes one line."""
+    """Run the subcommand of the arguments and return the exit status.
+
+    It prints a failure as one line on the standard error.
+    """
     try:
         try:
             status: int = args.run(args)
@@ -37,7 +40,10 @@ def _reason(exc: Exception) -> str:
 
 
 def end_by(name: str) -> int:
-    """End as a program does that leaves the signal alone: the caller is told which it was."""
+    """Kill this process by a signal, so that its parent learns which signal ended it.
+
+    :param name: such as ``"SIGPIPE"``.
+    """
     import signal
 
     number = signal.Signals[name]
@@ -47,7 +53,7 @@ def end_by(name: str) -> int:
 
 
 def later(module: str, function: str) -> "Callable[..., Any]":
-    """Return a function of a module of this package, which is imported when it is called."""
+    """Return a function that imports a module of this package and calls a function of it."""
 
     def call(*args: "Any") -> "Any":
         imported = __import__(__package__ + "." + module, fromlist=[function])
@@ -57,11 +63,11 @@ def later(module: str, function: str) -> "Callable[..., Any]":
 
 
 def on_store(module: str, function: str) -> "Callable[[argparse.Namespace], int]":
-    """Return what runs a command with a client of the store that the arguments name."""
+    """Return a function that connects a client and calls a subcommand's function with it."""
     command = later(module, function)
 
     def run_on_store(args: "argparse.Namespace") -> int:
-        shared = getattr(args, "client", None)  # that of the shell
+        shared = getattr(args, "client", None)  # set by the shell
         if shared is not None:
             command(shared, args)
             return 0

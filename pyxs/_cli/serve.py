@@ -1,4 +1,4 @@
-"""``pyxs serve`` and ``pyxs run``: the in-memory daemon for a shell."""
+"""``pyxs serve`` and ``pyxs run``: the in-memory daemon as a command."""
 
 import argparse
 import contextlib
@@ -26,7 +26,8 @@ def serve(args: argparse.Namespace) -> int:
     ends = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
         ends.append(signal.SIGHUP)
-    # Blocked for sigwait(), and before there is a thread that could get them instead.
+    # sigwait() needs them blocked. This comes before the daemon's thread starts, which would
+    # otherwise get them.
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     try:
         with XenStored(args.socket, snapshot) as daemon:
@@ -39,10 +40,10 @@ def serve(args: argparse.Namespace) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run a command on a daemon of its own and return its exit status.
+    """Run a command with a new daemon and return the command's exit status.
 
-    As in a shell, that is 128 and the number of the signal that ended it, 127 when
-    there is no such command, and 126 when it cannot be executed.
+    As in a shell, the status is 128 plus the number of a signal that ended the command, 127
+    if there is no such command, and 126 if it cannot be executed.
     """
     snapshot = _snapshot(args.load)
     with _Forwarder() as forwarder, XenStored(snapshot=snapshot) as daemon:
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
             child = subprocess.Popen(args.command, env=dict(os.environ, XENSTORED_PATH=daemon.path))
         except OSError as exc:
             raise CommandError(
-                # Not exc.strerror, to which 3.7 and before add the name.
+                # Not exc.strerror: up to Python 3.7 it has the name too.
                 "{}: {}".format(args.command[0], os.strerror(exc.errno or 0)),
                 status=127 if isinstance(exc, FileNotFoundError) else 126,
             ) from exc
@@ -64,7 +65,7 @@ def _snapshot(file: "Optional[str]") -> "Optional[Dict[str, Any]]":
 
 
 class _Forwarder:
-    """Passes signals on to a child process; those that come before it exists, once it does."""
+    """Forwards signals to a child process; signals that come before it exists are kept for it."""
 
     def __init__(self) -> None:
         self._child: Optional[subprocess.Popen[Any]] = None
@@ -73,7 +74,7 @@ class _Forwarder:
 
     def __enter__(self) -> "_Forwarder":
         for number in _FORWARDED:
-            # The child shall ignore what its parent was told to: nohup, for one.
+            # An ignored signal stays ignored, in the child too: nohup relies on it.
             if signal.getsignal(number) != signal.SIG_IGN:
                 self._previous[number] = signal.signal(number, self._forward)
         return self
@@ -91,7 +92,7 @@ class _Forwarder:
         if self._child is None:
             self._early.append(number)
             return
-        # A terminal sends to the whole foreground; another one would be one too many.
+        # The terminal has sent it to the child too, if both are in the foreground.
         if number in _FROM_KEYBOARD and _in_foreground():
             return
         with contextlib.suppress(ProcessLookupError):

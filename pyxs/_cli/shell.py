@@ -1,4 +1,4 @@
-"""``pyxs shell``: command lines from a prompt, or from a script, over one connection."""
+"""``pyxs shell``: runs subcommands from a prompt, or from a script, over one connection."""
 
 import argparse
 import os
@@ -18,8 +18,8 @@ from .subcommands import SUBCOMMANDS, make_parser
 
 __all__ = ["shell"]
 
-_ELSEWHERE = frozenset(("shell", "-", "serve", "run", "completion"))
-_NAMES = sorted((set(SUBCOMMANDS) - _ELSEWHERE) | {"cd"})
+_NOT_IN_SHELL = frozenset(("shell", "-", "serve", "run", "completion"))
+_NAMES = sorted((set(SUBCOMMANDS) - _NOT_IN_SHELL) | {"cd"})
 
 
 def shell(client: Client, _args: argparse.Namespace) -> None:
@@ -46,25 +46,25 @@ def _converse(session: "_Session") -> None:
         except EOFError:
             show(b"\n")
             return
-        except KeyboardInterrupt:  # of this line, or of what it did
+        except KeyboardInterrupt:  # it ends the line, or the subcommand that it ran
             show(b"\n")
             flush()
 
 
 class _Session:
-    """What lasts from line to line: the connection, and where relative paths begin."""
+    """The state between lines: the connection, and the node where relative paths begin."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._parsers: Dict[str, argparse.ArgumentParser] = {}
-        self._place: Optional[str] = None  # None: where the daemon has them begin
+        self._directory: Optional[str] = None  # None: the home of this domain
 
     @property
     def prompt(self) -> str:
-        return "pyxs{}> ".format("" if self._place is None else " " + self._place)
+        return "pyxs{}> ".format("" if self._directory is None else " " + self._directory)
 
     def do(self, line: str) -> int:
-        """Do what a line says and return the exit status."""
+        """Run a line and return the exit status."""
         if line.lstrip().startswith("#"):
             return 0
         try:
@@ -75,68 +75,75 @@ class _Session:
         except (CommandError, ValueError, PyXSError) as exc:
             warn("pyxs: {}".format(exc))
             return 1
-        except SystemExit as exc:  # of a parser, or of a subcommand whose answer is no
+        except SystemExit as exc:  # raised by a parser, or by "exists" for a missing node
             flush()
             return exc.code if isinstance(exc.code, int) else 1
 
     def _run(self, words: "List[str]") -> int:
         name = words[0]
-        if name in _ELSEWHERE:
-            raise CommandError("{}: not in a shell of pyxs".format(name))
+        if name in _NOT_IN_SHELL:
+            raise CommandError("{}: cannot be used in a shell".format(name))
         if name not in SUBCOMMANDS:
             raise CommandError(no_such_subcommand(name))
         if name not in self._parsers:
             self._parsers[name] = make_parser((name,))
         args = self._parsers[name].parse_args(words)
         if args.socket is not None or args.device is not None or args.xenbus:
-            raise CommandError("{}: the connection is that of the shell".format(name))
+            raise CommandError("{}: uses the connection of the shell".format(name))
         if name == "load" and args.file is None:
-            raise CommandError("load: the standard input is that of the shell; name a file")
-        self._place_paths(args)
+            raise CommandError("load: the shell reads the standard input; name a file")
+        self._make_absolute(args)
         args.client = self._client
         return run(args)
 
-    def _place_paths(self, args: argparse.Namespace) -> None:
-        """Put the place before relative paths, and in the place of those that are left out."""
+    def _make_absolute(self, args: argparse.Namespace) -> None:
+        """Make relative paths absolute; where paths are left out, use the directory."""
         given = vars(args)
         if "path" in given:
-            args.path = self._placed(args.path)
+            args.path = self._absolute(args.path)
         if "paths" in given:
-            args.paths = [self._placed(path) for path in args.paths]
-            if not args.paths and self._place is not None:
-                args.paths = [self._place]
+            args.paths = [self._absolute(path) for path in args.paths]
+            if not args.paths and self._directory is not None:
+                args.paths = [self._directory]
         if "pairs" in given:
             if any(value == "-" for _path, value in args.pairs):
-                raise CommandError("write: -: the standard input is that of the shell")
-            args.pairs = [(self._placed(path), value) for path, value in args.pairs]
+                raise CommandError("write: -: the shell reads the standard input")
+            args.pairs = [(self._absolute(path), value) for path, value in args.pairs]
 
-    def _placed(self, path: str) -> str:
-        if path.startswith(("/", "@")) or self._place is None:
-            # As it is completed, so that what is below it can be completed too.
+    def _absolute(self, path: str) -> str:
+        if path.startswith(("/", "@")) or self._directory is None:
+            # Completion leaves a slash at the end of a node that has children.
             return path[:-1] if path[-1:] == "/" != path else path
-        return posixpath.normpath(posixpath.join(self._place, path))
+        return posixpath.normpath(posixpath.join(self._directory, path))
 
     def _cd(self, words: "List[str]") -> int:
         if len(words) > 1:
             raise CommandError("cd: takes one path")
-        self._place = self._entered(words[0]) if words else None
+        self._directory = self._existing(words[0]) if words else None
         return 0
 
-    def _entered(self, path: str) -> str:
-        place = posixpath.normpath(posixpath.join(self._place or self._home(), path))
-        with about("cd: " + place):
-            self._client.ls(place)
-        return place
+    def _existing(self, path: str) -> str:
+        """Return the absolute path of a node.
+
+        :raises CommandError: the daemon does not list it.
+        """
+        directory = posixpath.normpath(posixpath.join(self._directory or self._home(), path))
+        with about("cd: " + directory):
+            self._client.ls(directory)
+        return directory
 
     def _home(self) -> str:
-        """Return where the daemon has relative paths begin."""
+        """Return the home of this domain, where relative paths begin for the daemon."""
         domid = self._client.read("domid", default="0")
         return self._client.get_domain_path(int(domid) if domid.isdigit() else 0)
 
     # -- completion --------------------------------------------------------------------
 
     def candidates(self, before: str, word: str) -> "List[str]":
-        """Return what a word may become, given what is before it in the line."""
+        """Return the completions of a word.
+
+        :param before: the line up to the word.
+        """
         if before.strip() in ("", "help"):
             return [name + " " for name in _NAMES if name.startswith(word)]
         if word.startswith("-"):
@@ -148,14 +155,14 @@ class _Session:
 
     def _paths(self, word: str) -> "List[str]":
         above, slash, name = word.rpartition("/")
-        start = self._place or self._home()
+        start = self._directory or self._home()
         top = posixpath.normpath(posixpath.join(start, (above or "/") if slash else "."))
         validate_path(top)
         found = [each for each in self._client.ls(top) if each.startswith(name)]
         paths = [above + slash + each for each in sorted(found)]
         if len(paths) > 1:
             return paths
-        # One that stands alone is complete: what is below it comes next.
+        # A single path is complete; a slash after it lets its children be completed next.
         return [
             path + ("/" if self._client.ls(posixpath.join(top, each)) else " ")
             for path, each in zip(paths, found)

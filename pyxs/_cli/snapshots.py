@@ -26,6 +26,6 @@ def dump(client: Client, args: argparse.Namespace) -> None:
 def load(client: Client, args: argparse.Namespace) -> None:
     file = args.file
     nodes = snapshot.parse(take(), "standard input") if file is None else load_file(file)
-    at_once = snapshot.restore(client, nodes)
-    if not at_once:
-        warn("pyxs load: a quota forbids one transaction for all; the nodes were written singly")
+    in_one_transaction = snapshot.restore(client, nodes)
+    if not in_one_transaction:
+        warn("pyxs load: a quota forbids one transaction; the nodes were written without one")

@@ -1,4 +1,4 @@
-"""Which store a command works on."""
+"""Connects to the store that a command line names."""
 
 import os
 
@@ -19,7 +19,7 @@ __all__ = ["connected_client"]
 def connected_client(args: "argparse.Namespace") -> Client:
     """Return a client that is connected to the store that the arguments name.
 
-    :raises CommandError: no store answers; the message says why.
+    :raises CommandError: no connection can be made; the message says why.
     """
     failure = ""
     for connection in _connections(args):
@@ -31,7 +31,7 @@ def connected_client(args: "argparse.Namespace") -> Client:
 
 
 def _connections(args: "argparse.Namespace") -> "List[PacketConnection]":
-    """Return the connections to try, in this order."""
+    """Return the connections to try, in order."""
     if args.socket is not None:
         return [UnixSocketConnection(args.socket)]
     if args.device is not None:

@@ -1,7 +1,7 @@
-"""The subcommands of ``pyxs``, and the arguments that each takes.
+"""The parser of ``pyxs``: its subcommands and their arguments.
 
-A parser is made for the subcommand that is asked for: making all of them takes a third of
-the time in which ``pyxs read`` reads.
+A parser for one subcommand is faster to make than one for all, which takes a third of the
+time of ``pyxs read``.
 """
 
 import argparse
@@ -16,24 +16,27 @@ if TYPE_CHECKING:
 __all__ = ["SUBCOMMANDS", "make_parser"]
 
 _EPILOG = """\
-The store is the one that --socket, --device or --xenbus names; else the one at
-$XENSTORED_PATH, a socket or a device; else that of the daemon's socket in
-$XENSTORED_RUNDIR or /var/run/xenstored; else, without -s, that of the XenBus device.
+pyxs connects to the store that --socket, --device or --xenbus names. Without them it
+connects to $XENSTORED_PATH, a socket or a device. If that is not set, it tries the socket
+in $XENSTORED_RUNDIR or /var/run/xenstored and then, without -s, the XenBus device.
 
 examples:
   pyxs ls -p /local/domain/0
   pyxs run -- python3 dom0_script.py
 """
 
-#: Completes nodes, in the scripts for shells; see tests/completion_scripts.py.
+#: Marks an argument that shells complete as a path; see tests/completion_scripts.py.
 PATH = "pyxs path"
 
 
 def make_parser(names: "Iterable[str]") -> argparse.ArgumentParser:
-    """Return the parser of the command, with these subcommands only."""
+    """Return the parser of the command with some of its subcommands.
+
+    :param names: keys of :data:`SUBCOMMANDS`.
+    """
     parser = Parser(
         prog="pyxs",
-        description="Read, change and watch a XenStore, or serve one from memory.",
+        description="Read, change and watch a XenStore, or serve one in memory.",
         epilog=_EPILOG,
         formatter_class=Formatter,
     )
@@ -53,7 +56,7 @@ def make_parser(names: "Iterable[str]") -> argparse.ArgumentParser:
 
 
 class _Version(argparse.Action):
-    """Shows the version; argparse's own has to be told it when the parser is made."""
+    """Shows the version, and imports it only then."""
 
     def __init__(self, option_strings: "List[str]", dest: str, help: "Optional[str]" = None):
         super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
@@ -105,7 +108,7 @@ def _add_paths(parser: argparse.ArgumentParser, nargs: str = "+", help: str = "a
 
 
 def _as_path(action: argparse.Action) -> None:
-    action.complete = PATH  # type: ignore[attr-defined]  # looked at by shtab
+    action.complete = PATH  # type: ignore[attr-defined]  # shtab reads it
 
 
 # -- reading -------------------------------------------------------------------------------
@@ -119,7 +122,7 @@ def _add_read(subcommands: "Any") -> None:
         "pyxs read -p /local/domain/1/name /local/domain/1/domid",
         on_store("commands", "read"),
     )
-    read.add_argument("-p", "--prefix", action="store_true", help="print 'PATH: ' before each")
+    read.add_argument("-p", "--prefix", action="store_true", help="print 'PATH: ' before values")
     read.add_argument(
         "-R", "--raw", action="store_true", help="print bytes as they are, with no newline after"
     )
@@ -131,7 +134,7 @@ def _add_ls(subcommands: "Any") -> None:
     ls = _add_on_store(
         subcommands,
         "ls",
-        "print the tree below nodes, with the values",
+        "print the nodes below others as a tree, with their values",
         "pyxs ls -fp /local/domain/0",
         on_store("commands", "ls"),
     )
@@ -145,7 +148,7 @@ def _add_ls(subcommands: "Any") -> None:
 
 def _add_utf8(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-u", "--utf8", action="store_true", help="print letters of UTF-8 as they are, not as \\xHH"
+        "-u", "--utf8", action="store_true", help="print UTF-8 characters as they are, not as \\xHH"
     )
 
 
@@ -157,7 +160,7 @@ def _add_list(subcommands: "Any") -> None:
         "pyxs list -p /local/domain",
         on_store("commands", "list_"),
     )
-    list_.add_argument("-p", "--prefix", action="store_true", help="print 'PATH/' before each")
+    list_.add_argument("-p", "--prefix", action="store_true", help="print 'PATH/' before names")
     _add_paths(list_)
 
 
@@ -165,7 +168,7 @@ def _add_exists(subcommands: "Any") -> None:
     exists = _add_on_store(
         subcommands,
         "exists",
-        "tell by the exit status whether nodes exist, all of them",
+        "exit with status 0 if all nodes exist, else with 1",
         "pyxs exists /local/domain/1/vm || echo 'no domain 1'",
         on_store("commands", "exists"),
     )
@@ -176,7 +179,7 @@ def _add_watch(subcommands: "Any") -> None:
     watch = _add_on_store(
         subcommands,
         "watch",
-        "print the path of each node that changes, at or below others",
+        "print the path of each node that changes, at or below the given nodes",
         "pyxs watch -n 2 @introduceDomain",
         on_store("watching", "watch"),
     )
@@ -185,19 +188,19 @@ def _add_watch(subcommands: "Any") -> None:
         "--number",
         type=count,
         metavar="NUMBER",
-        help="how many events to wait for; each watch begins with one",
+        help="exit after this many events; each watch begins with one",
     )
     watch.add_argument(
         "-v", "--values", action="store_true", help="print ': VALUE' after each node that exists"
     )
     watch.add_argument(
-        "--time", action="store_true", help="print the time before each, in UTC, as in ISO 8601"
+        "--time", action="store_true", help="print the time before each path, in UTC (ISO 8601)"
     )
     watch.add_argument(
         "--json",
         action="store_true",
-        help="print a JSON object for each: time in seconds since 1970, path, token, value; "
-        "the value is null when the node is gone",
+        help="print a JSON object for each event: time in seconds since 1970, path, token, "
+        "value; the value is null if the node does not exist",
     )
     _add_paths(watch)
 
@@ -214,10 +217,12 @@ def _add_wait(subcommands: "Any") -> None:
         "--timeout",
         metavar="SECONDS",
         type=seconds,
-        help="how long to wait; when that has passed, the exit status is 124",
+        help="how long to wait; then exit with status 124",
     )
     _as_path(wait.add_argument("path", metavar="PATH", help="the node"))
-    wait.add_argument("value", metavar="VALUE", nargs="?", help="with the escapes of 'pyxs write'")
+    wait.add_argument(
+        "value", metavar="VALUE", nargs="?", help="its value, with the escapes of 'pyxs write'"
+    )
 
 
 # -- changing ------------------------------------------------------------------------------
@@ -227,7 +232,7 @@ def _add_write(subcommands: "Any") -> None:
     write = _add_on_store(
         subcommands,
         "write",
-        "set the values of nodes, making those that are missing",
+        "set the values of nodes, and create nodes that do not exist",
         "pyxs write /tool/demo/a 1 /tool/demo/b 'two\\nlines'",
         on_store("commands", "write"),
     )
@@ -235,7 +240,7 @@ def _add_write(subcommands: "Any") -> None:
         "-R",
         "--raw",
         action="store_true",
-        help=r"take values as they are: \n, \r, \t, \OOO and \xHH are no escapes",
+        help=r"take values as they are, without the escapes \n, \r, \t, \OOO and \xHH",
     )
     _as_path(
         write.add_argument(
@@ -243,7 +248,8 @@ def _add_write(subcommands: "Any") -> None:
             metavar="PATH VALUE",
             nargs="+",
             action=Pairs,
-            help=r"a node and its value; '-' is the standard input, as it comes ('\x2d' is a dash)",
+            help=r"a node and its value; '-' reads the value from the standard input, as it is "
+            r"('\x2d' is a dash)",
         )
     )
 
@@ -252,7 +258,7 @@ def _add_mkdir(subcommands: "Any") -> None:
     mkdir = _add_on_store(
         subcommands,
         "mkdir",
-        "make nodes, without a value, unless they exist",
+        "create nodes with an empty value, unless they exist",
         "pyxs mkdir /tool/demo",
         on_store("commands", "mkdir"),
     )
@@ -271,7 +277,7 @@ def _add_rm(subcommands: "Any") -> None:
         "-t",
         "--tidy",
         action="store_true",
-        help="then remove each node above that is left with neither value nor child",
+        help="then remove ancestors that have neither a value nor a child",
     )
     _add_paths(rm)
 
@@ -284,15 +290,17 @@ def _add_chmod(subcommands: "Any") -> None:
         "pyxs chmod -r /local/domain/1/data n1 r0",
         on_store("commands", "chmod"),
     )
-    chmod.add_argument("-r", "--recurse", action="store_true", help="and of all below it")
-    chmod.add_argument("-u", "--upto", action="store_true", help="and of all above it but the root")
+    chmod.add_argument("-r", "--recurse", action="store_true", help="also of all nodes below it")
+    chmod.add_argument(
+        "-u", "--upto", action="store_true", help="also of its ancestors, without the root"
+    )
     _as_path(chmod.add_argument("path", metavar="PATH", help="the node"))
     chmod.add_argument(
         "perms",
         metavar="PERMISSION",
         nargs="+",
         help="a letter - n none, r read, w write, b both - and a domid; the first one names "
-        "the owner, and what domains may do that are not listed",
+        "the owner, and the rights of domains that are not listed",
     )
 
 
@@ -303,7 +311,7 @@ def _add_dump(subcommands: "Any") -> None:
     dump = _add_on_store(
         subcommands,
         "dump",
-        "print nodes and all below them as JSON, with values and permissions",
+        "print nodes and all nodes below them as JSON, with values and permissions",
         "pyxs dump /local/domain/1 > guest.json",
         on_store("snapshots", "dump"),
     )
@@ -314,11 +322,11 @@ def _add_load(subcommands: "Any") -> None:
     load = _add_on_store(
         subcommands,
         "load",
-        "write the nodes that 'pyxs dump' has printed, with their permissions",
+        "write the nodes of a file that 'pyxs dump' printed, with their permissions",
         "pyxs load guest.json",
         on_store("snapshots", "load"),
     )
-    load.add_argument("file", metavar="FILE", nargs="?", help="by default the standard input")
+    load.add_argument("file", metavar="FILE", nargs="?", help="by default standard input")
 
 
 # -- others --------------------------------------------------------------------------------
@@ -328,7 +336,7 @@ def _add_control(subcommands: "Any") -> None:
     control = _add_on_store(
         subcommands,
         "control",
-        "give the daemon a command and print its answer",
+        "send the daemon a command and print its answer",
         "pyxs control help",
         on_store("commands", "control"),
         options_first=True,
@@ -340,7 +348,7 @@ def _add_shell(subcommands: "Any") -> None:
     shell = _add_on_store(
         subcommands,
         "shell",
-        "take subcommands from a prompt, or from the standard input, over one connection",
+        "run subcommands from a prompt, or from the standard input, over one connection",
         "pyxs shell --socket /tmp/xenstored.sock",
         on_store("shell", "shell"),
         aliases=["-"],
@@ -349,10 +357,10 @@ def _add_shell(subcommands: "Any") -> None:
 
 
 _SHELL_TEXT = """\
-'pyxs -' is the same. 'cd PATH' makes PATH the place where relative paths begin; without
-PATH they begin again where the daemon has them begin, at /local/domain/<domid>. Lines
-are quoted as in sh; one that begins with '#' is passed over. At a prompt, Tab completes
-subcommands and paths, and Ctrl-D ends. In a script, the first line that fails ends it.
+'pyxs -' is the same. After 'cd PATH', relative paths begin at PATH; after 'cd', they begin
+at /local/domain/<domid>, as the daemon takes them. Lines are quoted as in sh. A line that
+begins with '#' is ignored. At a prompt, Tab completes subcommands and paths, and Ctrl-D
+ends the shell. In a script, the first line that fails ends the shell.
 
 """
 
@@ -361,12 +369,15 @@ def _add_serve(subcommands: "Any") -> None:
     serve = _add(
         subcommands,
         "serve",
-        "serve a store from memory until SIGINT or SIGTERM",
+        "serve a store in memory until SIGINT or SIGTERM",
         "pyxs serve --socket /tmp/xenstored.sock",
         later("serve", "serve"),
     )
     serve.add_argument(
-        "--socket", metavar="PATH", default=argparse.SUPPRESS, help="by default a new one"
+        "--socket",
+        metavar="PATH",
+        default=argparse.SUPPRESS,
+        help="its socket; by default a new one",
     )
     _add_snapshot(serve)
 
@@ -375,18 +386,18 @@ def _add_run(subcommands: "Any") -> None:
     run = _add(
         subcommands,
         "run",
-        "run a command on a store in memory, made for it",
+        "run a command with a new store in memory",
         "pyxs run -- python3 dom0_script.py",
         later("serve", "run"),
         options_first=True,
     )
     _add_snapshot(run)
-    run.add_argument("command", metavar="COMMAND", nargs="+", help="and its arguments")
+    run.add_argument("command", metavar="COMMAND", nargs="+", help="the command and its arguments")
 
 
 def _add_snapshot(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--load", metavar="FILE", help="begin with what 'pyxs dump' has printed, not empty"
+        "--load", metavar="FILE", help="begin with the nodes of a file that 'pyxs dump' printed"
     )
 
 
@@ -394,7 +405,7 @@ def _add_completion(subcommands: "Any") -> None:
     completion = _add(
         subcommands,
         "completion",
-        "print what lets a shell complete command lines",
+        "print a script that lets a shell complete command lines",
         "pyxs completion bash > /etc/bash_completion.d/pyxs",
         later("completion", "completion"),
     )
@@ -405,7 +416,9 @@ def _add_help(subcommands: "Any") -> None:
     help_ = _add(
         subcommands, "help", "print help", "pyxs help write", later("helping", "show_help")
     )
-    help_.add_argument("about", metavar="SUBCOMMAND", nargs="?", help="by default the command")
+    help_.add_argument(
+        "about", metavar="SUBCOMMAND", nargs="?", help="the subcommand; by default pyxs itself"
+    )
 
 
 SUBCOMMANDS: "Dict[str, Callable[[Any], None]]" = {

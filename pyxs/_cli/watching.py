@@ -18,7 +18,7 @@ from .format import escape
 
 __all__ = ["wait", "watch"]
 
-_TIMED_OUT = 124  # as of timeout(1)
+_TIMED_OUT = 124  # the exit status of timeout(1)
 
 
 def watch(client: Client, args: argparse.Namespace) -> None:
@@ -59,11 +59,11 @@ def _iso(now: float) -> str:
 
 
 class _Unreadable(Exception):  # noqa: N818  # never seen by a user
-    """The node may not be read."""
+    """The client may not read the node."""
 
 
 def _value(client: Client, path: str) -> "Optional[bytes]":
-    """Return the value that a node has now, ``None`` when there is no such node."""
+    """Return the value that a node has now, ``None`` if there is no such node."""
     if path.startswith("@"):
         return None
     try:
@@ -79,23 +79,8 @@ def wait(client: Client, args: argparse.Namespace) -> None:
     value = None if args.value is None else decode_text(unescaped(args.value))
     try:
         with about(args.path):
-            _wait_for(client, args.path, value, args.timeout)
+            client.wait_for(args.path, value, args.timeout)
     except TimeoutError:
         raise CommandError(
-            "{}: not so within {:g} seconds".format(args.path, args.timeout), status=_TIMED_OUT
+            "{}: timed out after {:g} seconds".format(args.path, args.timeout), status=_TIMED_OUT
         ) from None
-
-
-def _wait_for(
-    client: Client, path: str, value: "Optional[str]", timeout: "Optional[float]"
-) -> None:
-    deadline = None if timeout is None else time.monotonic() + timeout
-    with contextlib.closing(client.monitor()) as monitor:
-        monitor.watch(path)
-        while True:
-            left = None if deadline is None else max(deadline - time.monotonic(), 0)
-            if monitor.wait(timeout=left) is None:
-                raise TimeoutError
-            found = client.read(path, default=None)
-            if found is not None and value in (None, found):
-                return

@@ -1,1 +1,1 @@
-"""The wire format, used by the client and by the in-memory daemon."""
+"""The wire format: packets, requests and replies. The client and the in-memory daemon use it."""

@@ -5,8 +5,8 @@ from typing import List, Optional, Tuple
 from ..exceptions import UnexpectedPacket
 from .packets import HEADER, HEADER_SIZE, Frame, Packet, packet_from_wire
 
-#: The longest reply taken. The OCaml daemon answers DIRECTORY with one reply of
-#: any length, against the protocol.
+#: The longest reply that pyxs accepts, in bytes. Against the protocol, the OCaml daemon
+#: answers DIRECTORY with one reply of any length.
 REPLY_MAX = 1 << 20
 
 _unpack_header = HEADER.unpack_from
@@ -15,28 +15,28 @@ _unpack_header = HEADER.unpack_from
 class Framer:
     """Turns bytes, in pieces of any size, into messages.
 
-    An exception at any instruction, as a signal handler may raise it, loses nothing:
-    :meth:`frame` replaces :attr:`state` as a whole.
+    A signal handler may raise an exception at any instruction. No bytes are lost then,
+    because :meth:`frame` replaces :attr:`state` as a whole.
 
-    :param limit: the longest payload taken, in bytes.
+    :param limit: the longest payload to accept, in bytes.
     """
 
     __slots__ = ("_limit", "refused", "state")
 
     def __init__(self, limit: int = REPLY_MAX) -> None:
         self._limit = limit
-        #: The whole messages, which the owner takes from the left; the pieces that follow
-        #: them, to which the owner appends; how many of these are counted, and the bytes
-        #: still missing, after them, before the pieces make a message.
+        #: Four items: the complete messages, which the owner removes from the left; the pieces
+        #: after them, to which the owner appends; the number of pieces counted so far; and the
+        #: bytes still missing, after those, before the pieces make a message or its header.
         self.state: Tuple[List[Frame], List[bytes], int, int] = ([], [], 0, 0)
-        #: Why nothing more can be made of the stream, if so.
+        #: The error after which the rest of the stream cannot be framed, or ``None``.
         self.refused: Optional[UnexpectedPacket] = None
 
     def feed(self, data: bytes) -> "List[Packet]":
-        """Take in the next bytes of the stream; return the packets that are whole now.
+        """Add the next bytes of the stream and return the packets that are complete now.
 
-        :raises UnexpectedPacket: the next header announces more than the limit. When packets
-            came before it those are returned, and the exception is in *refused*.
+        :raises UnexpectedPacket: the next header announces a payload over the limit. If
+            packets came before it, this returns them, and :attr:`refused` has the exception.
         """
         self.state[1].append(data)
         frames = self.frame()
@@ -48,19 +48,20 @@ class Framer:
 
     @property
     def begun(self) -> bool:
-        """Whether bytes are here that are not part of a whole message yet."""
+        """Whether a part of a message has arrived."""
         return any(self.state[1])
 
     def frame(self) -> "List[Frame]":
-        """Make messages of the pieces, and return those that are whole.
+        """Frame the pieces and return the complete messages.
 
-        To be called when all messages made before are taken.
+        The caller must have removed all messages of the call before.
         """
         frames, pieces, counted, missing = self.state
         if counted:
             missing -= sum(map(len, pieces[counted:]))
             if missing > 0:
-                # Not joined yet: a reply that comes byte by byte costs no more than its length.
+                # The pieces are joined only when they contain a message or its header, so
+                # that a long reply in many small pieces is not copied again for each.
                 self.state = frames, pieces, len(pieces), missing
                 return frames
         data = b"".join(pieces)
@@ -85,7 +86,7 @@ class Framer:
 
     def _refusal(self, size: int) -> UnexpectedPacket:
         return UnexpectedPacket(
-            "a message announces a payload of {} bytes, over the limit of {}".format(
+            "a header announces a payload of {} bytes, over the limit of {}".format(
                 size, self._limit
             )
         )

@@ -1,7 +1,4 @@
-"""Operations and packets.
-
-The numbers and names are those of *xs_wire.h* in Xen's public headers.
-"""
+"""Operations and packets, with the numbers and names of *xs_wire.h* in Xen's public headers."""
 
 import enum
 import struct
@@ -55,24 +52,24 @@ OPS = {int(op): op for op in Op}
 
 _new = object.__new__
 
-#: A message as it came, of any type and length: op, rq_id, tx_id and payload.
+#: A message as it came off the wire, of any type and length: op, rq_id, tx_id, payload.
 Frame = Tuple[int, int, int, bytes]
 
 
 class Message:
-    """A header and a payload."""
+    """The fields of a message: those of its header, and its payload."""
 
     __slots__ = ("op", "payload", "rq_id", "tx_id")
 
-    op: int  #: an :class:`Op`; from the wire, possibly a number unknown to it
+    op: int  #: an :class:`Op`, or a number from the wire that :class:`Op` lacks
     rq_id: int
     tx_id: int
     payload: bytes
 
     def __bytes__(self) -> bytes:
-        """Return the message as it goes over the wire.
+        """Return the bytes of the message.
 
-        :raises InvalidPayload: an id is not an integer of 32 bits.
+        :raises InvalidPayload: an id is not an integer from 0 to 2**32 - 1.
         """
         try:
             header = HEADER.pack(self.op, self.rq_id, self.tx_id, len(self.payload))
@@ -91,11 +88,11 @@ class Packet(Message):
 
     :param op: a member of :class:`Op`, or its number.
     :param payload: at most 4096 bytes; ``str`` is encoded in UTF-8.
-    :param rq_id: the request's number, 0 by default.
-    :param tx_id: the transaction's number, 0 for none.
+    :param rq_id: the id of the request, 0 by default.
+    :param tx_id: the id of the transaction, 0 by default: no transaction.
     :raises InvalidOperation: *op* is not in :class:`Op`.
-    :raises InvalidPayload: *payload* is too long or cannot be encoded, or a number is not
-        32 bits wide.
+    :raises InvalidPayload: *payload* is too long or cannot be encoded. ``bytes(packet)``
+        raises it if an id is not an integer from 0 to 2**32 - 1.
     """
 
     __slots__ = ()
@@ -144,14 +141,14 @@ class Packet(Message):
         return hash((self.op, self.rq_id, self.tx_id, self.payload))
 
     def __repr__(self) -> str:
-        """Return all fields by name."""
+        """Return all fields with their names."""
         return "Packet(op={!r}, rq_id={}, tx_id={}, size={}, payload={!r})".format(
             self.op, self.rq_id, self.tx_id, self.size, self.payload
         )
 
 
 def packet_from_wire(op: int, rq_id: int, tx_id: int, payload: bytes) -> Packet:
-    """Make a packet without a check: of any type and length, as they come."""
+    """Return a packet of any type and length, without validation."""
     packet = _new(Packet)
     packet.op = OPS.get(op, op)
     packet.rq_id = rq_id

@@ -1,7 +1,6 @@
-"""What each reply must hold.
+"""Decoders of the payload of each reply.
 
-Each decoder takes a reply's payload, and raises :exc:`MalformedError` when it is not what the
-request defines.
+Each raises :exc:`MalformedError` if *xenstore.txt* defines another form for the reply.
 """
 
 import re
@@ -15,7 +14,7 @@ _PERMISSION = "[wrbn][0-9]+"
 
 
 class MalformedError(ValueError):
-    """A reply is not what its request defines."""
+    """The payload of a reply does not have the form that *xenstore.txt* defines."""
 
 
 def decode_ack(payload: bytes) -> None:
@@ -25,7 +24,7 @@ def decode_ack(payload: bytes) -> None:
 
 
 def decode_strings(payload: bytes) -> "List[str]":
-    """Return strings that end with NUL each."""
+    """Return strings; a NUL follows each of them."""
     if not payload:
         return []
     if payload[-1:] != b"\0":
@@ -42,7 +41,11 @@ def decode_names(payload: bytes) -> "List[str]":
 
 
 def decode_part(payload: bytes) -> "Tuple[bytes, bytes, bool]":
-    """Return a generation, a part of the names as on the wire, and whether it is the last."""
+    """Return the parts of a DIRECTORY_PART reply.
+
+    :returns: the generation of the node; some names, each with its NUL; and whether these
+        are the last names.
+    """
     generation, separator, names = payload.partition(b"\0")
     if not separator or not names.endswith(b"\0"):
         raise MalformedError("a string lacks its NUL")
@@ -51,15 +54,16 @@ def decode_part(payload: bytes) -> "Tuple[bytes, bytes, bool]":
 
 
 def join_parts(ask_part: "Callable[[int], Tuple[bytes, bytes, bool]]") -> "List[str]":
-    """Return all names of children.
+    """Return the names of all children, requested part by part.
 
-    :param ask_part: returns what :func:`decode_part` made of the reply from an offset on.
+    :param ask_part: takes an offset in bytes, sends DIRECTORY_PART, and returns the result
+        of :func:`decode_part`.
     """
     generation, names, last = b"", b"", False
     while not last:
         current, part, last = ask_part(len(names))
         if names and current != generation:
-            # The children have changed meanwhile: offsets mean nothing any more.
+            # The children have changed meanwhile, so the offset is no longer valid.
             names, last = b"", False
             continue
         generation = current
@@ -68,7 +72,7 @@ def join_parts(ask_part: "Callable[[int], Tuple[bytes, bytes, bool]]") -> "List[
 
 
 def decode_perms(payload: bytes) -> "List[str]":
-    """Return permissions."""
+    """Return permissions, such as ``["n0", "r5"]``."""
     perms = decode_strings(payload)
     if not perms or not all(re.fullmatch(_PERMISSION, perm) for perm in perms):
         raise MalformedError("not permissions")
@@ -76,7 +80,7 @@ def decode_perms(payload: bytes) -> "List[str]":
 
 
 def decode_string(payload: bytes) -> str:
-    """Return the one string of a reply."""
+    """Return the only string of a reply."""
     texts = decode_strings(payload)
     if len(texts) != 1:
         raise MalformedError("not one string")
@@ -84,14 +88,14 @@ def decode_string(payload: bytes) -> str:
 
 
 def decode_flag(payload: bytes) -> bool:
-    """Return whether the reply is T and not F."""
+    """Return ``True`` for T, ``False`` for F."""
     if payload not in (b"T\0", b"F\0"):
         raise MalformedError("neither T nor F")
     return payload == b"T\0"
 
 
 def decode_number(payload: bytes) -> int:
-    """Return the one number of a reply."""
+    """Return the only number of a reply, which has 32 bits."""
     digits = payload[:-1]
     if payload[-1:] == b"\0" and digits.isdigit() and len(digits) <= 10:
         number = int(digits)
@@ -101,8 +105,8 @@ def decode_number(payload: bytes) -> int:
 
 
 def decode_transaction(payload: bytes) -> int:
-    """Return the id of a new transaction; 0 would mean none."""
+    """Return the id of a new transaction."""
     tx_id = decode_number(payload)
     if tx_id == 0:
-        raise MalformedError("0 is no transaction")
+        raise MalformedError("0 is not the id of a transaction")
     return tx_id

@@ -1,4 +1,4 @@
-"""What goes into each request: a caller's arguments are validated and become a payload."""
+"""Validates the arguments of each request and encodes them as its payload."""
 
 from typing import Any, Callable, Dict, Iterable, Optional, Tuple
 
@@ -25,13 +25,14 @@ _VARARGS = 0x04  # inspect.CO_VARARGS; inspect itself is slow to import
 def encode(op: int, args: "Tuple[Any, ...]") -> bytes:
     """Return the payload of a request.
 
-    :raises InvalidOperation: *op* is no request, or has a method of its own.
+    :raises InvalidOperation: *op* is not a request, or needs its own method.
     :raises InvalidPath, InvalidPayload, InvalidPermission: an argument breaks a rule.
-    :raises TypeError: there are too few arguments, or too many.
+    :raises TypeError: there are too few or too many arguments.
+    :raises PyXSError: ``EINVAL`` the request would harm a daemon.
     """
     encoder = _ENCODERS.get(op) if isinstance(op, int) else None
     if encoder is None:
-        raise InvalidOperation(op, _why_not(op))
+        raise InvalidOperation(op, _why_invalid(op))
     try:
         return encoder(*args)
     except TypeError:
@@ -50,7 +51,7 @@ def _check_count(op: Op, encoder: "Callable[..., bytes]", count: int) -> None:
         ) from None
 
 
-def _why_not(op: Any) -> str:
+def _why_invalid(op: Any) -> str:
     if isinstance(op, int) and op in _METHODS:
         return "{}: use {}".format(Op(op).name, _METHODS[Op(op)])
     return "{!r}: not a request of Op".format(op)
@@ -66,7 +67,7 @@ _METHODS = {
 
 
 def strings(*items: bytes) -> bytes:
-    """Return items as a payload, each ended by NUL."""
+    """Return a payload of strings, with a NUL after each."""
     return b"\0".join(items) + b"\0"
 
 
@@ -148,14 +149,16 @@ def _quota_name(name: Text) -> bytes:
     return strings(data)
 
 
-def _get_quota(first: Any, *name: Text) -> bytes:
-    return _domid(first) + _quota_name(*name) if name else _quota_name(first)
+def _get_quota(domid_or_name: Any, *name: Text) -> bytes:
+    if not name:
+        return _quota_name(domid_or_name)
+    return _domid(domid_or_name) + _quota_name(*name)
 
 
-def _set_quota(first: Any, second: Any, *value: int) -> bytes:
+def _set_quota(domid_or_name: Any, name_or_value: Any, *value: int) -> bytes:
     if not value:
-        return _quota_name(first) + _quota_value(second)
-    return _domid(first) + _quota_name(second) + _quota_value(*value)
+        return _quota_name(domid_or_name) + _quota_value(name_or_value)
+    return _domid(domid_or_name) + _quota_name(name_or_value) + _quota_value(*value)
 
 
 def _quota_value(value: int) -> bytes:
@@ -179,7 +182,7 @@ _WITH_PATH = frozenset(
 
 
 def path_of(op: int, payload: bytes) -> "Optional[str]":
-    """Return the path that a request's payload begins with, if it does with one."""
+    """Return the path at the beginning of a request's payload, ``None`` if it has no path."""
     if op not in _WITH_PATH:
         return None
     return helpers.decode_text(payload.partition(b"\0")[0])

@@ -1,8 +1,8 @@
 """``xen.lowlevel.xs`` in Python: :class:`xs`, :exc:`Error`.
 
-The C extension, built for Python 3 by Xen 4.17, is the specification: which calls there are,
-what they take and return, and which error comes first. ``docs/xs-differences.csv`` lists what
-differs on purpose.
+The C extension of Xen 4.17, built for Python 3, is the specification of the methods, their
+arguments and results, and the order in which they check for errors.
+``docs/xs-differences.csv`` lists the intended differences.
 """
 
 import errno
@@ -39,7 +39,7 @@ Transaction = Union[str, int, None]
 
 
 def _positional(method: _Method) -> _Method:
-    """Take arguments by position only, and look at them after the handle."""
+    """Accept positional arguments only, and check that the object is open before them."""
 
     @functools.wraps(method)
     def checked(self: "xs", *args: Any) -> Any:
@@ -51,7 +51,7 @@ def _positional(method: _Method) -> _Method:
 
 
 def _by_name_too(method: _Method) -> _Method:
-    """Take arguments by name as well."""
+    """Accept arguments by position and by name, and check that the object is open before them."""
 
     @functools.wraps(method)
     def checked(self: "xs", *args: Any, **kwargs: Any) -> Any:
@@ -67,24 +67,25 @@ class xs:
 
     It connects at once: to ``$XENSTORED_PATH``, a socket or a device; else to the socket,
     ``$XENSTORED_RUNDIR/socket`` or ``/var/run/xenstored/socket``; else to the XenBus
-    device. It never connects anew, but in a forked child, which gets a connection of its
-    own at its first call: watches and transactions stay the parent's, and
+    device. It does not reconnect, except in a forked child. The child gets its own connection
+    at its first call. The watches and transactions stay with the parent, and
     :meth:`read_watch` raises ``EINVAL`` until the child watches something.
 
-    One object serves many threads. Arguments are taken by position, but for
-    :meth:`transaction_end`. Every method raises :exc:`Error`: ``EINVAL`` after :meth:`close`,
-    ``EPIPE`` or ``EBADF`` when the connection is lost, ``E2BIG`` for a request over 4096
-    bytes, else the daemon's answer. MalformedError paths are the daemon's to refuse.
+    Many threads may use one object. Only :meth:`transaction_end` accepts arguments by name.
+    Every method raises :exc:`Error`: ``EINVAL`` after :meth:`close`, ``EPIPE`` or ``EBADF``
+    when the connection is lost, ``E2BIG`` for a request over 4096 bytes, otherwise the
+    daemon's answer. The daemon, not pyxs, refuses malformed paths.
 
     A *transaction* is a handle from :meth:`transaction_start`; ``""``, ``"0"``, ``0`` and
-    ``None`` mean none.
+    ``None`` mean no transaction.
 
-    :param readonly: accepted, without effect.
+    :param readonly: accepted for compatibility; it has no effect.
+    :raises Error: the errno of connecting to the daemon.
     """
 
     __slots__ = ("_handles",)
 
-    #: By process. Empty: closed. That of another process is its, not ours.
+    #: By process id; empty after :meth:`close`. A forked child abandons its parent's handle.
     _handles: "Dict[int, Handle]"
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "xs":  # noqa: ARG004
@@ -101,7 +102,7 @@ class xs:
     def __del__(self) -> None:
         """Close the connection."""
         for handle in self._handles.values():
-            handle.abandon()  # nobody is in a call any more
+            handle.abandon()  # no thread is in a call any more
 
     def _live(self) -> Handle:
         """Return the handle of this process."""
@@ -109,13 +110,16 @@ class xs:
         return self._adopt() if handle is None else handle
 
     def _adopt(self) -> Handle:
-        """Connect anew in a forked child; no lock, for one may have been held at the fork."""
+        """Reconnect in a forked child.
+
+        This takes no lock, because another thread may have held it when the process forked.
+        """
         inherited = list(self._handles.items())
         if not inherited:
             raise make_error(errno.EINVAL)
         mine = inherited[-1][1].child()
         handle = self._handles.setdefault(os.getpid(), mine)
-        if handle is not mine:  # another thread was faster
+        if handle is not mine:  # another thread has adopted first
             mine.close()
         for pid, _ in inherited:
             parents = self._handles.pop(pid, None) if pid != os.getpid() else None
@@ -141,7 +145,7 @@ class xs:
 
     @_positional
     def write(self, transaction: Transaction, path: str, data: "Union[str, bytes]") -> None:
-        """Store *data* in a node; it and its ancestors are made where they do not exist."""
+        """Store *data* in a node; create the node and its ancestors if they do not exist."""
         tx_id, payload = (
             transaction_argument(transaction),
             path_argument(path) + data_argument(data),
@@ -156,15 +160,15 @@ class xs:
 
     @_positional
     def mkdir(self, transaction: Transaction, path: str) -> None:
-        """Make a node with an empty value, and its ancestors; one that exists is left alone."""
+        """Create a node with an empty value, and its ancestors; an existing node stays."""
         tx_id, payload = transaction_argument(transaction), path_argument(path)
         self._live().ask(decode_ack, Op.MKDIR, payload, tx_id)
 
     @_positional
     def rm(self, transaction: Transaction, path: str) -> None:
-        """Remove a node and all below it; one that does not exist is no error.
+        """Remove a node and all nodes below it; a node that does not exist is no error.
 
-        Of ``/`` it raises ``EINVAL`` and sends nothing.
+        :raises Error: ``EINVAL`` the path is ``/``; nothing was sent.
         """
         tx_id, payload = transaction_argument(transaction), path_argument(path)
         if why_refused("RM", payload[:-1]):
@@ -175,7 +179,7 @@ class xs:
     def get_permissions(self, transaction: Transaction, path: str) -> "List[Dict[str, int]]":
         """Return the permissions of a node, its owner's entry first.
 
-        :returns: dicts with the domid ``dom``, ``read``, 0 or 1, and ``write``, 0 or 2.
+        :returns: dicts with the keys ``dom``, a domid; ``read``, 0 or 1; ``write``, 0 or 2.
         """
         tx_id, payload = transaction_argument(transaction), path_argument(path)
         return self._live().ask(decode_permission_dicts, Op.GET_PERMS, payload, tx_id)
@@ -186,11 +190,12 @@ class xs:
     ) -> None:
         """Replace the permissions of a node.
 
-        :param perms: dicts with ``dom``, and ``read`` and ``write`` if granted. The first
-            names the owner; one that grants something to a domain other than 0 is taken
-            for the second, after domain 0 as the owner. Domid 32757, which stands for no
-            domain, is ``EINVAL``, as is a *path* that begins with ``@``, but for
-            ``@introduceDomain`` and ``@releaseDomain``: either could end the daemon.
+        :param perms: dicts with the key ``dom``, and ``read`` and ``write`` if granted. The
+            first names the owner. If the first grants something to a domain other than 0,
+            domain 0 becomes the owner, and the entry the second (*xs.c*).
+        :raises Error: ``EINVAL`` an entry has domid 32757 (``DOMID_ANY``), or *path* begins
+            with ``@`` and is neither ``@introduceDomain`` nor ``@releaseDomain``; nothing was
+            sent, because either could end the daemon.
         """
         tx_id, node, entries = (
             transaction_argument(transaction),
@@ -205,15 +210,15 @@ class xs:
 
     @_positional
     def watch(self, path: str, token: Any) -> None:
-        """Watch a node and all below it; an event comes at once.
+        """Watch a node and all nodes below it; the daemon sends an event at once.
 
-        :param token: any object; it comes back with each event, itself and not a copy.
+        :param token: any object; each event of the watch carries this same object.
         """
         self._live().watch(text_argument(path, 1), token)
 
     @_positional
     def unwatch(self, path: str, token: Any) -> None:
-        """Stop watching; *token* must be the object given to :meth:`watch`."""
+        """End a watch; *token* must be the object that was given to :meth:`watch`."""
         self._live().unwatch(text_argument(path, 1), token)
 
     def read_watch(self) -> "Tuple[str, Any]":
@@ -224,9 +229,9 @@ class xs:
         return self._live().wait_event()
 
     def check_watch(self) -> "Optional[Tuple[str, Any]]":
-        """Return the next event's path and token, or ``None`` if none is here.
+        """Return the path and token of an event that has arrived, or ``None``.
 
-        A message that has begun to arrive is finished; one that has not is not waited for.
+        If only a part of a message has arrived, this waits for the rest.
 
         :raises Error: ``EINVAL`` the connection is lost.
         """
@@ -235,8 +240,8 @@ class xs:
     def fileno(self) -> int:
         """Return a descriptor for ``select`` and ``poll``.
 
-        It is readable while :meth:`check_watch` would return an event, and when the
-        connection is lost.
+        The descriptor is readable while :meth:`check_watch` would return an event, and after
+        the connection is lost.
         """
         return self._live().fileno()
 
@@ -250,12 +255,15 @@ class xs:
     def transaction_end(self, transaction: Transaction, abort: int = 0) -> bool:
         """End a transaction.
 
-        :param abort: undo it rather than commit it.
-        :returns: ``False`` if it met a change by someone else: start over.
+        :param abort: not 0: abort it; else commit it.
+        :returns: ``False`` if another client changed a node that the transaction used, so the
+            daemon did not commit it: start over.
+        :raises Error: ``ENOENT`` there is no such transaction.
         """
         tx_id, abandoned = transaction_argument(transaction), int_argument(abort)
         if tx_id == 0:
-            raise make_error(errno.ENOENT)  # what daemons answer; XenBus never would
+            # The daemons answer ENOENT. Over XenBus no answer comes.
+            raise make_error(errno.ENOENT)
         return self._live().end_transaction(tx_id, commit=not abandoned)
 
     # -- domains -----------------------------------------------------------------------
@@ -264,8 +272,8 @@ class xs:
     def introduce_domain(self, dom: int, page: int, port: int) -> None:
         """Make the daemon talk to a domain.
 
-        :param page: the frame of its ring page.
-        :param port: its event channel's port.
+        :param page: the frame number of the domain's ring page.
+        :param port: the port of its event channel.
         """
         payload = b"%d\0%d\0%d\0" % (
             domid_argument(dom),
@@ -278,7 +286,7 @@ class xs:
     def release_domain(self, dom: int) -> None:
         """Make the daemon stop talking to a domain.
 
-        Of domain 0 it raises ``EINVAL`` and sends nothing.
+        :raises Error: ``EINVAL`` *dom* is 0; nothing was sent.
         """
         domid = domid_argument(dom)
         if why_refused("RELEASE", domid):
@@ -287,7 +295,7 @@ class xs:
 
     @_positional
     def resume_domain(self, dom: int) -> None:
-        """Tell the daemon that a domain that was shut down runs again."""
+        """Tell the daemon that a domain runs again after a shutdown."""
         self._live().ask(decode_ack, Op.RESUME, b"%d\0" % domid_argument(dom))
 
     @_positional
@@ -298,12 +306,12 @@ class xs:
 
     @_positional
     def get_domain_path(self, domid: int) -> "Optional[str]":
-        """Return the home of a domain, such as ``/local/domain/5``, whether it exists or not."""
+        """Return the home of a domain, such as ``/local/domain/5``; it need not exist."""
         payload = b"%d\0" % domid_argument(domid)
         return self._live().find(decode_string, Op.GET_DOMAIN_PATH, payload)
 
     def close(self) -> None:
-        """Disconnect; a thread in another method gets ``EINVAL``, and so does who calls one."""
+        """Disconnect; methods raise ``EINVAL`` from now on, also those that are running."""
         if not self._handles:
             raise make_error(errno.EINVAL)
         self._shut()

@@ -1,4 +1,4 @@
-"""Arguments and results as the C extension ``xen.lowlevel.xs`` takes and gives them."""
+"""Conversion of arguments and results, as in the C extension ``xen.lowlevel.xs``."""
 
 import errno
 import operator
@@ -14,13 +14,13 @@ _LONG_MAX = 2**63 - 1
 UINT32_MASK = 2**32 - 1
 UINT64_MASK = 2**64 - 1
 
-# Compiled when they are first used, as those of helpers.py.
+# re compiles these when they are first used, as those of helpers.py.
 _HANDLE = r"[ \t-\r]*([-+]?)(?:0[xX](?=[0-9a-fA-F]))?([0-9a-fA-F]*)"
 _PERMISSION = rb"([nrwb])(-?[0-9]{1,20})"
 
 
 class Error(RuntimeError):
-    """What :class:`xs` raises; ``args`` are an :mod:`errno` number and its text."""
+    """An error of :class:`xs`; ``args`` are an :mod:`errno` number and its text."""
 
 
 def make_error(code: int) -> Error:
@@ -39,12 +39,12 @@ def text_argument(text: Any, position: int) -> bytes:
 
 
 def path_argument(path: Any, position: int = 2) -> bytes:
-    """Return a path with its NUL. Any will do: the daemon judges what is well-formed."""
+    """Return a path with its NUL; the daemon checks whether it is well-formed."""
     return text_argument(path, position) + b"\0"
 
 
 def data_argument(data: Any) -> bytes:
-    """Return what is to be written: ``str`` and ``bytes``, also with NULs."""
+    """Return the value to write: ``str`` or ``bytes``, which may contain NUL."""
     if isinstance(data, str):
         return str.encode(data)
     if isinstance(data, bytes):
@@ -60,14 +60,15 @@ def data_argument(data: Any) -> bytes:
 
 
 def transaction_argument(handle: Any) -> int:
-    """Return the transaction that a handle means, 0 for none.
+    """Return the id of a transaction from its handle; 0: no transaction.
 
-    A handle is read as by ``strtoul(handle, NULL, 16)``: as far as it makes sense.
+    The handle is parsed as ``strtoul(handle, NULL, 16)`` does: up to the first character
+    that is not a hexadecimal digit.
     """
     if type(handle) is str and handle in ("", "0"):
         return 0
     if handle is None or (isinstance(handle, int) and handle == 0):
-        return 0  # as the tutorial of 2011 writes it
+        return 0  # the C extension's tutorial of 2011 passes None and 0
     sign, digits = cast(
         "re.Match[str]", re.match(_HANDLE, text_argument(handle, 1).decode())
     ).groups()
@@ -115,8 +116,8 @@ def permissions_argument(perms: Any) -> bytes:
         if not isinstance(item, dict):
             raise TypeError("a permission must be dict, not {}".format(type(item).__name__))
         entries.append(_permission(**item))
-    # The first entry names the owner, who may do anything anyway: libxenstore takes one
-    # that grants something for an entry of the list, and puts the owner before it.
+    # The owner needs no rights in the first entry. If that entry grants some, libxenstore
+    # puts domain 0 before it as the owner.
     if entries and entries[0][0] != b"n" and entries[0][1] != 0:
         entries.insert(0, (b"n", 0))
     return b"".join(b"%s%d\0" % entry for entry in entries)

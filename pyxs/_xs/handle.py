@@ -1,4 +1,4 @@
-"""What an :class:`~pyxs.xs` has in one process: a connection with its watches."""
+"""The connection of an :class:`~pyxs.xs` in one process, with its watches."""
 
 import errno
 import os
@@ -23,7 +23,10 @@ T = TypeVar("T")
 
 
 def open_connection() -> PacketConnection:
-    """Connect as xs_open() does: to the socket, else to the device."""
+    """Connect as xs_open() of *xs.c* does: to the socket, else to the device.
+
+    :raises Error: the errno of connecting.
+    """
     path = os.environ.get("XENSTORED_PATH")
     if path is not None:
         return _connected(_at(path))
@@ -38,7 +41,7 @@ def _at(path: str) -> PacketConnection:
         os.stat(path)
     except OSError as exc:
         if not raised_here(exc):
-            raise  # a signal handler's
+            raise  # a signal handler raised it
         raise make_error(exc.errno or errno.ENOENT) from exc
     return connection_at(path)
 
@@ -48,17 +51,17 @@ def _connected(connection: PacketConnection) -> PacketConnection:
         connection.connect()
     except ConnectionError as exc:
         if not raised_here(exc, calls=1):
-            raise  # a signal handler's
+            raise  # a signal handler raised it
         code: Optional[int] = getattr(exc.__cause__, "errno", None)
         raise make_error(code or errno.EINVAL) from exc
     return connection
 
 
 class Handle:
-    """One connection with its watches: what an :class:`xs` has in one process.
+    """The connection of an :class:`xs` in one process, with its watches.
 
-    :param connection: connected.
-    :param orphaned: whether there were watches in a parent process, which are not here.
+    :param connection: a connected connection.
+    :param orphaned: whether a parent process had watches, which this process does not have.
     """
 
     def __init__(self, connection: PacketConnection, orphaned: bool = False) -> None:
@@ -66,18 +69,18 @@ class Handle:
         self._conversation = Conversation(connection)
         self._orphaned = orphaned
         self._closed = False
-        self._watched = False  # ever
-        self._known_lost = False
+        self._watched = False  # whether watch() was ever called
+        self._known_lost = False  # whether a call has failed because the connection is lost
         self._readiness: Optional[Readiness] = None
-        self._spare: Optional[Handle] = None  # for calls inside calls
+        self._spare: Optional[Handle] = None  # for calls inside another call of a thread
 
     def child(self) -> "Handle":
-        """Return a handle of the same kind for a forked child; this one stays the parent's."""
+        """Return a new handle for a forked child; the parent keeps this one."""
         watched = bool(self._conversation.events.watches())
         return Handle(_connected(self._connection.clone()), self._orphaned or watched)
 
     def close(self) -> None:
-        """End all calls in progress and disconnect."""
+        """Disconnect; calls in progress raise ``EINVAL``."""
         self._closed = True
         if self._spare is not None:
             self._spare.close()
@@ -85,7 +88,7 @@ class Handle:
         self._close_readiness()
 
     def abandon(self) -> None:
-        """Close the descriptors, no more: in a forked child they are the parent's too."""
+        """Close the descriptors without telling the daemon: a parent process may share them."""
         if self._spare is not None:
             self._spare.abandon()
         self._connection.disconnect()
@@ -96,21 +99,21 @@ class Handle:
             self._readiness.close()
 
     def ask(self, decoder: "Callable[[bytes], T]", op: Op, payload: bytes, tx_id: int = 0) -> T:
-        """Send a request and return what its reply says.
+        """Send a request and return its decoded reply.
 
-        One made inside another call of this thread, by a signal handler or a finalizer,
-        goes over a connection of its own.
+        A signal handler or a finalizer may call this inside another call of the same thread.
+        The request then goes over a spare connection.
 
-        :raises Error: the daemon's answer, ``E2BIG`` for what does not fit a message,
-            ``EDEADLK`` for a call inside a call in a transaction, or what a lost connection
-            gives.
+        :raises Error: the daemon's answer; ``E2BIG`` the request does not fit a message;
+            ``EDEADLK`` a call in a transaction inside another call; ``EPIPE`` or ``EBADF`` the
+            connection is lost.
         """
         return self._decoded(*self._exchange(op, payload, tx_id), decoder)
 
     def find(
         self, decoder: "Callable[[bytes], T]", op: Op, payload: bytes, tx_id: int = 0
     ) -> "Optional[T]":
-        """Do as :meth:`ask`, but return ``None`` where the daemon answers ``ENOENT``."""
+        """Do as :meth:`ask`, but return ``None`` if the daemon answers ``ENOENT``."""
         conversation, request = self._exchange(op, payload, tx_id)
         if request.refusal == b"ENOENT":
             return None
@@ -145,14 +148,14 @@ class Handle:
             raise
 
     def end_transaction(self, tx_id: int, commit: bool) -> bool:
-        """End a transaction; ``False``: it met a change by someone else."""
+        """End a transaction; return ``False`` if the daemon answers ``EAGAIN``."""
         request = Request(Op.TRANSACTION_END, b"T\0" if commit else b"F\0", tx_id)
         inside = self._conversation.is_inside()
         try:
             self._call(request)
         except BaseException:
             if request.answer is None and not inside:
-                # A signal handler raised, perhaps before anything was sent.
+                # A signal handler raised an exception, perhaps before anything was sent.
                 self._conversation.post(Request(Op.TRANSACTION_END, b"F\0", tx_id))
             raise
         if request.refusal == b"EAGAIN":
@@ -163,7 +166,7 @@ class Handle:
     def _exchange(self, op: Op, payload: bytes, tx_id: int) -> "Tuple[Conversation, Request]":
         self._check_length(payload)
         if not tx_id and self._conversation.is_inside():
-            return self._other()._exchange(op, payload, 0)
+            return self._spare_handle()._exchange(op, payload, 0)
         request = Request(op, payload, tx_id)
         self._call(request)
         return self._conversation, request
@@ -183,27 +186,27 @@ class Handle:
             raise make_error(error(request.refusal.decode("ascii")).errno or errno.EINVAL)
         return self._translated(lambda: conversation.decoded(request, decoder))
 
-    def _other(self) -> "Handle":
+    def _spare_handle(self) -> "Handle":
         if self._spare is None:
             self._spare = Handle(_connected(self._connection.clone()))
         return self._spare
 
     def _translated(self, call: "Callable[[], T]") -> T:
-        """Call, and raise as the C extension would when the connection is lost."""
+        """Call a function; if the connection is lost, raise the error of the C extension."""
         try:
             return call()
         except ConnectionError as exc:
             if not self._conversation.tells_of_failure(exc):
-                raise  # a signal handler's
+                raise  # a signal handler raised it
             raise self._lost(exc) from exc
         except NestedCallError:
             raise make_error(errno.EDEADLK) from None
 
     def _lost(self, exc: ConnectionError) -> Error:
-        """Return what libxenstore gives when its connection is gone.
+        """Return the error that libxenstore (*xs.c*) gives when its connection is lost.
 
-        EPIPE if it is sending that finds out, and EBADF ever after. Once there was a
-        watch, its thread finds out first.
+        A call that fails to send gets EPIPE. All later calls get EBADF. After the first watch
+        all calls get EBADF, because libxenstore's reading thread notices the loss first.
         """
         if self._closed:
             return make_error(errno.EINVAL)
@@ -211,27 +214,33 @@ class Handle:
         cause: Optional[BaseException] = exc
         while isinstance(cause, ConnectionError):
             cause = cause.__cause__
-        found_out = isinstance(cause, BrokenPipeError) and not known
-        return make_error(errno.EPIPE if found_out else errno.EBADF)
+        first_noticed = isinstance(cause, BrokenPipeError) and not known
+        return make_error(errno.EPIPE if first_noticed else errno.EBADF)
 
     # -- watches -----------------------------------------------------------------------
 
     def watch(self, path: bytes, token: Any) -> None:
-        """Set a watch."""
+        """Set a watch.
+
+        :raises Error: as :meth:`ask`.
+        """
         self._watched = True
-        # Events are told apart by the token alone, as the C extension does: there one
-        # token may be in several watches.
-        watch = Watch(path, _name(token), label=token, anywhere=True)
+        # One token may be in several watches. As in the C extension, an event belongs to any
+        # watch with its token, whatever the path (anywhere=True).
+        watch = Watch(path, _token_bytes(token), label=token, anywhere=True)
         self._check_length(strings(path, watch.token))
         request = self._translated(lambda: set_watch(self._conversation, watch))
         self._decoded(self._conversation, request, decode_ack)
         self._orphaned = False
 
     def unwatch(self, path: bytes, token: Any) -> None:
-        """End a watch; whatever the answer, one with this token is forgotten."""
-        name = _name(token)
-        known = [watch for watch in self._conversation.events.watches() if watch.token == name]
-        payload = strings(path, name)
+        """End a watch; also after an error, one watch with this token is forgotten.
+
+        :raises Error: as :meth:`ask`.
+        """
+        wanted = _token_bytes(token)
+        known = [watch for watch in self._conversation.events.watches() if watch.token == wanted]
+        payload = strings(path, wanted)
         self._check_length(payload)
         request = self._translated(
             lambda: end_watches(self._conversation, Op.UNWATCH, payload, known[-1:])
@@ -239,13 +248,19 @@ class Handle:
         self._decoded(self._conversation, request, decode_ack)
 
     def wait_event(self) -> "Tuple[str, Any]":
-        """Return the next event, waiting for it."""
+        """Wait for the next event and return its path and token.
+
+        :raises Error: ``EINVAL`` the connection is lost.
+        """
         event = self._next_event(self._conversation.wait_event, None)
-        assert event is not None  # without a deadline there is none to miss
+        assert event is not None  # None means a time-out, and there is none
         return event
 
     def poll_event(self) -> "Optional[Tuple[str, Any]]":
-        """Return an event that is here, or ``None``."""
+        """Return the path and token of an event that has arrived, or ``None``.
+
+        :raises Error: ``EINVAL`` the connection is lost.
+        """
         return self._next_event(self._conversation.poll_event)
 
     def _next_event(
@@ -257,13 +272,13 @@ class Handle:
             return take(_event, *deadline)
         except ConnectionError as exc:
             if not self._conversation.tells_of_failure(exc):
-                raise  # a signal handler's
+                raise  # a signal handler raised it
             raise make_error(errno.EINVAL) from exc
         except NestedCallError:
             raise make_error(errno.EDEADLK) from None
 
     def fileno(self) -> int:
-        """Return a descriptor that is readable while there is an event to be had."""
+        """Return a descriptor that is readable while an event has arrived."""
         readiness: Optional[Readiness] = self._readiness
         if readiness is None:
             self._readiness = readiness = Readiness()
@@ -276,10 +291,10 @@ def _event(notice: Notice) -> "Tuple[str, Any]":
 
 
 def _abort(reply: bytes) -> Request:
-    """Return what undoes a TRANSACTION_START."""
+    """Return the request that undoes a TRANSACTION_START, given its reply."""
     return Request(Op.TRANSACTION_END, b"F\0", decode_transaction(reply))
 
 
-def _name(token: Any) -> bytes:
-    # Its own while the object lives, which its Watch and our caller see to.
+def _token_bytes(token: Any) -> bytes:
+    # The id is unique while the object lives. The Watch and the caller keep it alive.
     return b"%d" % id(token)

@@ -1,4 +1,4 @@
-"""Puts pyxs in the place of the C extension in this process."""
+"""Installs pyxs as ``xen.lowlevel.xs`` in this process."""
 
 import functools
 import importlib
@@ -17,12 +17,12 @@ _MODULE = "xen.lowlevel.xs"
 def install_as_xen_lowlevel_xs(text: bool = False) -> None:
     """Make ``import xen.lowlevel.xs`` give :class:`xs` and :exc:`Error` in this process.
 
-    :param text: whether ``read`` returns ``str``, as on Python 2, rather than ``bytes``, as
-        the C extension does on Python 3. The value is decoded as UTF-8 with
-        ``surrogateescape``, and ``write`` encodes likewise.
+    Existing packages ``xen`` and ``xen.lowlevel`` stay as they are, with ``xen.lowlevel.xc``
+    and all other modules. If there are none, empty packages are made in memory.
 
-    ``xen`` and ``xen.lowlevel`` stay what they are, with ``xen.lowlevel.xc`` and all else;
-    where there are no such packages, empty ones stand in. Nothing on disk changes.
+    :param text: whether ``read`` returns ``str``, as on Python 2, or ``bytes``, as the C
+        extension does on Python 3. ``read`` decodes a value as UTF-8 with
+        ``surrogateescape``, and ``write`` encodes it in the same way.
     """
     handle_class = _text_class() if text else xs
     if getattr(sys.modules.get(_MODULE), "xs", None) is handle_class:
@@ -37,7 +37,7 @@ def install_as_xen_lowlevel_xs(text: bool = False) -> None:
 
 @functools.lru_cache(maxsize=None)
 def _text_class() -> "Type[xs]":
-    """Return :class:`xs` with values as text."""
+    """Return a subclass of :class:`xs` that reads and writes values as ``str``."""
 
     def read(self: xs, *args: Any) -> "Optional[str]":
         value = xs.read(self, *args)
@@ -55,12 +55,12 @@ def _text_class() -> "Type[xs]":
 
 
 def _package(name: str, parent: "Optional[ModuleType]" = None) -> ModuleType:
-    """Import a package, or make an empty one where there is none."""
+    """Import a package, or make an empty one if it does not exist."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as exc:
         if exc.name != name:
-            raise  # it is there, and lacks something itself
+            raise  # the package exists, but a module that it imports does not
     package = sys.modules[name] = _new_module(name, is_package=True)
     if parent is not None:
         setattr(parent, name.rpartition(".")[2], package)
@@ -68,7 +68,7 @@ def _package(name: str, parent: "Optional[ModuleType]" = None) -> ModuleType:
 
 
 def _new_module(name: str, is_package: bool) -> ModuleType:
-    # Here, because it takes long to import and only this needs it.
+    # Imported here because importlib.util is slow to import, and only this needs it.
     from importlib.machinery import ModuleSpec
     from importlib.util import module_from_spec
 

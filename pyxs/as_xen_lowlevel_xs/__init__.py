@@ -1,5 +1,5 @@
-"""A directory to put in ``$PYTHONPATH``: its ``xen.lowlevel.xs`` is that of pyxs.
+"""A directory for ``$PYTHONPATH`` whose module ``xen.lowlevel.xs`` is pyxs.
 
-The program that is started with it needs no change. All else in a real package ``xen``,
-such as ``xen.lowlevel.xc``, stays importable.
+A program started with it needs no change. Other modules of a real package ``xen``, such as
+``xen.lowlevel.xc``, stay importable.
 """

@@ -1,4 +1,4 @@
-"""A XenStore daemon in memory, for tests and for machines without Xen."""
+"""An in-memory XenStore daemon, for tests and for machines without Xen."""
 
 from .server import XenStored
 

@@ -1,4 +1,4 @@
-"""The commands of CONTROL that make sense for a store in memory."""
+"""The commands of CONTROL that an in-memory store supports."""
 
 from typing import Callable, Dict, List, Tuple
 
@@ -8,7 +8,7 @@ from .store import Store
 
 
 def run(store: Store, command: bytes, arguments: "List[bytes]") -> bytes:
-    """Run a command and return its text.
+    """Run a command and return its output.
 
     :raises Refused: ``EINVAL``: no such command, or wrong arguments.
     """

@@ -1,4 +1,4 @@
-"""The domains that there are, and what each may use."""
+"""The domains, with their quotas, targets and features."""
 
 from typing import Dict, Optional
 
@@ -6,19 +6,19 @@ from . import _quota
 from ._errors import Refused
 from ._permissions import DOM0, DOMID_FIRST_RESERVED
 
-#: What the daemon can do, XENSTORE_SERVER_FEATURE_* of xs_wire.h: watches with a depth.
+#: The features of the daemon, XENSTORE_SERVER_FEATURE_* of xs_wire.h: watches with a depth.
 FEATURES = 4
 
 
 class Domain:
-    """What the store keeps for each domain."""
+    """The state of a domain in the store."""
 
     __slots__ = ("domid", "features", "introduced", "limits", "target")
 
     def __init__(self, domid: int, limits: "Dict[bytes, int]") -> None:
         self.domid = domid
         self.introduced = domid == DOM0
-        self.target: Optional[int] = None  # the domain on whose behalf it also acts
+        self.target: Optional[int] = None  # the domain whose rights it has too (SET_TARGET)
         self.limits = dict(limits)
         self.features = FEATURES
 
@@ -27,7 +27,7 @@ class Domains:
     """Every domain up to 32751 exists; some are introduced."""
 
     def __init__(self) -> None:
-        self.limits = dict(_quota.DEFAULTS)  # what a new domain gets
+        self.limits = dict(_quota.DEFAULTS)  # the quotas of a new domain
         self._known = {DOM0: Domain(DOM0, self.limits)}
 
     def existing(self, domid: int) -> Domain:
@@ -51,14 +51,14 @@ class Domains:
         return self._known[domid]
 
     def is_introduced(self, domid: int) -> bool:
-        """Whether a domain is introduced."""
+        """Return whether a domain is introduced."""
         return domid in self._known and self._known[domid].introduced
 
     def forget(self, domain: Domain) -> None:
-        """Let a domain be as if it had never been introduced."""
+        """Remove all state of a domain, as if it had never been introduced."""
         del self._known[domain.domid]
 
     def set_limit(self, name: bytes, value: int) -> None:
-        """Set a quota of every domain, and of those to come; 0 is no limit."""
+        """Set a quota of all domains, also of future ones; 0: no limit."""
         for limits in [self.limits] + [domain.limits for domain in self._known.values()]:
             limits[name] = value

@@ -1,10 +1,10 @@
-"""How a request is refused."""
+"""The error of a refused request."""
 
 
-class Refused(Exception):  # noqa: N818, it says what happened to a request
-    """The answer to a request is ERROR.
+class Refused(Exception):  # noqa: N818, the request is refused, the daemon has no error
+    """The daemon refuses a request: its reply is ERROR.
 
-    :param name: the errno's name, as it goes on the wire.
+    :param name: the name of the errno in the reply.
     """
 
     def __init__(self, name: str) -> None:

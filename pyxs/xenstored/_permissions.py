@@ -1,4 +1,4 @@
-"""Who may read, write and own a node, as *xenstore.txt* (GET_PERMS, SET_PERMS) says."""
+"""Permissions of nodes, as *xenstore.txt* (GET_PERMS, SET_PERMS) defines them."""
 
 import re
 from typing import Iterable, NamedTuple, Optional, Tuple
@@ -6,7 +6,7 @@ from typing import Iterable, NamedTuple, Optional, Tuple
 from ._errors import Refused
 
 DOM0 = 0
-DOMID_FIRST_RESERVED = 0x7FF0  # xen.h: every domain's id is below
+DOMID_FIRST_RESERVED = 0x7FF0  # xen.h: the domids of domains are lower
 
 NONE = 0
 READ = 1
@@ -20,21 +20,20 @@ _ENTRY = re.compile(rb"([nrwb])[ \t\n\v\f\r]*([+-]?[0-9]+)")  # a number as strt
 
 
 class Permission(NamedTuple):
-    """One entry: what a domain may do with a node."""
+    """One entry: the rights of a domain on a node."""
 
     domid: int
     rights: int  #: :data:`READ` and :data:`WRITE`, added
 
 
-#: The first entry names the owner, and its rights are those of every domain
-#: that has no entry of its own.
+#: The first entry names the owner, and the rights of all domains that have no entry.
 Permissions = Tuple[Permission, ...]
 
 
 def parse(entries: "Iterable[bytes]") -> Permissions:
-    """Make permissions of entries such as ``b"r5"``.
+    """Return the permissions that entries such as ``b"r5"`` denote.
 
-    :raises Refused: ``EINVAL``.
+    :raises Refused: ``EINVAL``: an entry is malformed.
     """
     return tuple(_parse_entry(entry) for entry in entries)
 
@@ -57,9 +56,9 @@ def owned_by(perms: Permissions, domid: int) -> Permissions:
 
 
 def rights_of(domid: int, target: "Optional[int]", perms: Permissions) -> int:
-    """Return what a domain may do: :data:`READ`, :data:`WRITE`, :data:`OWN`, added.
+    """Return the rights of a domain: :data:`READ`, :data:`WRITE`, :data:`OWN`, added.
 
-    :param target: the domain on whose behalf it also acts (SET_TARGET), if any.
+    :param target: the domain whose rights it has too (SET_TARGET), or ``None``.
     """
     if domid == DOM0:
         return ALL

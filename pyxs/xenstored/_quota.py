@@ -1,4 +1,4 @@
-"""What a domain other than 0 may use."""
+"""The quotas of domains other than 0."""
 
 from typing import Dict
 
@@ -15,7 +15,7 @@ DEFAULTS: "Dict[bytes, int]" = {
     b"permissions": 5,
 }
 
-#: The same, in words.
+#: The descriptions in the output of ``xenstore-control quota``.
 MEANINGS: "Dict[bytes, bytes]" = {
     b"nodes": b"Nodes per domain",
     b"watches": b"Watches per domain",
@@ -27,18 +27,18 @@ MEANINGS: "Dict[bytes, bytes]" = {
 
 
 def exceeded(limits: "Dict[bytes, int]", name: bytes, used: int) -> bool:
-    """Whether *used* is over a limit; 0 means that there is none (*xenstore.txt*)."""
+    """Return whether *used* is over a limit; a limit of 0 means none (*xenstore.txt*)."""
     return 0 < limits[name] < used
 
 
 def node_size(node: AnyNode) -> int:
-    """Return how much of ``node-size`` a node uses, in bytes."""
+    """Return the size of a node in bytes, as the quota ``node-size`` counts it."""
     names = node.names
     return leaf_size(node.perms, node.value) + sum(map(len, names)) + len(names)
 
 
 def leaf_size(perms: Permissions, value: bytes) -> int:
-    """Return how much of ``node-size`` a node without children uses, in bytes."""
-    # As in a record of the C daemon: a header, 8 bytes for each permission, the
-    # value; the children's names follow, each with its NUL.
+    """Return the size of a node without children in bytes, as ``node-size`` counts it."""
+    # The C daemon's record of a node has a header of 24 bytes, 8 bytes for each permission,
+    # the value, and the names of the children, each with its NUL.
     return 24 + 8 * len(perms) + len(value)

@@ -1,4 +1,4 @@
-"""Filling a store that has no clients yet."""
+"""Fills a new store with the nodes of a snapshot."""
 
 from typing import Iterable
 
@@ -13,10 +13,10 @@ _DOMAINS = b"/local/domain"
 
 
 def fill(store: Store, records: "Iterable[Record]") -> None:
-    """Write nodes as domain 0, and introduce the domains that have one in /local/domain.
+    """Write nodes as domain 0, and introduce the domains that have a node in /local/domain.
 
-    :param records: each after those above it.
-    :raises PyXSError: ``ENOENT``: no domain can be the owner of a node.
+    :param records: the nodes, each after its ancestors.
+    :raises PyXSError: ``ENOENT``: the owner of a node is not a domain.
     """
     session = store.connect(DOM0)
     for record in records:

@@ -1,9 +1,8 @@
-"""The tree of nodes, and the private view of it that a transaction has.
+"""The tree of nodes, and a transaction's own view of it.
 
-Nodes are kept in one mapping from absolute path to node, so that the cost of a
-lookup does not depend on how many there are. :class:`Tree` and
-:class:`Transaction` have the same methods: code that reads and writes nodes
-need not know which of the two it works on.
+One dict maps absolute paths to nodes, so the cost of a lookup does not depend on the number of
+nodes. :class:`Tree` and :class:`Transaction` have the same methods, so the same code reads and
+writes nodes in both.
 """
 
 from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Union
@@ -28,10 +27,10 @@ def child_of(path: bytes, name: bytes) -> bytes:
 
 
 class Node:
-    """A node as everyone sees it.
+    """A node outside of transactions.
 
-    One that a transaction has seen (``pins`` counts them) is replaced by a copy
-    instead of being changed.
+    ``pins`` counts the transactions that have seen the node. If there are any, the tree
+    replaces the node by a changed copy, and does not change it.
     """
 
     __slots__ = ("children", "generation", "perms", "pins", "value")
@@ -49,11 +48,11 @@ class Node:
         return list(self.children or ())
 
     def has_child(self, name: bytes) -> bool:
-        """Whether there is a child of this name."""
+        """Return whether the node has a child of this name."""
         return self.children is not None and name in self.children
 
     def copy(self) -> "Node":
-        """Return a node equal to this one, and not pinned."""
+        """Return an equal node without pins."""
         node = Node(self.value, self.perms)
         node.children = dict(self.children) if self.children else None
         return node
@@ -62,14 +61,14 @@ class Node:
 class Draft:
     """A node that a transaction has changed or created.
 
-    The children are kept as a difference, because copying the names of a wide
-    node would make the cost of a write grow with the size of the store.
+    It stores the children as a difference. If it copied the names, a write would cost more
+    the more children the node has.
     """
 
     __slots__ = ("added", "base", "generation", "perms", "removed", "value")
 
     def __init__(self, base: "Optional[Node]", value: bytes, perms: Permissions) -> None:
-        self.base = base  # None for a created node
+        self.base = base  # the node before the transaction; None: it did not exist
         self.value = value
         self.perms = perms
         self.generation = 0
@@ -83,7 +82,7 @@ class Draft:
         return [name for name in kept if name not in self.removed] + list(self.added)
 
     def has_child(self, name: bytes) -> bool:
-        """Whether there is a child of this name."""
+        """Return whether the node has a child of this name."""
         if name in self.added:
             return True
         return self.base is not None and self.base.has_child(name) and name not in self.removed
@@ -93,15 +92,15 @@ AnyNode = Union[Node, Draft]
 
 
 class Change(NamedTuple):
-    """What the watches of a path are told."""
+    """A change of a node, which fires watches."""
 
     path: bytes
-    exact: bool = False  #: only a watch on this very path fires, not one on an ancestor
-    before: Optional[Permissions] = None  #: the node's permissions before, where they changed
+    exact: bool = False  #: whether only watches of this path fire, not those of its ancestors
+    before: Optional[Permissions] = None  #: the old permissions, if they changed
 
 
 class Tree:
-    """The store's nodes as everyone sees them outside of transactions."""
+    """All nodes of the store, as they are outside of transactions."""
 
     def __init__(self, perms: Permissions) -> None:
         self._generation = 0
@@ -118,7 +117,7 @@ class Tree:
         return self._owned.get(domid, 0)
 
     def tops_owned_by(self, domid: int) -> "List[bytes]":
-        """Return the paths of a domain's nodes, but for those below another one of them."""
+        """Return the paths of a domain's nodes that are not below another of its nodes."""
         if not self.owned(domid):
             return []
         found: List[bytes] = []
@@ -133,33 +132,36 @@ class Tree:
         return found
 
     def create(self, path: bytes, value: bytes, perms: Permissions) -> None:
-        """Add a node; its parent exists, itself does not."""
+        """Add a node that does not exist, below a parent that does."""
         self._add(path, Node(value, perms))
         self._change_children(parent_of(path), [name_of(path)], ())
 
     def set_value(self, path: bytes, value: bytes) -> None:
         """Give an existing node a value."""
-        self._own(path).value = value
+        self._changeable(path).value = value
 
     def set_perms(self, path: bytes, perms: Permissions) -> None:
         """Give an existing node permissions."""
-        node = self._own(path)
+        node = self._changeable(path)
         self._count(node.perms, -1)
         self._count(perms, 1)
         node.perms = perms
 
     def remove(self, path: bytes) -> None:
-        """Remove a node that has no children (any more)."""
+        """Remove a node without children."""
         self._discard(path)
         self._change_children(parent_of(path), (), [name_of(path)])
 
     def next_generation(self) -> int:
-        """Return a number that no node has borne yet."""
+        """Return a generation that no node has had yet."""
         self._generation += 1
         return self._generation
 
     def apply(self, path: bytes, draft: "Optional[Draft]") -> None:
-        """Make public what a transaction did to one node (``None``: removed it)."""
+        """Apply a transaction's change of one node.
+
+        :param draft: the changed node; ``None``: the transaction removed it.
+        """
         if draft is None or draft.base is None:
             self._discard(path)
         if draft is None:
@@ -185,8 +187,8 @@ class Tree:
         owner = perms[0].domid
         self._owned[owner] = self._owned.get(owner, 0) + step
 
-    def _own(self, path: bytes) -> Node:
-        """Return the node, free to be changed, with a new generation."""
+    def _changeable(self, path: bytes) -> Node:
+        """Return a node that the caller may change, with a new generation."""
         node = self._nodes[path]
         if node.pins:
             node = self._nodes[path] = node.copy()
@@ -196,7 +198,7 @@ class Tree:
     def _change_children(
         self, path: bytes, added: "Iterable[bytes]", removed: "Iterable[bytes]"
     ) -> None:
-        node = self._own(path)
+        node = self._changeable(path)
         children = node.children or {}
         for name in removed:
             children.pop(name, None)
@@ -208,16 +210,16 @@ class Tree:
 class Transaction:
     """The tree as one transaction sees it.
 
-    A node stays as it was when the transaction first looked at it. What the
-    transaction changes is kept here until :meth:`commit`.
+    A node stays as it was when the transaction first saw it. The transaction keeps its own
+    changes until :meth:`commit`.
 
-    :param limit: how many nodes it may look at, 0 for any number.
+    :param limit: how many nodes the transaction may see; 0: without limit.
     """
 
     def __init__(self, tree: Tree, limit: int = 0) -> None:
         self._tree = tree
         self._limit = limit
-        #: Whether a quota was exceeded: it cannot be committed any more.
+        #: Whether a quota was exceeded, so that the transaction cannot be committed.
         self.failed = False
         self._seen: Dict[bytes, Optional[Node]] = {}
         self._drafts: Dict[bytes, Optional[Draft]] = {}
@@ -239,11 +241,11 @@ class Transaction:
         return node
 
     def owned(self, domid: int) -> int:
-        """Return how many nodes a domain owns, if this is committed."""
+        """Return how many nodes a domain owns after the commit."""
         return self._tree.owned(domid) + self._owned.get(domid, 0)
 
     def create(self, path: bytes, value: bytes, perms: Permissions) -> None:
-        """Add a node; its parent exists, itself does not."""
+        """Add a node that does not exist, below a parent that does."""
         self.get(path)
         draft = self._drafts[path] = Draft(None, value, perms)
         draft.generation = self._tree.next_generation()
@@ -263,7 +265,7 @@ class Transaction:
         draft.perms = perms
 
     def remove(self, path: bytes) -> None:
-        """Remove a node that has no children (any more)."""
+        """Remove a node without children."""
         node = self.get(path)
         if node is not None:
             self._count(node.perms, -1)
@@ -275,16 +277,16 @@ class Transaction:
             parent.removed.add(name)
 
     def note(self, change: Change) -> None:
-        """Remember what the watches are told after the commit."""
+        """Store a change, for the watches to fire after the commit."""
         self._changes[change.path] = change
 
     def commit(self) -> "List[Change]":
-        """End the transaction and make its changes public.
+        """End the transaction and apply its changes to the tree.
 
-        :returns: what the watches are told, in the order in which the
-            transaction first looked at the nodes.
-        :raises Refused: ``EAGAIN``: a node that it looked at has changed since;
-            ``ENOMEM``: it has exceeded a quota.
+        :returns: the changes for the watches, in the order in which the transaction first saw
+            the nodes.
+        :raises Refused: ``EAGAIN``: a node that it saw has changed since; ``ENOMEM``: it has
+            exceeded a quota.
         """
         self.abort()
         if self.failed:
@@ -297,7 +299,7 @@ class Transaction:
         return [self._changes[path] for path in self._seen if self._fires(path)]
 
     def abort(self) -> None:
-        """End the transaction."""
+        """End the transaction and drop its changes."""
         for node in self._seen.values():
             if node is not None:
                 node.pins -= 1
@@ -325,13 +327,13 @@ View = Union[Tree, Transaction]
 
 
 def subtree(view: View, top: bytes) -> "Iterator[bytes]":
-    """Yield the paths of a node and of all below it, each after those below it.
+    """Yield the paths of a node and all nodes below it, each after its descendants.
 
-    They are looked at in the other order: each before those below it.
+    A transaction sees the nodes in the other order: each before its descendants.
 
-    :raises Refused: ``EIO``: a node that is listed is not there; those yielded before have
-        been removed. So the C daemon stumbles in a transaction that looked at the list
-        before someone else changed it.
+    :raises Refused: ``EIO``: a listed child does not exist. As in the C daemon, a transaction
+        may have seen the list before another client changed it. The caller has then removed
+        the nodes that were yielded before.
     """
     stack = [(top, iter(_names(view, top)))]
     while stack:

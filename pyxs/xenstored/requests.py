@@ -1,7 +1,7 @@
-"""What each request of the wire asks of the store, and its reply.
+"""Handlers of the requests: they parse payloads, call the store, and return replies.
 
-Malformed payloads are refused as Xen 4.17's C daemon refuses them, and those
-that would end it are refused with ``EINVAL``.
+A malformed payload gets the answer of Xen 4.17's C daemon. One that would crash that daemon
+gets ``EINVAL``.
 """
 
 import re
@@ -24,7 +24,7 @@ _INTEGER = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]+)")
 
 
 class Request:
-    """A request and who made it."""
+    """A request, with the store and the session that it came from."""
 
     __slots__ = ("payload", "session", "store", "tx_id")
 
@@ -36,25 +36,34 @@ class Request:
 
     @property
     def view(self) -> View:
-        """The tree as the request's transaction sees it."""
+        """The tree, or the request's transaction."""
         return self.store.view(self.session, self.tx_id)
 
     def strings(self, minimum: int, maximum: "Optional[int]" = None) -> "List[bytes]":
-        """Return the strings of the payload, without what follows the last NUL."""
+        """Return the strings of the payload, without bytes after the last NUL.
+
+        :raises Refused: ``EINVAL``: their number is not between the bounds.
+        """
         strings = self.payload.split(b"\0")[:-1]
         if len(strings) < minimum or (maximum is not None and len(strings) > maximum):
             raise Refused("EINVAL")
         return strings
 
     def string(self) -> bytes:
-        """Return the one string of which the payload consists."""
+        """Return the payload as a single string, without its NUL.
+
+        :raises Refused: ``EINVAL``: it is empty, or NUL is not its last byte only.
+        """
         payload = self.payload
         if not payload or payload.find(b"\0") != len(payload) - 1:
             raise Refused("EINVAL")
         return payload[:-1]
 
     def path(self, path: bytes) -> bytes:
-        """Return the absolute path of a node."""
+        """Return the absolute path of a node.
+
+        :raises Refused: ``EINVAL``: it is not a valid path, or too long.
+        """
         path = self.absolute(path)
         if _PATH.fullmatch(path) is None:
             raise Refused("EINVAL")
@@ -65,20 +74,23 @@ class Request:
         return path
 
     def absolute(self, path: bytes) -> bytes:
-        """Return an absolute path, which may not be a valid one."""
+        """Return an absolute path, without validation."""
         return path if path[:1] in (b"/", b"@") else self.session.home + b"/" + path
 
     def node(self) -> AnyNode:
-        """Return the node whose path is the payload, for reading."""
+        """Return the node whose path is the payload.
+
+        :raises Refused: ``EINVAL``, ``ENOENT``, ``EACCES``.
+        """
         return self.store.node(self.session, self.view, self.path(self.string()))
 
 
-#: Does what a request asks, and returns the payload of the reply.
+#: Handles a request and returns the payload of the reply.
 Handler = Callable[[Request], bytes]
 
 
 def answer(store: Store, session: Session, packet: Packet) -> None:
-    """Do what a request asks, and leave the reply and its events in the sessions."""
+    """Handle a request; the reply and events are added to the output of the sessions."""
     op = packet.op
     try:
         handler = _HANDLERS.get(op)
@@ -102,7 +114,7 @@ def answer(store: Store, session: Session, packet: Packet) -> None:
 
 
 def _number(text: bytes) -> int:
-    """Return a number as C's ``atoi`` reads it: 0 for what is none."""
+    """Return a number as C's ``atoi`` does: 0 if the text is not a number."""
     match = _INTEGER.match(text)
     return int(match.group(1)) if match is not None else 0
 
@@ -235,7 +247,10 @@ def _resume(request: Request) -> bytes:
 
 
 def _guest(request: Request) -> int:
-    """Return the domid, not 0, of which the payload consists."""
+    """Return the payload as a domid.
+
+    :raises Refused: ``EINVAL``: it is 0.
+    """
     domid = _domid(request.string())
     if domid == DOM0:
         raise Refused("EINVAL")
@@ -353,5 +368,5 @@ _FOR_DOM0_ONLY = frozenset(
     ]
 )
 
-#: Their transaction id is not looked at.
+#: The transaction id of these requests is ignored.
 _OUTSIDE_TRANSACTIONS = frozenset([Op.WATCH, Op.UNWATCH])

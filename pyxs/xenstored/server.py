@@ -1,13 +1,11 @@
-"""The in-memory daemon: serves a :class:`~.store.Store` on Unix sockets, in one thread."""
+"""The in-memory daemon: one thread serves a :class:`~.store.Store` on Unix sockets."""
 
 import contextlib
-import errno
 import logging
 import os
 import selectors
 import shutil
 import socket
-import stat
 import tempfile
 import threading
 from collections import deque
@@ -35,6 +33,7 @@ from ._errors import Refused
 from ._permissions import DOM0, DOMID_FIRST_RESERVED
 from ._session import Session
 from ._snapshot import fill
+from ._sockets import remove_own, remove_stale, shut_down
 from .requests import answer
 from .store import Store
 
@@ -46,7 +45,7 @@ else:  # before 3.9 os.PathLike takes no parameters
 __all__ = ["XenStored"]
 
 _CHUNK = 1 << 16  # bytes received or sent at once
-_BACKLOG_MAX = 1 << 20  # bytes a client may leave unread before its requests have to wait
+_BACKLOG_MAX = 1 << 20  # if a client has more bytes to read, its requests have to wait
 
 _log = logging.getLogger(__name__)
 
@@ -62,11 +61,13 @@ class XenStored:
     It answers as the C daemon of Xen 4.17 does. Each :meth:`start` begins with
     an empty store, or with the nodes of a snapshot.
 
-    :param path: of the socket it serves; by default one in a new directory,
-        which only this user can enter and which goes with :meth:`stop`.
-    :param snapshot: a dict as :mod:`pyxs.snapshot` describes it, or the path of such a file.
-        The domains that have a node in ``/local/domain`` are introduced.
-    :raises InvalidPath, InvalidPayload, InvalidPermission: *snapshot* is none.
+    :param path: the path of its socket; by default a socket in a new directory that only
+        this user can enter. :meth:`stop` removes it.
+    :param snapshot: a dict as :mod:`pyxs.snapshot` describes it, or the path of a JSON file.
+        The daemon introduces the domains that have a node in ``/local/domain``.
+    :raises InvalidPath, InvalidPayload, InvalidPermission: an entry of *snapshot* breaks a
+        rule.
+    :raises OSError: the file cannot be read.
     """
 
     def __init__(
@@ -79,52 +80,53 @@ class XenStored:
         self._server: Optional[_Server] = None
 
     def __enter__(self) -> "XenStored":
-        """Start the daemon."""
+        """Start the daemon; see :meth:`start`."""
         self.start()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        """Stop the daemon."""
+        """Stop the daemon; see :meth:`stop`."""
         self.stop()
 
     @property
     def path(self) -> str:
-        """The socket on which it speaks to domain 0.
+        """The path of the socket whose connections speak as domain 0.
 
-        :raises ConnectionError: no path was given, and it is not running.
+        :raises ConnectionError: no path was given, and the daemon is not running.
         """
         if self._given_path is not None:
             return self._given_path
         return self._running().path
 
     def start(self) -> None:
-        """Begin to serve, in a thread of its own.
+        """Start a thread that serves the store.
 
-        :raises ConnectionError: it runs already, another daemon serves the
-            socket, or the socket cannot be made.
+        :raises PyXSError: ``ENOENT`` the owner of a node in the snapshot is not a domain.
+        :raises ConnectionError: this daemon is running, another daemon serves the socket, or
+            the socket cannot be created.
         """
         if self._server is not None:
             raise ConnectionError("{}: this daemon is already running".format(self.path))
         self._server = _Server(self._given_path, self._records)
 
     def stop(self) -> None:
-        """End every connection and remove what :meth:`start` made.
+        """End all connections, and remove the sockets and directories of :meth:`start`.
 
-        Nothing happens when it is not running. In a process forked from the one
-        that started it, only this process's descriptors are closed.
+        It does nothing if the daemon is not running. In a process forked from the daemon's it
+        only closes that process's descriptors.
         """
         server, self._server = self._server, None
         if server is not None:
             server.stop()
 
     def socket_for(self, domid: int) -> str:
-        """Introduce a domain and return a socket whose connections speak as that domain.
+        """Introduce a domain and return the path of a socket for it.
 
-        They are bound by its permissions and quotas, and their relative paths
-        begin at ``/local/domain/<domid>``.
+        Connections to the socket speak as that domain: its permissions and quotas apply, and
+        their relative paths begin at ``/local/domain/<domid>``.
 
-        :param domid: 1 to 32751; 0 gives :attr:`path`.
-        :raises InvalidPayload: it is not.
+        :param domid: 1 to 32751; for 0 the result is :attr:`path`.
+        :raises InvalidPayload: *domid* is not such an integer.
         :raises ConnectionError: the daemon is not running in this process.
         """
         domid = validate_number(domid, "domid", DOM0, DOMID_FIRST_RESERVED - 1)
@@ -134,10 +136,10 @@ class XenStored:
         return str(server.call(lambda: server.socket_for(domid)))
 
     def introduce(self, domid: int) -> None:
-        """Introduce a domain, as ``introduce_domain`` does; nothing happens when it is already.
+        """Introduce a domain, unless it is introduced; see :meth:`~pyxs.Client.introduce_domain`.
 
         :param domid: 1 to 32751.
-        :raises InvalidPayload: it is not.
+        :raises InvalidPayload: *domid* is not such an integer.
         :raises ConnectionError: the daemon is not running in this process.
         """
         domid = validate_number(domid, "domid", DOM0 + 1, DOMID_FIRST_RESERVED - 1)
@@ -145,11 +147,13 @@ class XenStored:
         server.call(lambda: server.introduce(domid))
 
     def release(self, domid: int) -> None:
-        """Forget a domain, as ``release_domain`` does: its connections end, its nodes go.
+        """Release a domain; see :meth:`~pyxs.Client.release_domain`.
+
+        This ends the domain's connections, and removes its nodes with all nodes below them.
 
         :param domid: 1 to 32751.
-        :raises InvalidPayload: it is not.
-        :raises PyXSError: ``ENOENT`` it is not introduced; ``EINVAL`` it owns ``/``.
+        :raises InvalidPayload: *domid* is not such an integer.
+        :raises PyXSError: ``ENOENT`` the domain is not introduced; ``EINVAL`` it owns ``/``.
         :raises ConnectionError: the daemon is not running in this process.
         """
         domid = validate_number(domid, "domid", DOM0 + 1, DOMID_FIRST_RESERVED - 1)
@@ -158,12 +162,12 @@ class XenStored:
 
     def _running(self) -> "_Server":
         if self._server is None:
-            raise ConnectionError("the daemon is not running: start() it, or use it in a with")
+            raise ConnectionError("the daemon is not running; call start(), or use a with block")
         return self._server
 
 
 class _Client:
-    """A connection."""
+    """One client's connection."""
 
     __slots__ = ("events", "framer", "session", "sock", "unsent")
 
@@ -171,12 +175,15 @@ class _Client:
         self.sock = sock
         self.session = session
         self.framer = Framer(limit=PAYLOAD_MAX)
-        self.unsent = b""  # taken from the session; a part of it may be sent
-        self.events = selectors.EVENT_READ  # what the selector looks for
+        self.unsent = b""  # output of the session that the socket has not taken yet
+        self.events = selectors.EVENT_READ  # the events registered with the selector
 
 
 class _Server:
-    """What exists from start to stop. All but :meth:`call` and :meth:`stop` is the thread's."""
+    """The store, the sockets and the thread of a running daemon.
+
+    Other threads may call :meth:`call` and :meth:`stop` only.
+    """
 
     def __init__(self, path: "Optional[str]", records: "Iterable[Record]") -> None:
         self._pid = os.getpid()
@@ -189,10 +196,11 @@ class _Server:
         self._stopping = False
         self._ended = False
         self._selector = selectors.DefaultSelector()
-        self._waker, self._wakened = socket.socketpair()
+        # Other threads write to one end; the selector of the daemon's thread reads the other.
+        self._waker, self._woken = socket.socketpair()
         self._waker.setblocking(False)
-        self._wakened.setblocking(False)
-        self._selector.register(self._wakened, selectors.EVENT_READ, self._run_calls)
+        self._woken.setblocking(False)
+        self._selector.register(self._woken, selectors.EVENT_READ, self._run_calls)
         try:
             fill(self._store, records)
             self.path = path or self._private("socket")
@@ -203,10 +211,13 @@ class _Server:
         self._thread = threading.Thread(target=self._run, name="pyxs-xenstored", daemon=True)
         self._thread.start()
 
-    # From other threads
+    # -- called by other threads -------------------------------------------------------
 
     def call(self, func: "Callable[[], Any]") -> Any:
-        """Run *func* in the thread and return its result."""
+        """Run *func* in the daemon's thread and return its result.
+
+        :raises ConnectionError: the daemon is stopped, or runs in another process.
+        """
         if os.getpid() != self._pid:
             raise ConnectionError(
                 "{}: the daemon runs in process {}, not in this one".format(self.path, self._pid)
@@ -220,10 +231,10 @@ class _Server:
         return future.result()
 
     def stop(self) -> None:
-        """End the thread and all that it serves."""
+        """End the thread, which ends all connections."""
         if os.getpid() != self._pid:
-            # A fork copied the descriptors but not the thread. They are shared
-            # with the process that serves: neither shut down nor unregister.
+            # A fork copies the descriptors but not the thread. The daemon's process shares
+            # them, so they are only closed, neither shut down nor unregistered.
             self._close_descriptors()
             return
         with self._lock:
@@ -233,10 +244,10 @@ class _Server:
         self._thread.join()
 
     def _wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # full: the thread wakes up anyway
+        with contextlib.suppress(BlockingIOError):  # full of earlier wake-ups
             self._waker.send(b"\0")
 
-    # The thread
+    # -- run by the daemon's thread ----------------------------------------------------
 
     def _run(self) -> None:
         try:
@@ -247,7 +258,7 @@ class _Server:
             self._clean_up()
 
     def _run_calls(self, _events: int) -> None:
-        self._wakened.recv(_CHUNK)
+        self._woken.recv(_CHUNK)
         while self._calls:
             func, future = self._calls.popleft()
             try:
@@ -257,7 +268,7 @@ class _Server:
         self._flush_all()
 
     def socket_for(self, domid: int) -> str:
-        """Introduce a domain, if it is not yet, and return its socket's path."""
+        """Introduce a domain, unless it is introduced, and return the path of its socket."""
         self.introduce(domid)
         path = self._private("domain-{}".format(domid))
         if path not in self._listeners:
@@ -265,7 +276,7 @@ class _Server:
         return path
 
     def introduce(self, domid: int) -> None:
-        """Introduce a domain, if it is not yet."""
+        """Introduce a domain, unless it is introduced."""
         if not self._store.domains.is_introduced(domid):
             self._store.introduce(domid)
 
@@ -284,7 +295,7 @@ class _Server:
     def _listen(self, path: str, domid: int) -> None:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            _remove_stale(path)
+            remove_stale(path)
             listener.bind(path)
             os.chmod(path, 0o600)  # as the real daemons do
             self._listeners[path] = listener, os.stat(path)
@@ -303,7 +314,7 @@ class _Server:
         try:
             sock, _address = listener.accept()
         except OSError:
-            return  # the client is gone again, or there is no descriptor left
+            return  # the client has disconnected, or this process has no descriptor left
         if not self._store.domains.is_introduced(domid):
             sock.close()
             return
@@ -320,9 +331,8 @@ class _Server:
         except (EOFError, OSError, UnexpectedPacket):
             self._drop(client)
         except Exception:
-            # A defect of ours. It shall cost this client its connection, and
-            # nobody else theirs.
-            _log.exception("a request could not be answered")
+            # This is a bug of pyxs. Only this client loses its connection.
+            _log.exception("a bug of pyxs: a request could not be answered")
             self._drop(client)
         self._flush_all()
 
@@ -332,7 +342,7 @@ class _Server:
         except BlockingIOError:
             return
         if not data:
-            raise EOFError  # the client is gone
+            raise EOFError  # the client has disconnected
         for packet in client.framer.feed(data):
             answer(self._store, client.session, packet)
         if client.framer.refused is not None:
@@ -354,7 +364,7 @@ class _Server:
                     self._drop(client)
 
     def _flush(self, client: _Client) -> None:
-        """Send what the client takes without making anyone wait."""
+        """Send as much output as the client's socket takes without blocking."""
         while client.unsent or client.session.has_output:
             client.unsent = client.unsent or client.session.take_output(_CHUNK)
             try:
@@ -377,7 +387,7 @@ class _Server:
             return
         self._store.disconnect(client.session)
         self._selector.unregister(client.sock)
-        _shut_down(client.sock)
+        shut_down(client.sock)
 
     def _clean_up(self) -> None:
         with self._lock:
@@ -387,8 +397,8 @@ class _Server:
         for client in list(self._clients.values()):
             self._drop(client)
         for path, (listener, status) in self._listeners.items():
-            _shut_down(listener)
-            _remove_own(path, status)
+            shut_down(listener)
+            remove_own(path, status)
         self._close_descriptors()
         if self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
@@ -400,43 +410,4 @@ class _Server:
             listener.close()
         self._selector.close()
         self._waker.close()
-        self._wakened.close()
-
-
-def _shut_down(sock: socket.socket) -> None:
-    """Close a socket for good."""
-    # A forked process may hold a copy, and closing ours would not end it.
-    with contextlib.suppress(OSError):  # the other side was faster
-        sock.shutdown(socket.SHUT_RDWR)
-    sock.close()
-
-
-def _remove_stale(path: str) -> None:
-    """Remove a socket on which nobody listens.
-
-    :raises ConnectionError: somebody does, or it is no socket.
-    """
-    try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
-            raise ConnectionError("{}: is in the way, and not a socket".format(path))
-    except FileNotFoundError:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1)
-        try:
-            probe.connect(path)
-        except OSError as error:
-            if error.errno == errno.ECONNREFUSED:
-                os.unlink(path)
-                return
-            raise
-    raise ConnectionError(
-        "{}: another daemon serves this socket; stop it or take another path".format(path)
-    )
-
-
-def _remove_own(path: str, status: os.stat_result) -> None:
-    """Remove a socket unless another daemon has put its own there."""
-    with contextlib.suppress(FileNotFoundError):
-        if os.path.samestat(os.stat(path), status):
-            os.unlink(path)
+        self._woken.close()

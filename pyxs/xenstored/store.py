@@ -1,8 +1,8 @@
-"""The store: what the daemon's clients read and write, without any I/O.
+"""The store that clients read and write, without I/O.
 
-It is told who connects, and is asked, through :mod:`.requests`, on behalf of a
-:class:`~._session.Session`; it leaves replies and events in the sessions.
-Everything that can go wrong is a :class:`~._errors.Refused`.
+The server opens a :class:`~._session.Session` for each connection, and :mod:`.requests` calls
+the store on behalf of a session. The store adds events to the output of the sessions. It
+raises :class:`~._errors.Refused` for every request that fails.
 """
 
 from typing import Dict, List, Optional
@@ -42,22 +42,22 @@ class Store:
         self.domains = Domains()
         self._special = {INTRODUCE_DOMAIN: _FOR_DOM0, RELEASE_DOMAIN: _FOR_DOM0}
         self._sessions: Dict[Session, None] = {}
-        #: Sessions with something to send, or ended: for the server to empty.
+        #: Sessions that have output or have ended; the server removes them from here.
         self.ready: Dict[Session, None] = {}
 
-    # Who is there
+    # Sessions and domains
 
     def connect(self, domid: int) -> Session:
-        """Begin a session that speaks for an introduced domain.
+        """Open a session that speaks for an introduced domain.
 
-        :raises Refused: ``ENOENT``: it is not introduced.
+        :raises Refused: ``ENOENT``: the domain is not introduced.
         """
         session = Session(self.domains.introduced(domid), self.ready)
         self._sessions[session] = None
         return session
 
     def disconnect(self, session: Session) -> None:
-        """End a session: its watches go, its transactions are aborted."""
+        """End a session: remove its watches and abort its transactions."""
         self.reset(session)
         self._sessions.pop(session, None)
         session.ended = True
@@ -71,9 +71,9 @@ class Store:
         session.transactions.clear()
 
     def introduce(self, domid: int) -> None:
-        """Introduce a domain, or end what its sessions have begun if it is already.
+        """Introduce a domain; if it is introduced, reset its sessions.
 
-        :raises Refused: ``ENOENT``: no such domain.
+        :raises Refused: ``ENOENT``: no domain can have this domid.
         """
         domain = self.domains.existing(domid)
         if not domain.introduced:
@@ -84,24 +84,24 @@ class Store:
                 self.reset(session)
 
     def release(self, domid: int) -> None:
-        """Forget a domain: its sessions end, and its nodes go with all below them.
+        """Release a domain: end its sessions, and remove its nodes and all nodes below them.
 
         :raises Refused: ``ENOENT``: it is not introduced; ``EINVAL``: it owns ``/``.
         """
         domain = self.domains.introduced(domid)
         if self.tree.tops_owned_by(domid) == [b"/"]:
-            raise Refused("EINVAL")  # the C daemon's store would be gone for good
+            raise Refused("EINVAL")  # the C daemon would remove its whole store
         self.domains.forget(domain)
         for session in self._sessions_of(domain):
             self.disconnect(session)
         for path in self.tree.tops_owned_by(domid):
             self._remove_all(self.tree, path)
         self._fire(Change(RELEASE_DOMAIN))
-        # Only Xen's head has this one.
+        # Of the real daemons, only Xen's head sends this event.
         self._fire(Change(b"%s/%d" % (RELEASE_DOMAIN, domid), exact=True))
 
     def set_target(self, domid: int, target: int) -> None:
-        """Let a domain act on behalf of another.
+        """Give a domain the rights of another, its target.
 
         :raises Refused: ``ENOENT``: one of them is not introduced.
         """
@@ -109,9 +109,9 @@ class Store:
         domain.target = self.domains.introduced(target).domid
 
     def usage(self, domid: int) -> "Dict[bytes, int]":
-        """Return what a domain uses of its quotas.
+        """Return how much of each quota a domain uses.
 
-        :raises Refused: ``ENOENT``: it is not introduced.
+        :raises Refused: ``ENOENT``: the domain is not introduced.
         """
         domain = self.domains.introduced(domid)
         return {
@@ -123,9 +123,9 @@ class Store:
     # Nodes
 
     def view(self, session: Session, tx_id: int) -> View:
-        """Return the tree as a session's transaction sees it; as it is for 0.
+        """Return a session's transaction, or the tree if *tx_id* is 0.
 
-        :raises Refused: ``ENOENT``: no such transaction.
+        :raises Refused: ``ENOENT``: the session has no such transaction.
         """
         if not tx_id:
             return self.tree
@@ -135,23 +135,23 @@ class Store:
             raise Refused("ENOENT") from None
 
     def node(self, session: Session, view: View, path: bytes, needed: int = READ) -> AnyNode:
-        """Return a node with which the session's domain may do what is *needed*.
+        """Return a node, if the session's domain has the rights *needed*.
 
-        :raises Refused: ``ENOENT``, ``EACCES``.
+        :raises Refused: ``ENOENT``: there is no such node; ``EACCES``: the rights are missing.
         """
         node = view.get(path)
         if node is not None and session.rights(node.perms) & needed == needed:
             return node
-        # Who has no rights at the nearest node above is not told what exists.
-        above = self._nearest(view, path)
+        # A domain without rights at the nearest ancestor does not learn whether nodes exist.
+        above = self._nearest_ancestor(view, path)
         if node is None and session.rights(above.perms) & needed:
             raise Refused("ENOENT")
         raise Refused("EACCES")
 
     def write(self, session: Session, view: View, path: bytes, value: bytes) -> None:
-        """Give a node a value, creating it and those above it if they are missing.
+        """Set the value of a node; create the node and its ancestors if they are missing.
 
-        :raises Refused: ``EACCES``, ``ENOSPC``.
+        :raises Refused: ``EACCES``: not writable; ``ENOSPC``: over a quota.
         """
         node = self._writable(session, view, path)
         if node is None:
@@ -164,19 +164,20 @@ class Store:
         self._changed(view, Change(path))
 
     def mkdir(self, session: Session, view: View, path: bytes) -> None:
-        """Create a node, and those above it that are missing, unless it exists.
+        """Create a node and its missing ancestors, unless the node exists.
 
-        :raises Refused: ``EACCES``, ``ENOSPC``.
+        :raises Refused: ``EACCES``: not writable; ``ENOSPC``: over a quota.
         """
         if self._writable(session, view, path) is None:
             self._create(session, view, path, b"")
             self._changed(view, Change(path))
 
     def remove(self, session: Session, view: View, path: bytes) -> None:
-        """Remove a node and all below it; it may be missing if its parent exists.
+        """Remove a node and all nodes below it; it may be missing if its parent exists.
 
-        :raises Refused: ``EACCES``, ``ENOENT``; ``EINVAL``: it is ``/``; ``EINVAL``,
-            ``EIO``: its parent, as the transaction has seen it, does not have it.
+        :raises Refused: ``EACCES``: not writable; ``ENOENT``: the parent is missing too;
+            ``EINVAL``: the node is ``/``; ``EINVAL``, ``EIO``: the parent, as the transaction
+            first saw it, is missing or does not list the node.
         """
         node = self._writable(session, view, path)
         parent = view.get(parent_of(path))
@@ -184,8 +185,8 @@ class Store:
             if parent is None:
                 raise Refused("ENOENT")
             return
-        # A transaction that looked at the parent before the node was created
-        # elsewhere, and at the node after, cannot be committed any more.
+        # The transaction may have seen the parent before another client created the node, and
+        # the node afterwards. Then it can no longer be committed.
         if path == b"/" or parent is None:
             raise Refused("EINVAL")
         listed = parent.has_child(name_of(path))
@@ -196,8 +197,9 @@ class Store:
     def set_perms(self, session: Session, view: View, path: bytes, perms: Permissions) -> None:
         """Set the permissions of a node, or of ``@introduceDomain`` or ``@releaseDomain``.
 
-        :raises Refused: ``EACCES``, ``ENOENT``, ``ENOSPC``; ``EPERM``: an
-            unprivileged domain gives its node away.
+        :raises Refused: ``EACCES``: not the owner; ``ENOENT``: no such node, or no such domain
+            to own it; ``ENOSPC``: over a quota; ``EPERM``: an unprivileged domain gives its
+            node to another.
         """
         domain, owner = session.domain, perms[0].domid
         if session.unprivileged and _quota.exceeded(domain.limits, b"permissions", len(perms)):
@@ -218,23 +220,23 @@ class Store:
         self._changed(view, Change(path, before=before))
 
     def is_special(self, path: bytes) -> bool:
-        """Whether this is ``@introduceDomain`` or ``@releaseDomain``."""
+        """Return whether *path* is ``@introduceDomain`` or ``@releaseDomain``."""
         return path in self._special
 
     def _remove_all(self, view: View, path: bytes) -> None:
         for each in subtree(view, path):
-            gone = view.get(each)
+            node = view.get(each)
             view.remove(each)
-            # A node below the removed one concerns only the watches on itself.
-            self._changed(view, Change(each, each != path, gone.perms if gone else None))
+            # For the nodes below *path*, only watches of exactly their paths get an event.
+            self._changed(view, Change(each, each != path, node.perms if node else None))
 
     def _set_special_perms(self, session: Session, path: bytes, perms: Permissions) -> None:
         if not session.rights(self._special[path]) & OWN:
             raise Refused("EACCES")
         self._special[path] = perms
 
-    def _nearest(self, view: View, path: bytes) -> AnyNode:
-        """Return the nearest node above *path*; the root is above itself."""
+    def _nearest_ancestor(self, view: View, path: bytes) -> AnyNode:
+        """Return the nearest existing ancestor of *path*; that of the root is the root."""
         while True:
             path = parent_of(path)
             node = view.get(path)
@@ -242,7 +244,10 @@ class Store:
                 return node
 
     def _writable(self, session: Session, view: View, path: bytes) -> "Optional[AnyNode]":
-        """Return a node that may be written, ``None`` if it is missing and may be created."""
+        """Return a writable node, or ``None`` if it is missing and may be created.
+
+        :raises Refused: ``EACCES``: not writable.
+        """
         try:
             return self.node(session, view, path, WRITE)
         except Refused as refused:
@@ -269,7 +274,7 @@ class Store:
 
     def _check_count(self, domain: Domain, view: View, more: int) -> None:
         if isinstance(view, Transaction):
-            more = 1  # the C daemon counts what a transaction creates when it commits
+            more = 1  # the C daemon counts the nodes that a transaction creates at its commit
         if _quota.exceeded(domain.limits, b"nodes", self.tree.owned(domain.domid) + more):
             raise Refused("ENOSPC")
 
@@ -282,9 +287,9 @@ class Store:
     # Transactions
 
     def start_transaction(self, session: Session) -> int:
-        """Begin a transaction and return its id.
+        """Start a transaction and return its id.
 
-        :raises Refused: ``ENOSPC``: the quota.
+        :raises Refused: ``ENOSPC``: over the quota of transactions.
         """
         domain = session.domain
         if session.unprivileged:
@@ -297,11 +302,10 @@ class Store:
         return tx_id
 
     def end_transaction(self, session: Session, tx_id: int, commit: bool) -> None:
-        """Commit or abort a transaction.
+        """Commit or abort a transaction, which ends even if the commit fails.
 
-        :raises Refused: ``ENOENT``: no such transaction. Whatever the reason, it
-            is gone afterwards: ``EAGAIN``: what it looked at has changed;
-            ``ENOSPC``, ``ENOMEM``: a quota.
+        :raises Refused: ``ENOENT``: no such transaction; ``EAGAIN``: a node that it used has
+            changed; ``ENOSPC``, ``ENOMEM``: over a quota.
         """
         transaction = session.transactions.pop(tx_id, None)
         if transaction is None:
@@ -310,13 +314,13 @@ class Store:
             transaction.abort()
             return
         if session.unprivileged:
-            self._check_gain(session.domain, transaction)
+            self._check_nodes_quota(session.domain, transaction)
         for change in transaction.commit():
             self._fire(change)
 
-    def _check_gain(self, domain: Domain, transaction: Transaction) -> None:
+    def _check_nodes_quota(self, domain: Domain, transaction: Transaction) -> None:
         used = transaction.owned(domain.domid)
-        # The C daemon lets a transaction create one node less than it says.
+        # In a transaction the C daemon allows one node less than the quota says.
         if used > self.tree.owned(domain.domid) and _quota.exceeded(
             domain.limits, b"nodes", used + 1
         ):
@@ -337,7 +341,8 @@ class Store:
     def add_watch(self, session: Session, watch: Watch) -> None:
         """Add a watch to a session.
 
-        :raises Refused: ``EEXIST``: it has it already; ``E2BIG``: the quota.
+        :raises Refused: ``EEXIST``: it has a watch with this path and token; ``E2BIG``: over
+            the quota of watches.
         """
         key = watch.path, watch.token
         if key in session.watches:
@@ -351,7 +356,7 @@ class Store:
     def remove_watch(self, session: Session, path: bytes, token: bytes) -> None:
         """Remove a watch of a session.
 
-        :raises Refused: ``ENOENT``.
+        :raises Refused: ``ENOENT``: it has no such watch.
         """
         try:
             del session.watches[path, token]
@@ -365,11 +370,12 @@ class Store:
             self._fire(change)
 
     def _fire(self, change: Change) -> None:
+        """Report a change to the sessions that watch it and may read the node."""
         for session in self._sessions:
-            if session.watches and self._may_know(session, change):
+            if session.watches and self._may_see(session, change):
                 session.report(change)
 
-    def _may_know(self, session: Session, change: Change) -> bool:
+    def _may_see(self, session: Session, change: Change) -> bool:
         if not session.unprivileged:
             return True
         if change.path.startswith(b"@"):

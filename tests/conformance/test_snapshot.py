@@ -104,7 +104,7 @@ def test_a_large_directory_is_in_order(client, root):
         ({"/a": {"base64": "not that"}}, "/a: 'not that': not base64"),
         ({"/a": {"value": {"base64": 5}}}, "/a: 5: not base64"),
         ({"/a": "\ud800"}, "/a: value '\\ud800': has a surrogate"),
-        ({"/a": "x" * 5000}, "/a: a value of 5000 bytes; with this path a message carries"),
+        ({"/a": "x" * 5000}, "/a: the value has 5000 bytes; a message with this path carries"),
         (["/a"], "a snapshot is a dict of paths"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Real XenStore daemons without Xen, and pyxs' own, for tests.
+"""Starts real XenStore daemons without Xen, and the daemon of pyxs, for tests.
 
 ::
 
@@ -8,11 +8,11 @@
         client = Client(daemon.path)
         guest = Client(daemon.socket_for(7))
 
-``"c"`` is xenstored and ``"ocaml"`` oxenstored of whichever of Debian's ``xen-utils`` is
-installed (:mod:`xen_utils`), ``"memory"`` is :class:`pyxs.xenstored.XenStored`. Each
-start has a socket of its own and a fresh store, empty but for what the daemon itself
-puts there; any number run side by side, and no root is needed. A daemon takes about
-10 ms to start and never outlives the process that started it.
+``"c"`` is xenstored and ``"ocaml"`` is oxenstored, of the installed ``xen-utils`` of Debian
+(:mod:`xen_utils`). ``"memory"`` is :class:`pyxs.xenstored.XenStored`. Each daemon has its own
+socket and a new store, with only the nodes that the daemon itself creates. Any number of
+daemons run at the same time, without root. A daemon takes about 10 ms to start, and ends with
+the process that started it.
 """
 
 import atexit
@@ -35,7 +35,7 @@ __all__ = ["DOMIDS", "KINDS", "missing", "start"]
 
 KINDS = ("memory", "c", "ocaml")
 
-#: The domains that exist beside domain 0, unless :func:`start` is told others.
+#: The domains that exist besides domain 0 by default; see :func:`start`.
 DOMIDS = (1, 2, 7)
 
 _PROGRAMS = {"c": "xenstored", "ocaml": "oxenstored"}
@@ -54,20 +54,20 @@ def missing(kind):
 
 
 def start(kind, domids=DOMIDS):
-    """Start a daemon and return once it answers.
+    """Start a daemon and return it once it answers.
 
     :param kind: one of :data:`KINDS`.
-    :param domids: the domains that exist beside domain 0, so that they can be
-        introduced; in memory every domain does.
+    :param domids: the domains that exist besides domain 0, so that they can be introduced;
+        for ``"memory"`` all domains exist.
     """
     return _InMemory() if kind == "memory" else _Process(kind, domids)
 
 
 class _Daemon:
-    """A running daemon; a context manager that stops it.
+    """A running daemon; as a context manager it stops at the end of the block.
 
-    ``kind`` is one of :data:`KINDS`, ``path`` its socket, ``pid`` its process or
-    ``None`` when it runs in this one.
+    ``kind`` is one of :data:`KINDS`, ``path`` the path of its socket, ``pid`` its process, or
+    ``None`` if it runs in this process.
     """
 
     kind = None
@@ -76,14 +76,14 @@ class _Daemon:
 
     @property
     def environ(self):
-        """The environment in which C tools and the C extension find this daemon."""
+        """An environment in which C tools and the C extension find this daemon."""
         return dict(os.environ, XENSTORED_PATH=self.path)
 
     def alive(self):
-        """Whether it answers a request within five seconds."""
+        """Return whether it answers a request within five seconds."""
         with socket.socket(socket.AF_UNIX) as probe:
-            # Not settimeout(): both daemons listen with a backlog of 1, and when
-            # that is full a socket with a time-out gets EAGAIN at once.
+            # Not settimeout(): both daemons listen with a backlog of 1. When that is full,
+            # connect() on a socket with a time-out fails at once with EAGAIN.
             for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
                 probe.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", 5, 0))
             try:
@@ -94,23 +94,23 @@ class _Daemon:
                 return False
 
     def socket_for(self, domid):
-        """Introduce a domain, and return a socket that speaks as that domain.
+        """Introduce a domain and return the path of a socket that speaks as that domain.
 
-        Those of the real daemons lead through the domain's one ring, so they serve
-        one connection at a time, and a second finds the first one's watches.
+        With a real daemon, all connections to it use the domain's only ring. It serves one
+        connection at a time, and the watches of earlier connections remain.
         """
         raise NotImplementedError
 
     def kill(self):
-        """End it as a crash would, leaving its socket file behind."""
+        """End it as a crash does; its socket file remains."""
         raise NotImplementedError
 
     def restart(self):
-        """End it if need be and start it again, empty, with the same path."""
+        """End it if it runs, and start it again with the same path and an empty store."""
         raise NotImplementedError
 
     def stop(self):
-        """End it and remove its files; once is enough, but twice does no harm."""
+        """End it and remove its files; a second call does nothing."""
         raise NotImplementedError
 
     def __enter__(self):
@@ -139,11 +139,11 @@ class _Process(_Daemon):
         with open(self._root + "/output", "wb") as output:
             self._process = subprocess.Popen(
                 [os.path.join(xen_utils.TOOLS, _PROGRAMS[self.kind]), "--no-fork"],
-                stdin=subprocess.PIPE,  # never written to: it ends the daemon with us
+                stdin=subprocess.PIPE,  # the stubs end the daemon when this pipe closes
                 stdout=output,
                 stderr=output,
                 env=dict(
-                    # The way to another daemon would lead this one there too.
+                    # $XENSTORED_PATH would make this daemon use another daemon's socket.
                     {name: os.environ[name] for name in os.environ if name != "XENSTORED_PATH"},
                     LD_PRELOAD=_stubs(),
                     XEN_STUBS_DOMIDS=self._domids,
@@ -220,14 +220,14 @@ class _InMemory(_Daemon):
 
 
 def _directory():
-    # A socket's address holds 107 bytes, which a TMPDIR may exhaust.
+    # The path of a socket has at most 107 bytes; TMPDIR may be too long for that.
     short = len(tempfile.gettempdir()) <= 50
     return tempfile.mkdtemp(prefix="pyxs-", dir=None if short else "/tmp")
 
 
 @functools.lru_cache(maxsize=None)
 def _stubs():
-    """Compile the stand-ins for Xen's libraries, once per process, and return the file."""
+    """Compile the stubs of Xen's libraries, once in each process, and return the file's path."""
     directory = tempfile.mkdtemp(prefix="pyxs-stubs-")
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     library = os.path.join(directory, "xen_stubs.so")

@@ -1,7 +1,7 @@
-"""A guest's end of its ring, served as a Unix socket.
+"""Connects a Unix socket with a guest's end of its ring.
 
 The ring is ``struct xenstore_domain_interface`` of *xs_wire.h*: two buffers of
-1024 bytes, each with the counts of bytes ever consumed and ever produced.
+1024 bytes, and for each the counts of all bytes consumed and produced so far.
 """
 
 import mmap
@@ -11,15 +11,15 @@ import struct
 import threading
 
 _SIZE = 1024  # XENSTORE_RING_SIZE
-_REQUESTS, _RESPONSES = 0, _SIZE  # where the buffers begin, and behind them the counts:
+_REQUESTS, _RESPONSES = 0, _SIZE  # the offsets of the buffers; the counts follow them:
 _REQ_CONS, _REQ_PROD, _RSP_CONS, _RSP_PROD = range(4)
 _FIRST_INTERDOMAIN_PORT = 1000  # as in xen_stubs.c
 
-_PAUSE = 0.0005  # seconds between two looks at the ring
+_PAUSE = 0.0005  # seconds between two checks of the ring
 
 
 class RingSocket:
-    """A Unix socket that leads to a domain's ring, for one connection at a time.
+    """A Unix socket that serves one connection at a time over a domain's ring.
 
     :param root: the daemon's directory.
     :param domid: a domain that has been introduced.
@@ -31,8 +31,8 @@ class RingSocket:
         self._port = struct.pack("=i", _FIRST_INTERDOMAIN_PORT + domid)
         with open(self.ring, "r+b") as file:
             self._page = mmap.mmap(file.fileno(), 4096)
-        # A memoryview of words writes each at once. struct would zero it first, and to the
-        # daemon that is a count out of range, for which it gives up the domain.
+        # A memoryview of words writes each word in one step. struct would first set it to 0;
+        # the daemon could read that as a count out of range and disconnect the domain.
         self._counts = memoryview(self._page)[2 * _SIZE : 2 * _SIZE + 16].cast("I")
         self._events = os.open(os.path.join(root, "events"), os.O_RDWR | os.O_NONBLOCK)
         self._listener = socket.socket(socket.AF_UNIX)
@@ -81,7 +81,7 @@ class RingSocket:
                 connection.settimeout(_PAUSE)
 
     def _put(self, data):
-        """Put as much of the data into the ring as it has room for; return how much."""
+        """Write as many bytes of the data into the ring as fit, and return their number."""
         produced, consumed = self._counts[_REQ_PROD], self._counts[_REQ_CONS]
         count = min(len(data), _SIZE - (produced - consumed) % 2**32)
         for number in range(count):
@@ -90,7 +90,7 @@ class RingSocket:
         return count
 
     def _take(self):
-        """Take all out of the ring that is there."""
+        """Remove and return all bytes of the ring."""
         produced, consumed = self._counts[_RSP_PROD], self._counts[_RSP_CONS]
         count = (produced - consumed) % 2**32
         data = bytes(

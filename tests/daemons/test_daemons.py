@@ -1,4 +1,4 @@
-"""The harness that starts the daemons."""
+"""Tests of the module that starts the daemons."""
 
 import os
 import signal
@@ -74,7 +74,7 @@ def test_a_stopped_daemon_leaves_nothing_behind(daemon):
 
 @pytest.mark.parametrize("kind", REAL)
 def test_a_daemon_started_by_a_thread_outlives_the_thread(kind, start_daemon):
-    start_daemon(kind).stop()  # skips where there is none
+    start_daemon(kind).stop()  # skips the test if there is no such daemon
     started = []
     thread = threading.Thread(target=lambda: started.append(start_daemon(kind)))
     thread.start()
@@ -85,7 +85,7 @@ def test_a_daemon_started_by_a_thread_outlives_the_thread(kind, start_daemon):
 
 @pytest.fixture
 def short_tmp():
-    """A directory for what a killed process leaves, short enough for a socket's address."""
+    """A directory for files of a killed process; its path is short enough for a socket."""
     with tempfile.TemporaryDirectory(prefix="pyxs-", dir="/tmp") as path:
         yield path
 
@@ -97,7 +97,7 @@ def test_a_long_tmpdir_is_no_obstacle(start_daemon, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", REAL)
 def test_a_daemon_dies_with_the_process_that_started_it(kind, start_daemon, short_tmp):
-    start_daemon(kind).stop()  # skips where there is none
+    start_daemon(kind).stop()  # skips the test if there is no such daemon
     program = "import daemons, time; print(daemons.start({!r}).pid, flush=True); time.sleep(60)"
     parent = subprocess.Popen(
         [sys.executable, "-c", program.format(kind)],
@@ -111,17 +111,17 @@ def test_a_daemon_dies_with_the_process_that_started_it(kind, start_daemon, shor
     with parent:
         pid = int(parent.stdout.readline())
         parent.send_signal(signal.SIGKILL)
-    assert gone_within(5, pid)
+    assert ended_within(5, pid)
 
 
-def gone_within(seconds, pid):
+def ended_within(seconds, pid):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
             with open("/proc/{}/stat".format(pid)) as stat:
                 if stat.read().rpartition(")")[2].split()[0] == "Z":
-                    return True  # dead, and its new parent is in no hurry
-        except (FileNotFoundError, ProcessLookupError):  # before, or while it is read
+                    return True  # it has ended, but its new parent has not reaped it yet
+        except (FileNotFoundError, ProcessLookupError):  # it ended before or during the read
             return True
         time.sleep(0.01)
     return False

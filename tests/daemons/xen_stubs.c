@@ -1,17 +1,17 @@
 /*
- * Preloaded into xenstored or oxenstored, this lets them serve their Unix
- * socket on a machine without Xen, to any user, several at once:
+ * Stubs of Xen's libraries. Preloaded into xenstored or oxenstored, they let
+ * any user run several of these daemons on a machine without Xen:
  *
  *     cc -shared -fPIC -o xen_stubs.so xen_stubs.c -ldl
  *
- * - The Xen libraries' functions answer as if Xen were there. Domain 0 exists
- *   and those that $XEN_STUBS_DOMIDS lists, separated by blanks. A domain's ring
+ * - The functions answer as on a machine with Xen. Domain 0 exists, and the
+ *   domains that $XEN_STUBS_DOMIDS lists, separated by blanks. A domain's ring
  *   is the file ring-DOMID in $XEN_STUBS_ROOT; writing 1000 + DOMID as an int to
  *   the FIFO events there sends its event channel an event.
- * - Every file under /var is one under $XEN_STUBS_ROOT, where the directories
- *   var/run/xen, var/run/xenstored and var/log/xen must exist.
- * - The process is killed when the pipe that is its standard input closes,
- *   which happens however its parent ends.
+ * - Paths under /var are changed to paths under $XEN_STUBS_ROOT, where the
+ *   directories var/run/xen, var/run/xenstored and var/log/xen must exist.
+ * - The process is killed when its standard input, a pipe, closes: this happens
+ *   however its parent ends.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -33,7 +33,7 @@
 
 #define REAL(function) ((__typeof__(&function))dlsym(RTLD_NEXT, #function))
 
-/* ---- The daemon's life ---------------------------------------------------- */
+/* ---- The end of the daemon ------------------------------------------------- */
 
 __attribute__((constructor)) static void die_with_parent(void)
 {
@@ -68,8 +68,8 @@ static bool exists(uint32_t domid)
 }
 
 /*
- * Both structures that describe a domain begin with its id, in 16 or 32 bits,
- * and have the flags that tell of its end in the twelve bytes after that.
+ * Both structures that describe a domain begin with its id, in 16 or 32 bits.
+ * The flags of its shutdown are in the twelve bytes after that.
  */
 static int describe_first(uint32_t domid, void *info)
 {
@@ -191,7 +191,7 @@ int xenevtchn_pending(void *xce)
 
 /* ---- Files: libc ---------------------------------------------------------- */
 
-/* Return where path really is; buffer holds PATH_MAX bytes. */
+/* Return the path under $XEN_STUBS_ROOT for path; buffer has PATH_MAX bytes. */
 static const char *relocated(const char *path, char *buffer)
 {
     const char *root = getenv("XEN_STUBS_ROOT");
@@ -270,5 +270,5 @@ int bind(int fd, const struct sockaddr *address, socklen_t length)
     return REAL(bind)(fd, (const struct sockaddr *)&own, sizeof(own));
 }
 
-/* oxenstored raises its limit of open files, which takes root. */
+/* oxenstored raises its limit of open files, which needs root. */
 int setrlimit(__rlimit_resource_t resource, const struct rlimit *limit) { return 0; }

@@ -1,14 +1,13 @@
-# For other scripts to source: Debian's suites, unpacked beside the one that runs.
+# Other scripts source this file to unpack a suite of Debian into a directory.
 #
 #   debian_unpack VARIANT SUITE DIRECTORY [OPTION...]
 #
-# unpacks a suite with mmdebstrap, from the mirror and through the proxy that apt is
-# configured for on this machine, and installs mmdebstrap if need be.  VARIANT and OPTION
-# are mmdebstrap's.
+# unpacks a suite with mmdebstrap, which it installs if it is missing. It uses the mirror and
+# the proxy of this machine's apt. VARIANT and OPTION are mmdebstrap's.
 
-# The address from which apt takes Debian's packages.
+# Print the address of the mirror that apt uses for Debian's packages.
 debian_mirror() {
-    # shellcheck disable=SC2016 # apt puts in the values
+    # shellcheck disable=SC2016 # apt expands these
     apt-get indextargets --format '$(REPO_URI) $(LABEL)' 'Created-By: Packages' |
         sed -n '/ Debian$/ { s/ .*//p; q }'
 }
@@ -23,10 +22,10 @@ debian_unpack() { # VARIANT SUITE DIRECTORY [OPTION...]
         mirror=$(debian_mirror)
     fi
     if [ -z "$mirror" ]; then
-        echo "$suite: apt is configured for no mirror of Debian" >&2
+        echo "$suite: apt has no mirror of Debian configured" >&2
         return 1
     fi
-    # How this machine reaches mirrors: proxies, time-outs.
+    # The options of this machine's apt for reaching mirrors: proxies, time-outs.
     while read -r option; do
         options+=("--aptopt=$option")
     done < <(apt-config dump | grep -E '^Acquire::(https?|Retries)\b.* ".+";')

@@ -1,16 +1,16 @@
-# For other scripts to source: a root directory of each of Debian's suites, with what the
-# tests of pyxs need.
+# Other scripts source this file for root directories of Debian's suites, which contain the
+# packages that the tests of pyxs need.
 #
-#   root_of SUITE                           print the root's directory; make it first if need be
+#   root_of SUITE                           print the root's directory; make it if it is missing
 #   in_root SUITE DIRECTORY COMMAND [ARGUMENT...]
 #                                           run a command in it, in DIRECTORY, which is /mnt there
 #
-# The command runs as root, with /dev, /proc, /tmp and processes of its own. What it changes
-# outside /mnt, packages that it installs too, is gone afterwards: it works on a layer over the
-# root. Nothing stays mounted and no process stays, however the command ends.
+# The command runs as root, with its own /dev, /proc, /tmp and processes. It works on an overlay:
+# its changes outside /mnt are lost afterwards, also packages that it installs. All mounts and
+# processes end with the command, however it ends.
 #
-# Roots are kept in ${PYXS_DISTRIBUTIONS_CACHE:-${XDG_CACHE_HOME:-~/.cache}/pyxs-distributions},
-# and made anew when their recipe changes: the packages, or how they are unpacked.
+# Roots are kept in ${PYXS_DISTRIBUTIONS_CACHE:-${XDG_CACHE_HOME:-~/.cache}/pyxs-distributions}.
+# A root is made again when its recipe changes: its packages, or the functions that unpack it.
 
 roots_here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/distributions/debian.sh
@@ -19,7 +19,7 @@ roots_here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 roots_cache=${PYXS_DISTRIBUTIONS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pyxs-distributions}
 SUITES=(bullseye bookworm trixie sid)
 
-# What a suite's root has beside apt.
+# Print the packages of a suite's root, besides apt.
 packages_of() { # SUITE
     local packages=(
         python3-venv python3-setuptools python3-wheel # they make the wheel and install it

@@ -1,4 +1,4 @@
-"""Tests in dom0 and in a guest of a real Xen, and what they share."""
+"""Tests in dom0 and in a guest of a real Xen, and their common helpers."""
 
 import contextlib
 import errno

@@ -1,4 +1,4 @@
-"""What runs in the guest that ``test_dom0.py`` boots: it answers what dom0 writes."""
+"""The agent in the guest that ``test_dom0.py`` boots: it answers what dom0 writes."""
 
 import pyxs
 

@@ -1,4 +1,4 @@
-"""Tests of what only a real Xen shows. ``run``, beside this file, boots one for them.
+"""Tests that need a real Xen. ``run``, beside this file, boots one for them.
 
 It sets ``PYXS_XEN`` to the domain they run in (``dom0`` or ``guest``) and
 ``PYXS_XENSTORED`` to the kind of daemon.

@@ -1,7 +1,7 @@
-"""What ``run`` runs in dom0 and in a guest: pytest, and in the end what it counted.
+"""Runs pytest in dom0 and in a guest, and prints the results; ``run`` calls it.
 
-For each connection, for what dom0 does beside that, and for the guest there is a line
-``XEN-PART name passed|FAILED: counts``.
+It prints a line ``XEN-PART name passed|FAILED: counts`` for each connection, for the other
+tests of dom0, and for the guest.
 """
 
 import collections
@@ -17,7 +17,7 @@ DEVICES = ["/dev/xen/xenbus", "/proc/xen/xenbus"]
 
 if IN_DOM0:
     PLACES = ["socket:" + SOCKET] + ["xenbus:" + device for device in DEVICES]
-    # In the end, the store is emptied.
+    # test_xs.py comes last, because it empties the store.
     FILES = [
         "conformance",
         "xen/test_xenbus.py",
@@ -29,19 +29,19 @@ else:
     PLACES = ["xenbus:" + DEVICES[0]]
     FILES = ["conformance", "xen/test_xenbus.py", "xen/test_guest.py"]
 
-# Emulated, everything takes some thirty times as long as elsewhere. Left out are what makes
-# thousands of requests, and what says nothing about a connection.
+# Under emulation all tests take about thirty times as long as elsewhere. These marks are left
+# out: their tests make thousands of requests, or do not depend on the connection.
 LEFT_OUT = {"busy", "anywhere", "own_daemon"}
 OPTIONS = ["-q", "-m", " and ".join("not " + mark for mark in sorted(LEFT_OUT))]
 OPTIONS += ["--ignore", "tests/conformance/test_differences.py"]
 OPTIONS += ["--timeout", "120", "-p", "no:cacheprovider", "--durations", "10"]
-# A third of the time goes into these, with which the same tests run elsewhere.
+# These features of pytest take a third of the time. Elsewhere the same tests run with them.
 OPTIONS += ["--capture=sys", "-p", "no:logging", "-p", "no:warnings"]
 OPTIONS += ["-p", "no:unraisableexception", "-p", "no:threadexception"]
 
 
 class Plugin:
-    """Leaves tests out before they are multiplied, and counts outcomes for each connection."""
+    """Leaves tests out before pytest parametrizes them, and counts outcomes by connection."""
 
     def __init__(self):
         self._parts = collections.defaultdict(collections.Counter)
@@ -71,7 +71,8 @@ class Plugin:
 
 
 def main():
-    # As everything else: a thread that gave up the interpreter after 5 ms would get nowhere.
+    # Thirty times the default, because of the emulation: after 5 ms in the interpreter a
+    # thread would have done very little.
     sys.setswitchinterval(0.15)
     os.environ.update(
         PYXS_XENSTORED=KIND,

@@ -1,4 +1,4 @@
-"""Dom0, over each of its connections, and guests that come, answer and go."""
+"""Tests of dom0 over each of its connections, with guests that start, answer and end."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""What a guest may and may not do, and how it gets to its store without a socket."""
+"""Tests of a guest: what it may do, and its way to the store without a socket."""
 
 import errno
 import os

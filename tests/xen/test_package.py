@@ -1,4 +1,4 @@
-"""The Debian package in dom0: its command, the guest agent as a service, and the switch."""
+"""Tests of the Debian package in dom0: its command, the service of its guest agent, and ``xs``."""
 
 import os
 import pathlib
@@ -13,7 +13,7 @@ from . import PATIENCE
 
 EXAMPLES = pathlib.Path("/usr/share/doc/python3-pyxs/examples")
 SWITCH = "/usr/lib/python3/dist-packages/pyxs/as_xen_lowlevel_xs"
-#: Where the unit says that the agent is.
+#: The path of the agent in the unit.
 AGENT = pathlib.Path("/usr/local/lib/guest_agent.py")
 PROGRAM = """
 from xen.lowlevel import xc

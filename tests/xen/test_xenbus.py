@@ -1,4 +1,4 @@
-"""What XenBus on Linux does that a socket does not, and pyxs makes up for."""
+"""Tests of pyxs where XenBus on Linux behaves otherwise than a socket."""
 
 import itertools
 import os

@@ -1,4 +1,4 @@
-"""``xs`` in dom0 beside the C extension, which the image has: the same random programs.
+"""Tests of ``xs`` in dom0: the same random programs on pyxs and on the C extension.
 
 The seed is printed; ``PYXS_SEED`` sets it. This is the last of the tests: a program
 begins with an empty store.

@@ -1,4 +1,4 @@
-"""``xen``, of which the real package's directories, if there are any, are part."""
+"""Package ``xen``; modules of a real package ``xen`` are importable from it too."""
 
 from pkgutil import extend_path
 

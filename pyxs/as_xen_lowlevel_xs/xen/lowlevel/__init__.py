@@ -1,4 +1,4 @@
-"""``xen.lowlevel``, of which the real package's directories, if there are any, are part."""
+"""Package ``xen.lowlevel``; modules of a real ``xen.lowlevel`` are importable from it too."""
 
 from pkgutil import extend_path
 

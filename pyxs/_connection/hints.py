@@ -1,4 +1,4 @@
-"""What would help where connecting fails."""
+"""Hints for the message of a connection that failed: each begins with ``"; "``, or is empty."""
 
 import errno
 import os
@@ -6,17 +6,19 @@ import os
 _SOCKET_PATH_MAX = 107  # sun_path has 108 bytes with its NUL, unix(7)
 
 
-def origin_hint(variable: str) -> str:
+def variable_hint(variable: str) -> str:
+    """Return a hint that an environment variable named the path; ``""``: none did."""
     return "; {} names this path".format(variable) if variable else ""
 
 
 def socket_hint(path: str, cause: OSError) -> str:
+    """Return a hint about a socket that could not be connected to."""
     if not path:
         return "; the path is empty"
     if len(os.fsencode(path)) > _SOCKET_PATH_MAX:
         return "; the path of a socket has at most {} bytes".format(_SOCKET_PATH_MAX)
     if cause.errno in (errno.EACCES, errno.EPERM):
-        return "; connecting takes root, or a user whom the socket's permissions admit"
+        return "; connecting takes root, or write permission on the socket"
     if os.path.isdir(path):
         return "; this is a directory, and the socket may be a file in it"
     if os.path.isfile(path):
@@ -25,6 +27,7 @@ def socket_hint(path: str, cause: OSError) -> str:
 
 
 def device_hint(cause: OSError) -> str:
+    """Return a hint about a XenBus device that could not be opened."""
     if cause.errno in (errno.EACCES, errno.EPERM):
         return "; opening a XenBus device takes root"
     if cause.errno == errno.EISDIR:

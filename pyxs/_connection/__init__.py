@@ -1,0 +1,1 @@
+"""What the connections of :mod:`pyxs.connection` share, and the hints in their errors."""
