@@ -10,10 +10,9 @@ import time
 import pytest
 
 from command_lines import PYXS, start_pyxs
+from common import PATIENCE
 from forks import forkpty
 from pyxs import Client
-
-PATIENCE = 20  # seconds
 
 
 @pytest.fixture(params=["-", "shell"])

@@ -10,7 +10,8 @@ import warnings
 
 import pytest
 
-from fakes import PATIENCE, FakeServer, error_to, honest, reply_to
+from common import PATIENCE
+from fakes import FakeServer, error_to, honest, reply_to
 from forks import fork
 from pyxs import Client, ConnectionError, InvalidPath, InvalidPayload, Monitor, PyXSError
 from pyxs.connection import Op

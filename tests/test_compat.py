@@ -15,7 +15,8 @@ import warnings
 
 import pytest
 
-from fakes import PATIENCE, FakeServer, event, honest, reply_to
+from common import PATIENCE
+from fakes import FakeServer, event, honest, reply_to
 from forks import fork
 from pyxs import Error, xs
 from pyxs.connection import Op

@@ -17,7 +17,8 @@ import tty
 import pytest
 
 import pyxs
-from fakes import PATIENCE, FakeServer, event, honest, reply_to
+from common import PATIENCE
+from fakes import FakeServer, event, honest, reply_to
 from pyxs import Client, ConnectionError, InvalidPayload, Monitor, PyXSError, UnexpectedPacket
 from pyxs.connection import (
     Op,

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fakes import PATIENCE, FakeConnection, error_to, event, reply_to
+from common import PATIENCE, until
+from fakes import FakeConnection, error_to, event, reply_to
 from pyxs import ConnectionError, InvalidPayload, PyXSError, UnexpectedPacket
 from pyxs._conversation.conversation import Conversation
 from pyxs._conversation.events import Watch
@@ -27,14 +28,6 @@ def raw(notice):
 def echo(packet):
     """Answer with the request's payload."""
     return [reply_to(packet, packet.payload)]
-
-
-def until(condition):
-    """Wait for what another thread is about to do."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.001)
 
 
 def wait_until_disconnected(connection):

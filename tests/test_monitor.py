@@ -9,7 +9,8 @@ import time
 import pytest
 
 import pyxs
-from fakes import PATIENCE, FakeServer, event, honest, reply_to
+from common import PATIENCE
+from fakes import FakeServer, event, honest, reply_to
 from pyxs import ConnectionError, PyXSError, UnexpectedPacket
 from pyxs.connection import Op, Packet
 

@@ -3,8 +3,9 @@
 import pytest
 
 import pyxs
+from common import PATIENCE
 
-from . import PATIENCE, heard, outcome, refused
+from . import heard, outcome, refused
 
 pytestmark = pytest.mark.own_daemon
 

@@ -5,9 +5,10 @@ import errno
 import pytest
 
 import pyxs
+from common import in_threads
 from pyxs.helpers import error
 
-from . import in_threads, outcome, refused
+from . import outcome, refused
 
 
 def conflict(t, other, path):

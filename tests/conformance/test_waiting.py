@@ -2,15 +2,12 @@
 
 import contextlib
 import errno
-import os
 import threading
-import time
 
 import pytest
 
 import pyxs
-
-from . import PATIENCE
+from common import PATIENCE, descriptors, until
 
 
 @pytest.fixture
@@ -142,15 +139,12 @@ def test_what_a_condition_raises_comes_out(client, root):
 
 def test_nothing_is_left_behind(client, root):
     client.write(root + "/a", "1")
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     client.wait_for(root + "/a")
     with contextlib.suppress(TimeoutError):
         client.wait_for(root + "/a", "2", timeout=0)
-    # The in-memory daemon is in this process, and closes its ends a little later.
-    deadline = time.monotonic() + PATIENCE
-    while len(os.listdir("/proc/self/fd")) != before and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert len(os.listdir("/proc/self/fd")) == before
+    # The in-memory daemon runs in this process, and closes its own descriptors later.
+    until(lambda: descriptors() == before)
 
 
 def test_a_relative_path(client, relative):

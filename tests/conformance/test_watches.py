@@ -7,8 +7,9 @@ import time
 import pytest
 
 import pyxs
+from common import PATIENCE, in_threads
 
-from . import PATIENCE, heard, in_threads, outcome, refused
+from . import heard, outcome, refused
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import warnings
 import pytest
 
 import pyxs
-from fakes import PATIENCE, FakeServer, event, honest, reply_to
+from common import PATIENCE
+from fakes import FakeServer, event, honest, reply_to
 from forks import fork
 from pyxs import Client, ConnectionError
 

@@ -14,13 +14,14 @@ import struct
 import pytest
 
 import pyxs
-from fakes import PATIENCE, REPLIES
+from common import PATIENCE, descriptors
+from fakes import REPLIES
 from pyxs import Client, ConnectionError, PyXSError, UnexpectedPacket
 from pyxs._wire.framing import Framer
 from pyxs.connection import Op, Packet, SocketConnection
 from pyxs.xenstored import XenStored
 
-from . import descriptors, resident_kib, scaled
+from . import resident_kib, scaled
 
 SEED = int(os.environ.get("PYXS_SEED", str(random.randrange(1 << 32))))
 

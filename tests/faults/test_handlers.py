@@ -10,11 +10,11 @@ import threading
 import pytest
 
 import pyxs
-from fakes import PATIENCE, FakeBus, FakeServer, event, honest, reply_to
+from common import PATIENCE, descriptors
+from fakes import FakeBus, FakeServer, event, honest, reply_to
 from pyxs import Client, ConnectionError, Monitor, PyXSError
 from pyxs.connection import UnixSocketConnection
 
-from . import descriptors
 from .places import Place
 
 

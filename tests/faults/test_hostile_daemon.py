@@ -11,11 +11,10 @@ import time
 import pytest
 
 import pyxs
-from fakes import PATIENCE, REPLIES, FakeBus, FakeServer, error_to, event, honest, reply_to
+from common import PATIENCE, descriptors, until
+from fakes import REPLIES, FakeBus, FakeServer, error_to, event, honest, reply_to
 from pyxs import Client, ConnectionError, PyXSError, UnexpectedPacket
 from pyxs.connection import Op, Packet
-
-from . import descriptors
 
 #: Every request, by the method that sends it, and replies that the request does not define.
 NOT_OK = [b"", b"OK", b"ok\0", b"OK\0\0", b"\0", b"T\0", b"OK\0x"]
@@ -57,10 +56,7 @@ REQUEST_IDS = [op.name for op in REQUESTS]
 def _nothing_is_left_open():
     before = descriptors()
     yield
-    deadline = time.monotonic() + PATIENCE
-    while descriptors() > before:
-        assert time.monotonic() < deadline, "descriptors are left open"
-        time.sleep(0.001)
+    until(lambda: descriptors() <= before, "descriptors are left open")
 
 
 def after_one(fault):

@@ -6,9 +6,10 @@ import os
 import pytest
 
 import pyxs
+from conformance import refused
 from pyxs.connection import XenBusConnection
 
-from . import pyxs_command, refused, taken
+from . import pyxs_command, taken
 
 
 @pytest.fixture
