@@ -355,6 +355,21 @@ def test_one_threads_time_out_wakes_all(begin, connection, pool):
             each.result(PATIENCE)
 
 
+def test_an_event_that_one_call_could_not_take_goes_to_the_next(conversation, connection):
+    def fail(notice):
+        raise HandlerError
+
+    conversation.events.add(Watch(b"/a", b"t"))
+    connection.deliver(event("/a", "t"))
+    for wait in (
+        lambda: conversation.wait_event(fail, None),
+        lambda: conversation.poll_event(fail),
+    ):
+        with pytest.raises(HandlerError):
+            wait()
+    assert conversation.wait_event(raw, time.monotonic()) == (b"/a", b"t")
+
+
 class HandlerError(Exception):
     """What a signal handler raises."""
 
