@@ -236,7 +236,7 @@ def test_an_interrupt_ends_a_watch_and_not_the_shell(terminal, xenstored):
     terminal.see("web")
 
 
-def test_it_connects_anew(daemon, monkeypatch):
+def test_the_shell_connects_again(daemon, monkeypatch):
     monkeypatch.setenv("XENSTORED_PATH", daemon.path)
     terminal = Terminal()
     terminal.see("pyxs> ")

@@ -176,7 +176,7 @@ def test_permissions_are_a_list_that_is_not_empty(perms):
         validate_perms(perms)
 
 
-def test_what_an_iterable_of_permissions_raises_comes_out():
+def test_an_exception_of_an_iterable_of_permissions_is_raised():
     def entries():
         yield "n0"
         raise TypeError("the caller's own")

@@ -299,7 +299,7 @@ def test_a_defect_costs_one_client_its_connection(daemon, client, connect, caplo
 # Slow clients
 
 
-def test_a_client_that_does_not_read_its_events_slows_nobody_and_loses_none(
+def test_a_client_that_reads_no_events_delays_no_other_client_and_loses_no_event(
     daemon, client, connect
 ):
     slow = connect(daemon.path)

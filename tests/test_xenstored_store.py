@@ -142,7 +142,7 @@ def test_a_relative_and_an_absolute_watch_of_one_node_are_the_same_watch(guest):
 # Permissions
 
 
-def test_a_guest_may_not_read_or_write_what_is_dom0_s(guest, dom0):
+def test_a_guest_may_not_read_or_write_nodes_of_dom0(guest, dom0):
     dom0.write(b"/secret", b"value")
     assert guest.read(b"/secret") == "EACCES"
     assert guest.ask(Op.DIRECTORY, b"/secret") == "EACCES"
@@ -180,7 +180,7 @@ def test_the_owner_and_dom0_may_do_everything_whatever_the_entries_say(guest, do
     assert guest.write(b"key", b"new") == OK
 
 
-def test_what_a_guest_creates_is_its_own_with_the_parent_s_entries(guest, other):
+def test_a_guest_owns_the_nodes_it_creates_with_the_parent_s_entries(guest, other):
     guest.write(b"shared")
     guest.set_perms(b"shared", b"n1", b"b2")
     assert other.write(HOME + b"/shared/deep/key") == OK
@@ -188,12 +188,12 @@ def test_what_a_guest_creates_is_its_own_with_the_parent_s_entries(guest, other)
         assert other.ask(Op.GET_PERMS, HOME + path) == b"n2\0b2\0"
 
 
-def test_what_dom0_creates_has_the_parent_s_owner(guest, dom0):
+def test_a_node_that_dom0_creates_has_the_parent_s_owner(guest, dom0):
     dom0.write(HOME + b"/device/vif/0")
     assert dom0.ask(Op.GET_PERMS, HOME + b"/device/vif/0") == b"r1\0"
 
 
-def test_who_may_not_look_there_is_not_told_that_a_node_is_missing(guest, dom0):
+def test_a_guest_without_rights_above_is_not_told_that_a_node_is_missing(guest, dom0):
     assert guest.read(b"/missing") == "EACCES"
     assert guest.read(b"missing") == "ENOENT"
     dom0.write(b"/open")
@@ -247,7 +247,7 @@ def test_a_domain_acts_on_behalf_of_its_target(guest, other, dom0):
         Op.SET_QUOTA,
     ],
 )
-def test_what_only_dom0_may_ask(guest, op):
+def test_a_guest_is_refused_the_requests_of_dom0(guest, op):
     assert guest.ask(op, b"2", b"1", b"1") == "EACCES"
     assert guest.ask(op, tx_id=77) == "EACCES"
 
@@ -273,7 +273,7 @@ def test_events_come_only_of_nodes_that_the_guest_may_read(guest, other):
     assert other.heard() == [HOME + b"/key/below\0t\0"]
 
 
-def test_whoever_could_read_a_node_hears_that_it_cannot_any_more(guest, other, dom0):
+def test_a_guest_that_could_read_a_node_hears_that_it_no_longer_can(guest, other, dom0):
     dom0.write(b"/top/key")
     dom0.set_perms(b"/top/key", b"r0")
     other.watch(b"/top/key")

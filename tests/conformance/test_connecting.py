@@ -88,7 +88,7 @@ def test_a_missing_socket_is_not_taken_for_a_missing_node(tmp_path):
         pyxs.Client(unix_socket_path=str(tmp_path / "socket")).read("/key", default="fallback")
 
 
-def test_after_a_lost_connection_the_next_command_connects_anew(client, store):
+def test_after_a_lost_connection_the_next_command_connects_again(client, store):
     client.write("/key", "value")
     store.daemon.restart()
     with pytest.raises(pyxs.ConnectionError):

@@ -99,7 +99,7 @@ def test_a_node_that_is_removed_is_waited_for_again(client, root, start_waiting)
     assert result() == "new"
 
 
-def test_the_time_passes(client, root):
+def test_wait_for_times_out(client, root):
     with pytest.raises(TimeoutError, match="{}/a: waited for 0.01 s, and there is no".format(root)):
         client.wait_for(root + "/a", timeout=0.01)
     client.write(root + "/a", "1")
@@ -107,7 +107,7 @@ def test_the_time_passes(client, root):
         client.wait_for(root + "/a", "2", timeout=0)
 
 
-def test_the_time_passes_though_the_value_changes_all_the_time(client, root, other):
+def test_wait_for_times_out_though_the_value_keeps_changing(client, root, other):
     stop = threading.Event()
 
     def change():
@@ -124,7 +124,7 @@ def test_the_time_passes_though_the_value_changes_all_the_time(client, root, oth
         thread.join(PATIENCE)
 
 
-def test_what_a_condition_raises_comes_out(client, root):
+def test_wait_for_raises_the_exception_of_its_condition(client, root):
     class OddError(Exception):
         pass
 

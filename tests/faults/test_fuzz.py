@@ -348,7 +348,7 @@ def test_no_object_as_an_argument_harms_a_daemon(daemon, rng, monkeypatch):
     assert daemon.alive()
 
 
-def test_no_object_makes_a_packet_that_is_none(rng):
+def test_no_object_makes_an_invalid_packet(rng):
     for _ in range(scaled(5000, 100000)):
         arguments = [rng.choice(OBJECTS) for _ in range(rng.randint(0, 5))]
         try:
