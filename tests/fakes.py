@@ -12,12 +12,10 @@ import socket
 import tempfile
 import threading
 
+from common import PATIENCE
 from pyxs import ConnectionError
 from pyxs._wire.packets import packet_from_wire
 from pyxs.connection import Op, PacketConnection, UnixSocketConnection
-
-#: Seconds after which something that should have happened has not.
-PATIENCE = 20
 
 #: What a daemon with an empty store answers.
 REPLIES = {

@@ -11,6 +11,7 @@ import pytest
 import daemons
 import pyxs
 import xen_utils
+from common import PATIENCE
 from conftest import skip_or_fail
 
 CALLERS = pathlib.Path(__file__).with_name("callers")
@@ -22,9 +23,6 @@ ON_C = [
     "-c",
     "import sys; sys.path[0] = {!r}".format(xen_utils.EXTENSION) + RUN,
 ]
-
-#: Seconds after which a script that should have ended has not.
-PATIENCE = 60
 
 pytestmark = pytest.mark.parametrize("daemon", ["c", "ocaml"], indirect=True)
 
@@ -59,7 +57,7 @@ def start(request, daemon):
 
 def finished(process):
     """Return what a script printed, once it has ended well."""
-    output, _ = process.communicate(timeout=PATIENCE)
+    output, _ = process.communicate(timeout=3 * PATIENCE)
     assert process.returncode == 0
     return output.splitlines()
 

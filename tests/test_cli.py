@@ -46,7 +46,7 @@ def pyxs(xenstored, capfdbinary):
 # -- on a store ----------------------------------------------------------------------------
 
 
-def test_what_is_written_is_read(pyxs):
+def test_a_written_value_is_read_back(pyxs):
     assert pyxs("write", "/a", r"two\nlines", "/a/b", "2") == (0, b"", b"")
     assert pyxs("read", "-p", "/a", "/a/b") == (0, b"/a: two\\nlines\n/a/b: 2\n", b"")
     assert pyxs("read", "-R", "/a") == (0, b"two\nlines", b"")

@@ -10,10 +10,9 @@ import time
 import pytest
 
 from command_lines import PYXS, start_pyxs
+from common import PATIENCE
 from forks import forkpty
 from pyxs import Client
-
-PATIENCE = 20  # seconds
 
 
 @pytest.fixture(params=["-", "shell"])
@@ -241,7 +240,7 @@ def test_an_interrupt_ends_a_watch_and_not_the_shell(terminal, xenstored):
     terminal.see("web")
 
 
-def test_it_connects_anew(daemon, monkeypatch):
+def test_the_shell_connects_again(daemon, monkeypatch):
     monkeypatch.setenv("XENSTORED_PATH", daemon.path)
     terminal = Terminal()
     terminal.see("pyxs> ")

@@ -10,7 +10,8 @@ import warnings
 
 import pytest
 
-from fakes import PATIENCE, FakeServer, error_to, honest, reply_to
+from common import PATIENCE
+from fakes import FakeServer, error_to, honest, reply_to
 from forks import fork
 from pyxs import Client, ConnectionError, InvalidPath, InvalidPayload, Monitor, PyXSError
 from pyxs.connection import Op
@@ -120,7 +121,7 @@ def test_transaction_ids_have_32_bits(serve, tx_id):
         lambda c: c.execute_command(Op.RELEASE, 5),
     ],
 )
-def test_what_only_dom0_may_do_is_eperm_elsewhere_and_not_sent(serve, monkeypatch, use):
+def test_requests_of_dom0_are_eperm_in_a_guest_and_not_sent(serve, monkeypatch, use):
     client, server = serve()
     monkeypatch.setattr(Client, "SU", False)
     with pytest.raises(PyXSError) as caught:
@@ -173,7 +174,7 @@ def test_permissions_of_the_special_paths_are_sent(serve, path):
 
 
 @pytest.mark.parametrize("name", ["unix_socket_path", "xen_bus_path"])
-def test_a_path_that_is_none_is_named(name):
+def test_an_invalid_path_is_named(name):
     with pytest.raises(TypeError, match="^{} 5: must be str, bytes or os.PathLike".format(name)):
         Client(**{name: 5})
 
@@ -188,7 +189,7 @@ def test_a_path_is_no_connection():
         Client(connection="/nowhere")
 
 
-def test_bad_arguments_come_before_the_question_who_may(serve, monkeypatch):
+def test_bad_arguments_are_refused_before_privileges_are_checked(serve, monkeypatch):
     client, _ = serve()
     monkeypatch.setattr(Client, "SU", False)
     with pytest.raises(InvalidPayload):
@@ -596,7 +597,7 @@ def test_a_client_connects_at_the_first_command_and_once(serve):
     assert len(server.peers) == 1
 
 
-def test_a_closed_client_connects_anew(serve):
+def test_a_closed_client_connects_again(serve):
     client, server = serve()
     client.read("/a")
     client.close()
@@ -634,7 +635,7 @@ def test_the_node_of_write_many_that_is_refused_is_named(daemon):
 
 
 @pytest.mark.parametrize("daemon", ["memory", "c"], indirect=True)
-def test_an_error_of_no_node_names_none(daemon):
+def test_an_error_that_concerns_no_node_names_no_node(daemon):
     with Client(daemon.path) as client, pytest.raises(PyXSError) as caught:
         client.control("no-such-command")
     assert caught.value.is_answer

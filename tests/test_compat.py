@@ -15,7 +15,8 @@ import warnings
 
 import pytest
 
-from fakes import PATIENCE, FakeServer, event, honest, reply_to
+from common import PATIENCE
+from fakes import FakeServer, event, honest, reply_to
 from forks import fork
 from pyxs import Error, xs
 from pyxs.connection import Op
@@ -244,7 +245,7 @@ def test_a_directory_of_any_length(handle):
     assert set(handle.ls("", "/d")) == names
 
 
-def test_arguments_have_names_for_those_who_look():
+def test_arguments_have_names_in_the_signature():
     assert str(inspect.signature(xs.write)).startswith("(self, transaction")
     assert list(inspect.signature(xs.set_target).parameters) == ["self", "dom", "target"]
     assert "bytes" in xs.read.__doc__
@@ -298,7 +299,7 @@ def test_a_lost_connection_with_watches(handle, daemon):
     assert errno_of(handle.read, "", "/key") == errno.EBADF
 
 
-def test_it_never_connects_anew(handle, daemon):
+def test_a_handle_that_lost_its_daemon_never_connects_again(handle, daemon):
     daemon.restart()
     call(handle.read, "", "/key")
     assert errno_of(handle.read, "", "/key") == errno.EBADF
@@ -312,7 +313,7 @@ def test_a_connection_that_ends_in_a_reply(serve, part):
     assert errno_of(handle.read, "", "/key") == errno.EBADF
 
 
-def test_a_reply_that_is_none(serve):
+def test_a_malformed_reply(serve):
     def lie(peer):
         for request in peer:
             peer.send(reply_to(request, b"nonsense"))
@@ -330,7 +331,7 @@ def test_after_close_everything_is_einval(handle):
         assert errno_of(getattr(handle, name)) == errno.EINVAL
 
 
-def test_close_wakes_who_waits(handle):
+def test_close_wakes_a_blocked_thread(handle):
     failures = []
 
     def wait():
@@ -356,7 +357,7 @@ class Unhashable:
         return True
 
 
-def test_a_token_comes_back_itself(handle):
+def test_the_very_token_object_comes_back(handle):
     tokens = [Unhashable(), Unhashable(), "token", "".join(["to", "ken"]), None, (), {}, 5]
     for token in tokens:
         handle.watch("/key", token)

@@ -9,11 +9,11 @@ import time
 
 import pytest
 
+from common import PATIENCE
 from conftest import skip_or_fail
 from forks import forkpty
 from pyxs import cli
 
-PATIENCE = 30  # seconds
 STARTS = {
     "bash": (["bash", "--norc", "--noprofile", "-i"], "PS1='ready> '; bind 'set bell-style none'"),
     "zsh": (["zsh", "-f", "-i"], "PS1='ready> '; autoload -U compinit; compinit -u -D"),

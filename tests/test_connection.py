@@ -17,7 +17,8 @@ import tty
 import pytest
 
 import pyxs
-from fakes import PATIENCE, FakeServer, event, honest, reply_to
+from common import PATIENCE
+from fakes import FakeServer, event, honest, reply_to
 from pyxs import Client, ConnectionError, InvalidPayload, Monitor, PyXSError, UnexpectedPacket
 from pyxs.connection import (
     Op,
@@ -167,7 +168,7 @@ def test_a_path_that_is_given_may_be_a_device(device):
 
 
 @pytest.mark.parametrize("path", ["/nonexistent", "/", "", "/a\0b"])
-def test_what_is_no_device_is_taken_for_a_socket(path):
+def test_a_path_that_is_no_device_is_used_as_a_socket(path):
     assert type(Client(path).connection) is UnixSocketConnection
 
 
@@ -210,7 +211,7 @@ def test_the_variable_that_named_the_path_is_named(environ, name, make, clone):
     assert "; ${} names this path; is xenstored running?".format(name) in _message(connection)
 
 
-def test_a_path_that_is_given_comes_from_no_variable(environ):
+def test_a_given_path_is_not_attributed_to_a_variable(environ):
     environ.setenv("XENSTORED_PATH", "/nonexistent")
     assert "XENSTORED_PATH" not in _message(Client("/nonexistent").connection)
 
@@ -287,7 +288,7 @@ def test_a_directory_is_no_device(tmp_path):
 
 
 @pytest.mark.parametrize("make", [UnixSocketConnection, XenBusConnection])
-def test_what_is_not_connected_says_so(make):
+def test_a_connection_that_is_not_open_says_so(make):
     connection = make("/s")
     for use in (
         connection.fileno,
@@ -562,7 +563,7 @@ class Answering(PacketConnection):
         return Answering()
 
 
-def test_a_connection_of_ones_own_need_be_no_socket():
+def test_a_users_connection_class_need_not_be_a_socket():
     with Client(connection=Answering()) as client:
         assert client.get_domain_path(1) == "OK"
         client.write_many({"/{}".format(number): number for number in range(200)})

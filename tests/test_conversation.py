@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fakes import PATIENCE, FakeConnection, error_to, event, reply_to
+from common import PATIENCE, until
+from fakes import FakeConnection, error_to, event, reply_to
 from pyxs import ConnectionError, InvalidPayload, PyXSError, UnexpectedPacket
 from pyxs._conversation.conversation import Conversation
 from pyxs._conversation.events import Watch
@@ -27,14 +28,6 @@ def raw(notice):
 def echo(packet):
     """Answer with the request's payload."""
     return [reply_to(packet, packet.payload)]
-
-
-def until(condition):
-    """Wait for what another thread is about to do."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.001)
 
 
 def wait_until_disconnected(connection):
@@ -157,7 +150,7 @@ def test_a_reply_that_answers_nothing_ends_the_conversation(conversation, connec
     assert not conversation.usable()
 
 
-def test_a_reply_that_nobody_asked_for_ends_the_conversation(conversation, connection):
+def test_a_reply_without_a_request_ends_the_conversation(conversation, connection):
     connection.deliver(Packet(Op.READ, b"value", 1))
     with pytest.raises(UnexpectedPacket):
         conversation.wait_event(raw, None)
@@ -280,7 +273,7 @@ def test_where_one_request_is_allowed_the_next_waits_for_its_reply(begin, connec
     assert connection.batches == [1] * 10
 
 
-def test_what_is_too_long_for_the_connection_is_refused_and_nothing_sent(begin, connection):
+def test_a_request_too_long_for_the_connection_is_refused_and_not_sent(begin, connection):
     connection.max_payload = 4080
     conversation = begin(connection)
     good, bad = Request(Op.WRITE, b"x" * 4080), Request(Op.WRITE, b"x" * 4081)
@@ -362,6 +355,21 @@ def test_one_threads_time_out_wakes_all(begin, connection, pool):
             each.result(PATIENCE)
 
 
+def test_an_event_that_one_call_could_not_take_goes_to_the_next(conversation, connection):
+    def fail(notice):
+        raise HandlerError
+
+    conversation.events.add(Watch(b"/a", b"t"))
+    connection.deliver(event("/a", "t"))
+    for wait in (
+        lambda: conversation.wait_event(fail, None),
+        lambda: conversation.poll_event(fail),
+    ):
+        with pytest.raises(HandlerError):
+            wait()
+    assert conversation.wait_event(raw, time.monotonic()) == (b"/a", b"t")
+
+
 class HandlerError(Exception):
     """What a signal handler raises."""
 
@@ -385,7 +393,7 @@ def test_a_late_reply_to_an_abandoned_request_is_dropped(begin):
     conversation.close()
 
 
-def test_an_abandoned_request_whose_reply_is_an_error_harms_nobody(begin):
+def test_an_error_reply_to_an_abandoned_request_fails_no_other_call(begin):
     connection = InterruptibleConnection()
     conversation = begin(connection)
     connection.deliver(HandlerError())
@@ -414,7 +422,7 @@ def test_a_request_abandoned_before_it_was_sent_is_never_sent(begin):
     conversation.close()
 
 
-def test_what_an_abandoned_request_began_is_undone_when_its_reply_comes(begin):
+def test_the_late_reply_to_an_abandoned_request_undoes_what_it_began(begin):
     connection = InterruptibleConnection()
     conversation = begin(connection)
     connection.deliver(HandlerError())
@@ -435,13 +443,13 @@ def test_what_an_abandoned_request_began_is_undone_when_its_reply_comes(begin):
     conversation.close()
 
 
-def test_what_is_posted_and_too_long_is_not_sent(conversation, connection):
+def test_a_posted_request_that_is_too_long_is_not_sent(conversation, connection):
     conversation.post(Request(Op.UNWATCH, b"x" * 4097))
     assert connection.sent == []
     assert conversation.usable()
 
 
-def test_an_interruption_leaves_the_lead_to_another_thread(begin, pool):
+def test_after_an_interruption_another_thread_reads(begin, pool):
     connection = InterruptibleConnection()
     conversation = begin(connection)
     leader = pool.submit(conversation.call, read(b"/1\0"))
@@ -514,7 +522,7 @@ def test_who_is_served_leaves_the_lead_to_who_is_not(conversation, connection, p
     assert (first.result(), second.result()) == (b"first", b"second")
 
 
-def test_the_leader_serves_a_sleeper(conversation, connection, pool):
+def test_the_reading_thread_serves_a_blocked_thread(conversation, connection, pool):
     first, second = read(b"/1\0"), read(b"/2\0")
     leading = pool.submit(conversation.call, first)
     until(lambda: connection.receiving)
@@ -563,7 +571,7 @@ def test_closing_twice_disconnects_once(conversation, connection):
 # -- events --------------------------------------------------------------------------------
 
 
-def test_an_event_of_a_live_watch_is_had(conversation, connection):
+def test_an_event_of_a_live_watch_is_returned(conversation, connection):
     conversation.events.add(Watch(b"/a", b"t"))
     connection.deliver(event("/a/b", "t"))
     assert conversation.wait_event(raw, None) == (b"/a/b", b"t")
@@ -643,7 +651,7 @@ def test_each_event_wakes_one_of_the_threads_that_wait(conversation, connection,
     assert got == {(b"/%d" % number, b"t") for number in range(10)}
 
 
-def test_events_that_had_arrived_are_had_after_the_loss(conversation, connection):
+def test_events_that_arrived_before_a_loss_are_returned_after_it(conversation, connection):
     conversation.events.add(Watch(b"/a", b"t"))
     connection.answer = lambda packet: [event("/a", "t"), *echo(packet)]
     conversation.call(read())

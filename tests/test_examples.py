@@ -149,7 +149,7 @@ def test_the_balancer_gives_memory_to_the_one_that_uses_it(xenstore):
         assert xenstore["/local/domain/1/memory/target"] == "300"
 
 
-def test_the_balancer_passes_over_what_is_no_guest(xenstore, balloon):
+def test_the_balancer_skips_nodes_that_are_no_guests(xenstore, balloon):
     xenstore.write("/local/domain/0/name", "Domain-0")
     write_guest(xenstore, 1, 100)
     assert xenstore.run_transaction(lambda t: balloon.balance(t, 800)) == {"1": 100}
@@ -203,7 +203,7 @@ def tcp_port(xenstored):
         thread.join()
 
 
-def test_a_connection_of_ones_own_lists_the_guests_over_tcp(xenstored, tcp_port):
+def test_a_users_connection_class_lists_the_guests_over_tcp(xenstored, tcp_port):
     with Client(xenstored.path) as client:
         client.write("/local/domain/3/name", "web")
         client.mkdir("/local/domain/12")

@@ -50,7 +50,7 @@ def test_an_answer_of_the_daemon_has_number_and_words():
     assert str(exc) == "[Errno 2] No such file or directory"
 
 
-def test_an_answer_of_the_daemon_is_no_bad_argument_and_no_lost_connection():
+def test_an_error_of_the_daemon_is_neither_a_bad_argument_nor_a_lost_connection():
     assert not isinstance(error("EINVAL"), (ValueError, OSError))
 
 
@@ -70,7 +70,7 @@ def test_only_a_refusal_of_pyxs_itself_has_a_reason():
     assert caught.value.why == "pyxs refuses this: the OCaml daemon would empty its store"
 
 
-def test_only_an_answer_of_the_daemon_is_one():
+def test_only_an_error_of_the_daemon_counts_as_its_answer():
     assert error("ENOENT").is_answer
     assert not pyxs.ConnectionError("/socket: timed out").is_answer
     assert not pyxs.InvalidPath("/a//b").is_answer

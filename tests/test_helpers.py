@@ -181,6 +181,15 @@ def test_permissions_are_a_list_that_is_not_empty(perms):
         validate_perms(perms)
 
 
+def test_an_exception_of_an_iterable_of_permissions_is_raised():
+    def entries():
+        yield "n0"
+        raise TypeError("the caller's own")
+
+    with pytest.raises(TypeError, match="the caller's own"):
+        validate_perms(entries())
+
+
 @pytest.mark.parametrize("entry", ["r32757", "n32757", "w32757", b"b32757"])
 def test_domid_any_is_refused(entry):
     with pytest.raises(InvalidPermission, match="DOMID_ANY"):

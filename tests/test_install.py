@@ -72,7 +72,7 @@ def test_what_was_imported_before_is_replaced(package):
     run(forget + before + AGAIN + IMPORTS, package)
 
 
-def test_to_install_it_twice_is_to_install_it_once():
+def test_installing_it_twice_is_the_same_as_once():
     run(IMPORTS + AGAIN + "assert sys.modules['xen.lowlevel.xs'] is module\n" + IMPORTS)
 
 
@@ -158,7 +158,7 @@ assert xen.lowlevel.xs is sys.modules["xen.lowlevel.xs"]
 """
 
 
-def test_a_variable_does_it_too(package):
+def test_an_environment_variable_installs_it_too(package):
     run_unchanged(UNCHANGED, SWITCH)
     run_unchanged(UNCHANGED, SWITCH, package)
     run_unchanged(UNCHANGED + INSTALL + IMPORTS, SWITCH, package)

@@ -31,7 +31,7 @@ def test_a_type_error_of_a_value_passes():
 
 
 @pytest.mark.parametrize("op", [[], None, "READ", 99, Op.ERROR])
-def test_what_is_no_request_is_an_invalid_operation(op):
+def test_an_op_that_is_no_request_is_an_invalid_operation(op):
     with pytest.raises(InvalidOperation, match="not a request of Op"):
         encode(op, ())
 
@@ -54,6 +54,6 @@ def test_a_part_of_a_directory_tells_whether_it_is_the_last(payload, part):
 
 
 @pytest.mark.parametrize("payload", [b"", b"7", b"7\0", b"7\0a"])
-def test_a_part_without_its_nul_is_none(payload):
+def test_a_part_without_its_nul_is_refused(payload):
     with pytest.raises(ValueError, match="NUL"):
         decode_part(payload)

@@ -29,7 +29,8 @@ from hypothesis.stateful import (
 
 import daemons
 import pyxs
-from conformance import PATIENCE, outcome
+from common import PATIENCE
+from conformance import outcome
 from conformance.differences import DIFFERENCES
 from conftest import skip_or_fail
 

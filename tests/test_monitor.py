@@ -9,7 +9,8 @@ import time
 import pytest
 
 import pyxs
-from fakes import PATIENCE, FakeServer, event, honest, reply_to
+from common import PATIENCE
+from fakes import FakeServer, event, honest, reply_to
 from pyxs import ConnectionError, PyXSError, UnexpectedPacket
 from pyxs.connection import Op, Packet
 
@@ -114,7 +115,7 @@ def test_unwatch_drops_its_events_also_when_the_daemon_refuses(serve):
     monitor.watch("/a", "t")  # no EEXIST
 
 
-def test_a_watch_that_the_daemon_refuses_is_none(serve):
+def test_a_refused_watch_reports_no_events(serve):
     def script(peer):
         for request in peer:
             peer.send(event("/a", "t"), reply_to(request, b"EINVAL\0", op=Op.ERROR))
@@ -264,7 +265,7 @@ def test_fileno_is_one_descriptor_until_close(serve):
 # -- loss ----------------------------------------------------------------------------------
 
 
-def test_a_lost_monitor_raises_until_it_watches_anew(serve):
+def test_a_lost_monitor_raises_until_it_watches_again(serve):
     monitor, server = serve(lambda peer: peer.send(reply_to(peer.receive())), honest)
     monitor.watch("/a", "t")
     for use in (monitor.wait, monitor.check, monitor.wait, monitor.reset_watches):

@@ -75,7 +75,7 @@ def test_only_what_is_public_is_listed():
     assert all(hasattr(pyxs, name) for name in dir(pyxs))
 
 
-def test_what_0_4_had_in_other_places_is_there_too():
+def test_names_that_0_4_had_in_other_modules_are_there_too():
     from pyxs import Event, UnixSocketConnection, XenBusConnection
     from pyxs.client import UnixSocketConnection as Socket
     from pyxs.client import XenBusConnection as Device

@@ -155,7 +155,7 @@ def test_run_on_a_snapshot(run, tmp_path):
     )
 
 
-def test_run_restores_what_it_did_with_signals(run):
+def test_run_restores_the_signal_handlers(run):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     run("true")
     assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]

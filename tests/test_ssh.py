@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
+from common import PATIENCE
 from conftest import skip_or_fail
-from fakes import PATIENCE
 from pyxs import Client
 from test_examples import EXAMPLES, run
 

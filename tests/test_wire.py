@@ -212,7 +212,7 @@ def test_a_header_that_announces_too_much_is_refused_at_once(size):
         Framer().feed(header(2, 1, 0, size))
 
 
-def test_what_came_before_a_bad_header_is_returned():
+def test_packets_before_a_bad_header_are_returned():
     framer = Framer()
     good = Packet(Op.READ, b"value", 7)
     assert framer.feed(bytes(good) + header(2, 1, 0, 2**31)) == [good]

@@ -30,8 +30,9 @@ import pytest
 import daemons
 import xen_utils
 from command_lines import COMMAND_LINES, run_c_tool
+from common import PATIENCE
 from conftest import skip_or_fail
-from wire import PATIENCE, Op, Wire
+from wire import Op, Wire
 
 PROGRAMS = int(os.environ.get("PYXS_PROGRAMS", "150"))
 SEED = int(os.environ.get("PYXS_SEED", str(random.randrange(1 << 32))))

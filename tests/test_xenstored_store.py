@@ -105,6 +105,18 @@ def other(store, guest):
     return Speaker(store, 2)
 
 
+def test_mkdir_creates_a_node_that_is_missing_and_leaves_one_that_exists_alone(guest):
+    guest.watch(b"key")
+    assert guest.ask(Op.MKDIR, b"key") == OK
+    assert guest.read(b"key") == b""
+    assert guest.heard() == [b"key\0t\0"]
+    guest.write(b"key", b"value")
+    guest.heard()
+    assert guest.ask(Op.MKDIR, b"key") == OK
+    assert guest.read(b"key") == b"value"
+    assert guest.heard() == []
+
+
 # Relative paths
 
 
@@ -130,7 +142,7 @@ def test_a_relative_and_an_absolute_watch_of_one_node_are_the_same_watch(guest):
 # Permissions
 
 
-def test_a_guest_may_not_read_or_write_what_is_dom0_s(guest, dom0):
+def test_a_guest_may_not_read_or_write_nodes_of_dom0(guest, dom0):
     dom0.write(b"/secret", b"value")
     assert guest.read(b"/secret") == "EACCES"
     assert guest.ask(Op.DIRECTORY, b"/secret") == "EACCES"
@@ -168,7 +180,7 @@ def test_the_owner_and_dom0_may_do_everything_whatever_the_entries_say(guest, do
     assert guest.write(b"key", b"new") == OK
 
 
-def test_what_a_guest_creates_is_its_own_with_the_parent_s_entries(guest, other):
+def test_a_guest_owns_the_nodes_it_creates_with_the_parent_s_entries(guest, other):
     guest.write(b"shared")
     guest.set_perms(b"shared", b"n1", b"b2")
     assert other.write(HOME + b"/shared/deep/key") == OK
@@ -176,12 +188,12 @@ def test_what_a_guest_creates_is_its_own_with_the_parent_s_entries(guest, other)
         assert other.ask(Op.GET_PERMS, HOME + path) == b"n2\0b2\0"
 
 
-def test_what_dom0_creates_has_the_parent_s_owner(guest, dom0):
+def test_a_node_that_dom0_creates_has_the_parent_s_owner(guest, dom0):
     dom0.write(HOME + b"/device/vif/0")
     assert dom0.ask(Op.GET_PERMS, HOME + b"/device/vif/0") == b"r1\0"
 
 
-def test_who_may_not_look_there_is_not_told_that_a_node_is_missing(guest, dom0):
+def test_a_guest_without_rights_above_is_not_told_that_a_node_is_missing(guest, dom0):
     assert guest.read(b"/missing") == "EACCES"
     assert guest.read(b"missing") == "ENOENT"
     dom0.write(b"/open")
@@ -209,6 +221,8 @@ def test_only_the_owner_sets_permissions_and_cannot_give_the_node_away(guest, ot
     assert other.set_perms(HOME + b"/key", b"b1", b"b2") == "EACCES"
     assert guest.set_perms(b"key", b"n2") == "EPERM"
     assert guest.set_perms(b"key", b"n1", b"r2") == OK
+    assert guest.set_perms(b"key", b"n2", b"r1") == "EPERM"
+    assert guest.set_perms(b"key", b"n1") == OK
 
 
 def test_a_domain_acts_on_behalf_of_its_target(guest, other, dom0):
@@ -233,7 +247,7 @@ def test_a_domain_acts_on_behalf_of_its_target(guest, other, dom0):
         Op.SET_QUOTA,
     ],
 )
-def test_what_only_dom0_may_ask(guest, op):
+def test_a_guest_is_refused_the_requests_of_dom0(guest, op):
     assert guest.ask(op, b"2", b"1", b"1") == "EACCES"
     assert guest.ask(op, tx_id=77) == "EACCES"
 
@@ -259,7 +273,7 @@ def test_events_come_only_of_nodes_that_the_guest_may_read(guest, other):
     assert other.heard() == [HOME + b"/key/below\0t\0"]
 
 
-def test_whoever_could_read_a_node_hears_that_it_cannot_any_more(guest, other, dom0):
+def test_a_guest_that_could_read_a_node_hears_that_it_no_longer_can(guest, other, dom0):
     dom0.write(b"/top/key")
     dom0.set_perms(b"/top/key", b"r0")
     other.watch(b"/top/key")
@@ -295,6 +309,15 @@ def test_an_event_that_would_be_too_long_is_not_sent(dom0):
     dom0.write(b"/" + b"p" * 2000)
     dom0.write(b"/short")
     assert dom0.heard() == [b"/short\0" + token + b"\0"]
+
+
+def test_an_event_that_just_fits_a_message_is_sent(dom0):
+    token = b"t" * 3000
+    assert dom0.watch(b"/", token) == OK
+    longest = b"/".ljust(4096 - len(token) - 2, b"p")
+    dom0.write(longest)
+    dom0.write(longest + b"p")
+    assert dom0.heard() == [longest + b"\0" + token + b"\0"]
 
 
 # The end of a domain
@@ -398,6 +421,8 @@ def test_the_names_of_children_count_for_the_size_of_their_parent(guest):
     while guest.write(b"parent/%020d" % created) == OK:
         created += 1
     assert created == 95
+    assert guest.write(b"parent/%020d/a" % created) == "ENOSPC"
+    assert guest.write(b"parent/a/%020d" % created) == OK
 
 
 def test_a_guest_has_at_most_five_permissions_on_a_node(guest):
@@ -557,6 +582,17 @@ def test_a_long_directory_in_parts(dom0):
     assert dom0.ask(Op.DIRECTORY_PART, b"/dir", b"0").partition(b"\0")[0] not in generations
 
 
+def test_a_reply_that_just_fits_a_message_is_sent(dom0):
+    names = [b"a" * 2000, b"b" * 2000, b"c" * 93]
+    for name in names:
+        dom0.write(b"/dir/" + name)
+    listing = b"".join(name + b"\0" for name in names)
+    assert len(listing) == 4096
+    assert dom0.ask(Op.DIRECTORY, b"/dir") == listing
+    dom0.write(b"/dir/d")
+    assert dom0.ask(Op.DIRECTORY, b"/dir") == "E2BIG"
+
+
 def test_reset_watches_removes_watches_and_transactions_of_the_session_alone(guest, dom0, store):
     second = Speaker(store, 1)
     tx_id = guest.begin()
@@ -577,6 +613,31 @@ def test_reset_watches_removes_watches_and_transactions_of_the_session_alone(gue
 def test_a_payload_that_is_not_one_string(dom0, op, payload):
     dom0.watch(b"/a")
     assert dom0.send(op, payload) == "EINVAL"
+
+
+@pytest.mark.parametrize(
+    ("op", "payload"),
+    [
+        (Op.UNWATCH, b"/\0"),
+        (Op.UNWATCH, b"/\0t\0more\0"),
+        (Op.READ, b"/a//b\0"),
+        (Op.READ, b"/a b\0"),
+        (Op.READ, b"/" + b"a" * 2048 + b"\0"),
+        (Op.WRITE, b"/a"),
+        (Op.TRANSACTION_END, b"T"),
+        (Op.TRANSACTION_END, b"X\0"),
+        (Op.INTRODUCE, b"5\0001\0000\0"),
+        (Op.SET_TARGET, b"5\0"),
+    ],
+)
+def test_a_request_that_breaks_the_rules_is_refused_as_invalid(dom0, op, payload):
+    assert dom0.watch(b"/") == OK
+    assert dom0.send(op, payload) == "EINVAL"
+
+
+def test_a_domain_s_home_does_not_count_for_the_length_of_a_path(guest):
+    assert guest.ask(Op.READ, b"a" * 2048) == "ENOENT"
+    assert guest.ask(Op.READ, b"a" * 2049) == "EINVAL"
 
 
 def test_the_release_of_dom0_and_the_removal_of_everything(dom0):

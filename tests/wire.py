@@ -3,11 +3,9 @@
 import socket
 import struct
 
+from common import PATIENCE
 from pyxs._wire.framing import Framer
 from pyxs._wire.packets import Op, Packet
-
-#: Seconds after which something that should have happened has not.
-PATIENCE = 20
 
 
 class Wire:
@@ -97,4 +95,4 @@ class Wire:
             self.events.append(packet.payload)
 
 
-__all__ = ["PATIENCE", "Op", "Packet", "Wire"]
+__all__ = ["Op", "Packet", "Wire"]

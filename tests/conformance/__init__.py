@@ -4,14 +4,11 @@ import contextlib
 import errno
 import itertools
 import os
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from common import PATIENCE
 from pyxs import PyXSError
-
-#: Seconds after which something that should have happened has not.
-PATIENCE = int(os.environ.get("PYXS_PATIENCE", 20))
 
 _fences = itertools.count()
 
@@ -49,10 +46,3 @@ def heard(monitor):
             monitor.unwatch(fence)
             return events
         events.append(event)
-
-
-def in_threads(*functions):
-    """Run the functions at once, each in a thread; return their results or raise."""
-    with ThreadPoolExecutor(len(functions)) as pool:
-        futures = [pool.submit(function) for function in functions]
-        return [future.result(PATIENCE) for future in futures]

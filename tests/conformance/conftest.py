@@ -21,9 +21,9 @@ import pytest
 import daemons
 import pyxs
 import xen_utils
+from common import PATIENCE
 from conftest import skip_or_fail
 
-from . import PATIENCE
 from .differences import DIFFERENCES
 
 MARKS = {

@@ -62,14 +62,14 @@ def test_large_values_do_not_choke_the_connection(client, root):
 
 
 @pytest.mark.anywhere
-def test_a_default_stands_for_each_that_is_not_there(client, root):
+def test_a_default_stands_for_each_missing_node(client, root):
     client.write(root + "/key", "value")
     paths = [root + "/missing", root + "/key", root + "/gone/child"]
     assert client.read_many(paths, default=None) == dict(zip(paths, [None, "value", None]))
 
 
 @pytest.mark.anywhere
-def test_without_a_default_the_first_that_is_not_there_is_an_error(client, root):
+def test_without_a_default_the_first_missing_node_is_an_error(client, root):
     client.write(root + "/key", "value")
     with refused("ENOENT"):
         client.read_many([root + "/key", root + "/missing", root + "/key"])

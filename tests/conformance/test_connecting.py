@@ -6,8 +6,7 @@ import time
 import pytest
 
 import pyxs
-
-from . import PATIENCE, in_threads
+from common import descriptors, in_threads, until
 
 pytestmark = pytest.mark.own_daemon
 
@@ -89,7 +88,7 @@ def test_a_missing_socket_is_not_taken_for_a_missing_node(tmp_path):
         pyxs.Client(unix_socket_path=str(tmp_path / "socket")).read("/key", default="fallback")
 
 
-def test_after_a_lost_connection_the_next_command_connects_anew(client, store):
+def test_after_a_lost_connection_the_next_command_connects_again(client, store):
     client.write("/key", "value")
     store.daemon.restart()
     with pytest.raises(pyxs.ConnectionError):
@@ -131,10 +130,7 @@ def test_a_monitor_needs_no_daemon_before_it_watches(store):
 
 
 def test_no_descriptor_is_left_behind(store):
-    def count():
-        return len(os.listdir("/proc/self/fd"))
-
-    before = count()
+    before = descriptors()
     for _ in range(20):
         with pyxs.Client(unix_socket_path=store.path) as client:
             client.watch("/")
@@ -144,7 +140,6 @@ def test_no_descriptor_is_left_behind(store):
             monitor.close()
             with client.transaction() as t:
                 t.write("/key", "")
-    deadline = time.monotonic() + PATIENCE
-    while count() > before and time.monotonic() < deadline:
-        time.sleep(0.01)  # the in-memory daemon's are in this process, and it closes them later
-    assert count() == before
+    # The in-memory daemon runs in this process, and closes its own descriptors later.
+    until(lambda: descriptors() <= before)
+    assert descriptors() == before

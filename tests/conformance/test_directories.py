@@ -4,7 +4,9 @@ import threading
 
 import pytest
 
-from . import in_threads, outcome
+from common import in_threads
+
+from . import outcome
 
 COUNT = 120
 

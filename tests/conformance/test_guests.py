@@ -3,8 +3,9 @@
 import pytest
 
 import pyxs
+from common import PATIENCE
 
-from . import PATIENCE, heard, outcome, refused
+from . import heard, outcome, refused
 
 pytestmark = pytest.mark.own_daemon
 
@@ -115,7 +116,7 @@ def test_permissions_tell_who_reads_and_who_writes(guest, client, perms, reads, 
                 call()
 
 
-def test_what_it_may_not_read_it_cannot_tell_to_exist(guest):
+def test_a_guest_cannot_tell_whether_a_node_it_may_not_read_exists(guest):
     with refused("EACCES"):
         guest.exists("/secret")
 
@@ -125,14 +126,14 @@ def test_a_default_does_not_hide_a_refusal(guest):
         guest.read("/secret", default="fallback")
 
 
-def test_permissions_of_what_is_not_there_in_a_node_that_it_may_write(client, guest):
+def test_permissions_of_a_missing_node_below_one_that_the_guest_may_write(client, guest):
     client["/open"] = ""
     client.set_permissions("/open", ["w0"])
     with refused("ENOENT"):
         guest.set_permissions("/open/missing", ["n1"])
 
 
-def test_what_is_not_there_in_a_node_that_it_may_not_read(guest, known):
+def test_a_missing_node_below_one_that_the_guest_may_not_read(guest, known):
     expected = known("a missing node below one that may not be read")
     assert outcome(guest.read, "/secret/missing") == expected
 
@@ -156,7 +157,7 @@ def test_it_removes_its_own_nodes_only(guest, client):
     assert client.read(HOME + "/name") == "guest"
 
 
-def test_a_walk_lists_what_may_not_be_read_with_an_empty_value(guest, client):
+def test_a_walk_lists_an_unreadable_node_with_an_empty_value(guest, client):
     client.write(HOME + "/a", "1")
     client.write(HOME + "/hidden/child", "2")
     client.set_permissions(HOME + "/a", ["n7"])

@@ -101,14 +101,14 @@ def test_a_client_is_read_written_and_deleted_by_subscript(client, root):
         client[root + "/key"]
 
 
-def test_reading_what_is_not_there_is_enoent(client, root):
+def test_reading_a_missing_node_is_enoent(client, root):
     with refused("ENOENT"):
         client.read(root + "/missing")
 
 
 @pytest.mark.anywhere
 @pytest.mark.parametrize("default", ["fallback", None, 0])
-def test_a_default_stands_for_what_is_not_there(client, root, default):
+def test_a_default_stands_for_a_missing_node(client, root, default):
     assert client.read(root + "/missing", default) is default
     assert client.read(root + "/missing", default=default) is default
 
@@ -133,7 +133,7 @@ def test_mkdir_creates_an_empty_node_and_those_above_it(client, root):
 
 
 @pytest.mark.anywhere
-def test_mkdir_of_what_is_there_leaves_it_alone(client, root):
+def test_mkdir_of_an_existing_node_leaves_it_alone(client, root):
     client.write(root + "/a", "value")
     client.write(root + "/a/b", "child")
     client.mkdir(root + "/a")
@@ -150,7 +150,7 @@ def test_rm_removes_a_node_and_all_below_it(client, root):
 
 
 @pytest.mark.anywhere
-def test_rm_of_what_is_not_there_is_no_error_where_its_parent_exists(client, root):
+def test_rm_of_a_missing_node_is_no_error_where_its_parent_exists(client, root):
     assert client.rm(root + "/missing") is None
     with refused("ENOENT"):
         client.rm(root + "/missing/child")
@@ -181,7 +181,7 @@ def test_ls_of_a_leaf_is_empty(client, root):
 
 
 @pytest.mark.anywhere
-def test_ls_of_what_is_not_there_is_enoent(client, root):
+def test_ls_of_a_missing_node_is_enoent(client, root):
     with refused("ENOENT"):
         client.ls(root + "/missing")
 
@@ -300,13 +300,13 @@ def test_execute_command_gives_the_payload_as_bytes(client, root):
     "name",
     ["WATCH", "UNWATCH", "RESET_WATCHES", "TRANSACTION_START", "TRANSACTION_END"],
 )
-def test_execute_command_refuses_what_has_a_method(client, name):
+def test_execute_command_refuses_requests_with_a_method_of_their_own(client, name):
     with pytest.raises(pyxs.InvalidOperation):
         client.execute_command(pyxs.connection.Op[name], "a", "b")
 
 
 @pytest.mark.anywhere
 @pytest.mark.parametrize("op", [-1, 27, 4711, "READ", None])
-def test_execute_command_refuses_what_is_no_operation(client, op):
+def test_execute_command_refuses_an_unknown_operation(client, op):
     with pytest.raises(pyxs.InvalidOperation):
         client.execute_command(op, "/")

@@ -70,7 +70,7 @@ def test_a_leading_zero_does_not_matter(client, store, root):
     assert client.get_permissions(root) == ["n{}".format(store.domid), "r5"]
 
 
-def test_permissions_of_what_is_not_there_are_enoent(client, store, root):
+def test_permissions_of_a_missing_node_are_enoent(client, store, root):
     with refused("ENOENT"):
         client.get_permissions(root + "/missing")
     with refused("ENOENT"):
@@ -119,7 +119,7 @@ def test_permissions_too_many_for_a_message_are_refused(client, store, root):
 
 @pytest.mark.anywhere
 @pytest.mark.parametrize("path", ["@other", "@x/y", "@releaseDomain/1", "@introduceDomain/1"])
-def test_what_begins_with_an_at_sign_has_no_permissions(client, root, path):
+def test_a_path_that_begins_with_an_at_sign_has_no_permissions(client, root, path):
     client.write(root + "/key", "")
     client.rm(root + "/key")  # leaves the C daemon without an errno to answer: it would abort
     with refused("EINVAL"):

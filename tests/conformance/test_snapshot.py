@@ -124,7 +124,7 @@ def test_a_refusal_changes_nothing(client, root):
         assert not client.exists(root + "/a")
 
 
-def test_what_does_not_exist_cannot_be_taken(client, root):
+def test_a_snapshot_of_a_missing_node_is_refused(client, root):
     with refused("ENOENT"):
         snapshot.take(client, root + "/missing")
 

@@ -3,8 +3,9 @@
 import pytest
 
 import pyxs
+from common import in_threads
 
-from . import in_threads, refused
+from . import refused
 
 THREADS = 12
 PAIRS = 400

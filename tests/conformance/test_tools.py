@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from . import PATIENCE
+from common import PATIENCE
 
 pytestmark = pytest.mark.tools
 

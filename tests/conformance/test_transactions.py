@@ -5,9 +5,10 @@ import errno
 import pytest
 
 import pyxs
+from common import in_threads
 from pyxs.helpers import error
 
-from . import in_threads, outcome, refused
+from . import outcome, refused
 
 
 def conflict(t, other, path):
@@ -103,7 +104,7 @@ def test_a_second_start_is_ealready(client, root):
 
 
 @pytest.mark.parametrize("commit", [True, False])
-def test_ending_what_has_not_begun_does_nothing(client, root, commit):
+def test_ending_a_transaction_that_has_not_begun_does_nothing(client, root, commit):
     client.transaction_end(commit)
     client.write(root + "/key", "value")
     assert client.read(root + "/key") == "value"
@@ -414,7 +415,7 @@ def test_run_transaction_aborts_on_any_other_exception(client, root):
 
 @pytest.mark.anywhere
 @pytest.mark.parametrize("attempts", [0, -1, 1.5, "3"])
-def test_a_number_of_attempts_that_is_none_is_refused(client, attempts):
+def test_an_invalid_number_of_attempts_is_refused(client, attempts):
     with pytest.raises(ValueError, match="attempts"):
         client.run_transaction(lambda t: None, attempts=attempts)
 
@@ -507,7 +508,7 @@ def test_a_commit_that_the_daemon_never_saw_is_an_error(client, store):
 
 
 @pytest.mark.anywhere
-def test_removing_what_lists_a_child_that_someone_else_removed(client, other, known, root):
+def test_removing_a_node_whose_child_another_client_removed(client, other, known, root):
     children = [root + "/dir/a", root + "/dir/gone", root + "/dir/z"]
     client.write_many((path, "") for path in children)
     t = client.transaction()

@@ -2,15 +2,12 @@
 
 import contextlib
 import errno
-import os
 import threading
-import time
 
 import pytest
 
 import pyxs
-
-from . import PATIENCE
+from common import PATIENCE, descriptors, until
 
 
 @pytest.fixture
@@ -102,7 +99,7 @@ def test_a_node_that_is_removed_is_waited_for_again(client, root, start_waiting)
     assert result() == "new"
 
 
-def test_the_time_passes(client, root):
+def test_wait_for_times_out(client, root):
     with pytest.raises(TimeoutError, match="{}/a: waited for 0.01 s, and there is no".format(root)):
         client.wait_for(root + "/a", timeout=0.01)
     client.write(root + "/a", "1")
@@ -110,7 +107,7 @@ def test_the_time_passes(client, root):
         client.wait_for(root + "/a", "2", timeout=0)
 
 
-def test_the_time_passes_though_the_value_changes_all_the_time(client, root, other):
+def test_wait_for_times_out_though_the_value_keeps_changing(client, root, other):
     stop = threading.Event()
 
     def change():
@@ -127,7 +124,7 @@ def test_the_time_passes_though_the_value_changes_all_the_time(client, root, oth
         thread.join(PATIENCE)
 
 
-def test_what_a_condition_raises_comes_out(client, root):
+def test_wait_for_raises_the_exception_of_its_condition(client, root):
     class OddError(Exception):
         pass
 
@@ -142,15 +139,12 @@ def test_what_a_condition_raises_comes_out(client, root):
 
 def test_nothing_is_left_behind(client, root):
     client.write(root + "/a", "1")
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     client.wait_for(root + "/a")
     with contextlib.suppress(TimeoutError):
         client.wait_for(root + "/a", "2", timeout=0)
-    # The in-memory daemon is in this process, and closes its ends a little later.
-    deadline = time.monotonic() + PATIENCE
-    while len(os.listdir("/proc/self/fd")) != before and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert len(os.listdir("/proc/self/fd")) == before
+    # The in-memory daemon runs in this process, and closes its own descriptors later.
+    until(lambda: descriptors() == before)
 
 
 def test_a_relative_path(client, relative):

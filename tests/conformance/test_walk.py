@@ -121,12 +121,12 @@ def test_a_node_that_vanishes_meanwhile_is_passed_over(client, tree):
 
 @pytest.mark.anywhere
 @pytest.mark.parametrize("topdown", [True, False])
-def test_walking_what_is_not_there_yields_nothing_as_os_walk_does(client, root, topdown):
+def test_walk_of_a_missing_node_yields_nothing_as_os_walk_does(client, root, topdown):
     assert list(client.walk(root + "/missing", topdown=topdown)) == []
 
 
 @pytest.mark.anywhere
-def test_a_mistake_is_raised(client):
+def test_walk_of_an_invalid_path_raises(client):
     with pytest.raises(pyxs.InvalidPath):
         list(client.walk("/a/"))
 

@@ -7,8 +7,9 @@ import time
 import pytest
 
 import pyxs
+from common import PATIENCE, in_threads
 
-from . import PATIENCE, heard, in_threads, outcome, refused
+from . import heard, outcome, refused
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_a_token_comes_back_as_it_was(monitor, root, token):
 
 
 @pytest.mark.anywhere
-def test_what_is_not_there_can_be_watched(monitor, client, root):
+def test_a_missing_node_can_be_watched(monitor, client, root):
     monitor.watch(root + "/later", "t")
     assert monitor.wait(timeout=PATIENCE) == (root + "/later", "t")
     client.write(root + "/later", "")
@@ -81,7 +82,7 @@ def test_a_change_at_or_below_a_watched_path_is_one_event(watched, client, root,
 
 
 @pytest.mark.anywhere
-def test_what_changes_nothing_is_no_event(watched, client, root):
+def test_a_request_that_changes_nothing_causes_no_event(watched, client, root):
     client.write(root + "/key", "")
     heard(watched)
     client.read(root + "/key")
@@ -273,7 +274,7 @@ def test_unwatch_drops_the_events_that_wait(watched, client, root):
     assert len([path for path, _ in events if path != root]) == 20
 
 
-def test_unwatching_what_is_not_watched_is_enoent(watched, root):
+def test_unwatch_without_a_watch_is_enoent(watched, root):
     for path, token in ((root, "other"), (root + "/other", "t")):
         with refused("ENOENT"):
             watched.unwatch(path, token)
@@ -343,7 +344,7 @@ def test_wait_wakes_when_something_happens(watched, client, root):
 
 @pytest.mark.anywhere
 @pytest.mark.parametrize("timeout", [-1, "1", float("nan"), [1]])
-def test_a_time_out_that_is_none_is_refused(watched, timeout):
+def test_an_invalid_time_out_is_refused(watched, timeout):
     with pytest.raises(pyxs.InvalidPayload, match="timeout"):
         watched.wait(timeout=timeout)
 
@@ -575,7 +576,7 @@ def test_a_closed_monitor_may_be_closed_again_and_waits_no_more(watched):
 
 
 @pytest.mark.own_daemon
-def test_a_monitor_that_lost_its_daemon_raises_until_it_watches_anew(watched, client, store, root):
+def test_a_monitor_that_lost_its_daemon_raises_until_it_watches_again(watched, client, store, root):
     store.daemon.restart()
     assert readable(watched, PATIENCE)
     for _ in range(2):

@@ -6,7 +6,7 @@ import threading
 import time
 
 import pyxs
-from fakes import PATIENCE
+from common import PATIENCE
 from pyxs import ConnectionError, PyXSError
 
 from .operations import CLIENT, ClientOperation, MonitorOperation, XsOperation, expect, works

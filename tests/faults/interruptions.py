@@ -18,8 +18,7 @@ import time
 import traceback
 
 import pyxs
-
-from . import descriptors
+from common import descriptors
 
 HANG = 10  # seconds without a step
 HANGS_MAX = 2  # then an operation is given up

@@ -8,7 +8,7 @@ import select
 import pytest
 
 import pyxs
-from fakes import PATIENCE
+from common import PATIENCE
 from pyxs import Client, ConnectionError, Monitor, PyXSError
 
 from .places import MANY_NAMES

@@ -11,7 +11,8 @@ import warnings
 import pytest
 
 import pyxs
-from fakes import PATIENCE, FakeServer, event, honest, reply_to
+from common import PATIENCE
+from fakes import FakeServer, event, honest, reply_to
 from forks import fork
 from pyxs import Client, ConnectionError
 
@@ -122,7 +123,7 @@ def test_a_child_that_leaves_the_block_does_not_end_the_parents_transaction():
 
 
 @pytest.mark.parametrize("daemon", ["memory", "c", "ocaml"], indirect=True)
-def test_a_monitor_in_a_child_raises_until_it_watches_anew(daemon):
+def test_a_monitor_in_a_child_raises_until_it_watches_again(daemon):
     monitor = pyxs.monitor(daemon.path, socket_timeout=PATIENCE)
     monitor.watch("/a", "t")
     assert monitor.wait() == ("/a", "t")
@@ -145,7 +146,7 @@ def test_a_monitor_in_a_child_raises_until_it_watches_anew(daemon):
     monitor.close()
 
 
-def test_a_child_that_watches_anew_leaves_the_parents_descriptor_alone():
+def test_a_child_that_watches_again_leaves_the_parents_descriptor_alone():
     def script(peer):
         for request in peer:
             events = [event("/b", "t")] * 2 if request.payload == b"/b\0t\0" else []
@@ -196,7 +197,7 @@ def test_a_walk_that_is_forked_ends_in_the_child():
 
 
 @pytest.mark.parametrize("daemon", ["memory", "c"], indirect=True)
-def test_forks_while_threads_are_in_the_middle_of_it(daemon):
+def test_forks_while_threads_are_in_calls(daemon):
     client = Client(daemon.path, socket_timeout=PATIENCE)
     monitor = client.monitor()
     monitor.watch("/counter", "t")

@@ -14,13 +14,14 @@ import struct
 import pytest
 
 import pyxs
-from fakes import PATIENCE, REPLIES
+from common import PATIENCE, descriptors
+from fakes import REPLIES
 from pyxs import Client, ConnectionError, PyXSError, UnexpectedPacket
 from pyxs._wire.framing import Framer
 from pyxs.connection import Op, Packet, SocketConnection
 from pyxs.xenstored import XenStored
 
-from . import descriptors, resident_kib, scaled
+from . import resident_kib, scaled
 
 SEED = int(os.environ.get("PYXS_SEED", str(random.randrange(1 << 32))))
 
@@ -347,7 +348,7 @@ def test_no_object_as_an_argument_harms_a_daemon(daemon, rng, monkeypatch):
     assert daemon.alive()
 
 
-def test_no_object_makes_a_packet_that_is_none(rng):
+def test_no_object_makes_an_invalid_packet(rng):
     for _ in range(scaled(5000, 100000)):
         arguments = [rng.choice(OBJECTS) for _ in range(rng.randint(0, 5))]
         try:

@@ -10,11 +10,11 @@ import threading
 import pytest
 
 import pyxs
-from fakes import PATIENCE, FakeBus, FakeServer, event, honest, reply_to
+from common import PATIENCE, descriptors
+from fakes import FakeBus, FakeServer, event, honest, reply_to
 from pyxs import Client, ConnectionError, Monitor, PyXSError
 from pyxs.connection import UnixSocketConnection
 
-from . import descriptors
 from .places import Place
 
 
@@ -92,7 +92,7 @@ def late():
 @pytest.mark.parametrize("raised", RAISED, ids=repr)
 @pytest.mark.parametrize("timeout", [None, PATIENCE])
 @pytest.mark.parametrize("make", [UnixSocketConnection, FakeBus])
-def test_what_a_handler_raises_comes_out_of_a_read_as_it_is(make, timeout, raised, late):
+def test_read_raises_the_exception_of_a_signal_handler(make, timeout, raised, late):
     client = Client(connection=make(late.path, timeout))
     until_raised(raised, lambda: client.read("/a", None))
     late.release.set()
@@ -120,7 +120,7 @@ def watched():
 @pytest.mark.parametrize("raised", RAISED, ids=repr)
 @pytest.mark.parametrize("timeout", [None, PATIENCE])
 @pytest.mark.parametrize("make", [UnixSocketConnection, FakeBus])
-def test_what_a_handler_raises_comes_out_of_wait_and_the_watch_lives_on(
+def test_wait_raises_the_exception_of_a_signal_handler_and_keeps_its_watch(
     make, timeout, raised, watched
 ):
     monitor = Monitor(make(watched.path))
@@ -133,7 +133,7 @@ def test_what_a_handler_raises_comes_out_of_wait_and_the_watch_lives_on(
 
 
 @pytest.mark.parametrize("raised", RAISED, ids=repr)
-def test_what_a_handler_raises_comes_out_of_read_watch_and_the_watch_lives_on(
+def test_read_watch_raises_the_exception_of_a_signal_handler_and_keeps_its_watch(
     raised, watched, monkeypatch
 ):
     monkeypatch.setenv("XENSTORED_PATH", watched.path)

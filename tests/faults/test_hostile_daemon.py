@@ -11,11 +11,10 @@ import time
 import pytest
 
 import pyxs
-from fakes import PATIENCE, REPLIES, FakeBus, FakeServer, error_to, event, honest, reply_to
+from common import PATIENCE, descriptors, until
+from fakes import REPLIES, FakeBus, FakeServer, error_to, event, honest, reply_to
 from pyxs import Client, ConnectionError, PyXSError, UnexpectedPacket
 from pyxs.connection import Op, Packet
-
-from . import descriptors
 
 #: Every request, by the method that sends it, and replies that the request does not define.
 NOT_OK = [b"", b"OK", b"ok\0", b"OK\0\0", b"\0", b"T\0", b"OK\0x"]
@@ -57,10 +56,7 @@ REQUEST_IDS = [op.name for op in REQUESTS]
 def _nothing_is_left_open():
     before = descriptors()
     yield
-    deadline = time.monotonic() + PATIENCE
-    while descriptors() > before:
-        assert time.monotonic() < deadline, "descriptors are left open"
-        time.sleep(0.001)
+    until(lambda: descriptors() <= before, "descriptors are left open")
 
 
 def after_one(fault):
@@ -247,7 +243,7 @@ def test_a_payload_that_is_not_what_the_request_defines(op, payload):
 
 
 @pytest.mark.parametrize("payload", [b"", b"1", b"1\0", b"1\0a", b"1\0a\0b"])
-def test_a_part_of_a_directory_that_is_none(payload):
+def test_a_malformed_part_of_a_directory(payload):
     def script(peer):
         peer.send(error_to(peer.receive(), b"E2BIG\0"))
         peer.send(reply_to(peer.receive(), payload))
@@ -298,7 +294,7 @@ def test_every_reply_of_the_tables_is_understood():
         client.transaction_end()
 
 
-def test_a_second_reply_is_given_to_nobody():
+def test_a_second_reply_is_dropped():
     def script(peer):
         request = peer.receive()
         peer.send(
@@ -373,7 +369,7 @@ def test_no_reply():
 
 
 @pytest.mark.parametrize("bus", [False, True], ids=["socket", "xenbus"])
-def test_a_reply_after_the_time_out_is_given_to_nobody(bus):
+def test_a_reply_after_the_time_out_is_dropped(bus):
     late = threading.Event()
 
     def script(peer):
@@ -457,7 +453,7 @@ def test_events_without_end_are_taken_one_by_one():
 @pytest.mark.parametrize(
     "payload", [b"", b"\0", b"\0\0\0", b"/w", b"/w\0", b"/w\0t", b"/w\0t\0x", b"/w\0t\0\0"]
 )
-def test_a_malformed_event_ends_what_waits_for_a_reply(payload):
+def test_a_malformed_event_ends_every_wait_for_a_reply(payload):
     survive(
         after_one(lambda request: [Packet(Op.WATCH_EVENT, payload), reply_to(request)]),
         UnexpectedPacket,

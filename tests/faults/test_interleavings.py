@@ -242,7 +242,7 @@ def test_two_waits_beside_two_watches(run):
     run(Monitor, threads)
 
 
-def test_two_waits_for_one_event_each(run):
+def test_two_waiting_threads_get_one_event_each(run):
     def threads(monitor):
         results = []
 

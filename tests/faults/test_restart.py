@@ -6,10 +6,10 @@ import time
 import pytest
 
 import pyxs
-from fakes import PATIENCE
+from common import PATIENCE, descriptors, in_threads
 from pyxs import Client, ConnectionError, PyXSError
 
-from . import descriptors, run_threads, scaled
+from . import scaled
 
 RESTARTS = 10
 
@@ -82,11 +82,12 @@ def test_everyone_goes_on_when_the_daemon_comes_back(daemon):
             stop.set()
 
     own = [Client(daemon.path, socket_timeout=PATIENCE) for _ in range(2)]
-    run_threads(
-        [lambda thread=thread: read_and_write(thread, shared) for thread in range(3)]
-        + [lambda thread=thread: transact(thread, shared) for thread in range(3, 6)]
-        + [lambda: read_and_write(6, own[0]), lambda: transact(7, own[1])]
-        + [lambda: watch(0), lambda: watch(1), restart]
+    in_threads(
+        *[lambda thread=thread: read_and_write(thread, shared) for thread in range(3)],
+        *[lambda thread=thread: transact(thread, shared) for thread in range(3, 6)],
+        *[lambda: read_and_write(6, own[0]), lambda: transact(7, own[1])],
+        *[lambda: watch(0), lambda: watch(1), restart],
+        seconds=240,
     )
     for client in [shared, *own]:
         client.close()

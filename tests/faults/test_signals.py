@@ -8,7 +8,8 @@ import threading
 import pytest
 
 import pyxs
-from fakes import PATIENCE, FakeBus, FakeServer, event, honest, reply_to
+from common import PATIENCE
+from fakes import FakeBus, FakeServer, event, honest, reply_to
 from pyxs import Client, ConnectionError, PyXSError
 
 from . import scaled

@@ -5,10 +5,10 @@ import threading
 import pytest
 
 import pyxs
-from fakes import PATIENCE
+from common import PATIENCE, descriptors, in_threads
 from pyxs import Client
 
-from . import descriptors, resident_kib, run_threads, scaled
+from . import resident_kib, scaled
 
 #: Beyond this much more memory, in KiB, something grows.
 SLACK = 16384
@@ -40,7 +40,7 @@ def test_no_event_is_lost(daemon):
             if number in (count // 4, count - 1):
                 figures.append((descriptors(), resident_kib()))
 
-    run_threads([write, wait], seconds=3600)
+    in_threads(write, wait, seconds=3600)
     assert monitor.check() is None
     (open_before, memory_before), (open_after, memory_after) = figures
     assert open_after == open_before

@@ -7,10 +7,10 @@ import threading
 import pytest
 
 import pyxs
-from fakes import PATIENCE
+from common import PATIENCE, in_threads
 from pyxs import Client, ConnectionError, PyXSError
 
-from . import run_threads, scaled
+from . import scaled
 
 THREADS = 16
 
@@ -51,8 +51,11 @@ def mixed_calls(client, thread, count):
 def test_16_threads_with_mixed_calls_on_one_client(daemon):
     count = scaled(200, 10000)
     with Client(daemon.path, socket_timeout=600) as client:
-        run_threads(
-            [lambda thread=thread: mixed_calls(client, thread, count) for thread in range(THREADS)],
+        in_threads(
+            *[
+                lambda thread=thread: mixed_calls(client, thread, count)
+                for thread in range(THREADS)
+            ],
             seconds=3600,
         )
     assert daemon.alive()
@@ -94,10 +97,11 @@ def test_watchers_add_remove_wait_and_close_at_once(daemon):
             assert stop.is_set()
 
     monitor.watch("/w/all", "all")
-    run_threads(
-        [lambda thread=thread: adding(thread) for thread in range(4)]
-        + [wait] * 4
-        + [write_and_close]
+    in_threads(
+        *[lambda thread=thread: adding(thread) for thread in range(4)],
+        *[wait] * 4,
+        write_and_close,
+        seconds=240,
     )
     monitor.close()
     assert {event.token for event in seen} <= {"all", "t"}
@@ -123,7 +127,7 @@ def test_a_client_closed_by_one_thread_serves_the_others_again(daemon):
             client.close()
         stop.set()
 
-    run_threads([read] * 8 + [close])
+    in_threads(*[read] * 8, close, seconds=240)
     assert client.read("/a") == "value"
     assert {message.split(": ", 1)[1] for message in failures} <= {"closed"}
     client.close()

@@ -14,8 +14,7 @@ import sys
 import pytest
 
 import pyxs
-
-from . import PATIENCE
+from common import PATIENCE
 
 HERE = pathlib.Path(__file__).parent
 DOMAIN = os.environ.get("PYXS_XEN")

@@ -11,8 +11,10 @@ import time
 import pytest
 
 import pyxs
+from common import PATIENCE
+from conformance import refused
 
-from . import PATIENCE, pyxs_command, refused, taken
+from . import pyxs_command, taken
 
 CONNECTIONS = [
     {"unix_socket_path": "/run/xenstored/socket"},

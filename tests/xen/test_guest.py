@@ -6,9 +6,10 @@ import os
 import pytest
 
 import pyxs
+from conformance import refused
 from pyxs.connection import XenBusConnection
 
-from . import pyxs_command, refused, taken
+from . import pyxs_command, taken
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_relative_paths_lead_to_its_own_domain(client, root, domid):
         "set permissions",
     ],
 )
-def test_what_belongs_to_dom0_is_refused(client, call):
+def test_nodes_of_dom0_are_refused_to_a_guest(client, call):
     with refused("EACCES"):
         call(client)
 
@@ -99,7 +100,7 @@ class Recorder(XenBusConnection):
         super().send(packet)
 
 
-def test_what_only_dom0_may_do_is_refused_without_a_byte_sent():
+def test_requests_of_dom0_are_refused_in_a_guest_without_a_byte_sent():
     assert pyxs.Client.SU is False
     connection = Recorder()
     client = pyxs.Client(connection=connection)

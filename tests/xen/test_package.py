@@ -8,8 +8,7 @@ import subprocess
 import pytest
 
 import pyxs
-
-from . import PATIENCE
+from common import PATIENCE
 
 EXAMPLES = pathlib.Path("/usr/share/doc/python3-pyxs/examples")
 SWITCH = "/usr/lib/python3/dist-packages/pyxs/as_xen_lowlevel_xs"

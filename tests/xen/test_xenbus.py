@@ -11,10 +11,12 @@ import pytest
 
 import pyxs
 import xen_utils
+from common import PATIENCE
+from conformance import refused
 from conformance.differences import DIFFERENCES
 from forks import fork
 
-from . import PATIENCE, refused, taken
+from . import taken
 
 #: ``sys.argv``: device, path, token. Prints each event, and after a line of input
 #: stops watching.

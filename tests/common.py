@@ -1,0 +1,54 @@
+"""What many tests need: patience, threads, and a count of open descriptors."""
+
+import faulthandler
+import os
+import sys
+import threading
+import time
+
+#: Seconds after which something that should have happened has not.
+PATIENCE = int(os.environ.get("PYXS_PATIENCE", 20))
+
+
+def until(condition, message="it did not happen"):
+    """Wait until *condition()* is true; another thread or process makes it so."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, message
+        time.sleep(0.001)
+
+
+def in_threads(*functions, seconds=PATIENCE):
+    """Run each function in a thread of its own; return their results or raise the first failure.
+
+    Threads that do not end in time are a deadlock: their stacks are shown.
+    """
+    results = [None] * len(functions)
+    failures = []
+
+    def run(index):
+        try:
+            results[index] = functions[index]()
+        except BaseException as failure:
+            failures.append(failure)
+
+    threads = [
+        threading.Thread(target=run, args=(index,), daemon=True) for index in range(len(functions))
+    ]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0, deadline - time.monotonic()))
+    hang = sum(thread.is_alive() for thread in threads)
+    if hang:
+        faulthandler.dump_traceback(file=sys.__stderr__, all_threads=True)
+        raise AssertionError("a deadlock: {} threads hang".format(hang))
+    if failures:
+        raise failures[0]
+    return results
+
+
+def descriptors():
+    """How many descriptors this process has open."""
+    return len(os.listdir("/proc/self/fd"))

@@ -1,0 +1,140 @@
+"""Break pyxs in one place at a time, and see whether a test fails.
+
+    tox -e mutants                              every module below; takes hours
+    tox -e mutants -- pyxs/helpers.py           one module, or several
+
+`cosmic-ray <https://cosmic-ray.readthedocs.io>`_ makes the mutants, in a copy of the checkout.
+Each survivor is shown as a diff: write the test that fails, or add it to ``EQUIVALENT``. The
+exit status is 1 while there are others.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+_STORE = "test_xenstored_store.py conformance"
+_XS = "test_compat.py"
+
+#: By module: the quick tests that are to notice, in the order in which they run.
+TESTS = {
+    "pyxs/helpers.py": "test_helpers.py test_client.py test_messages.py",
+    "pyxs/_wire/framing.py": "test_wire.py test_connection.py",
+    "pyxs/_wire/packets.py": "test_wire.py test_connection.py",
+    "pyxs/_wire/replies.py": "test_client.py faults/test_hostile_daemon.py conformance",
+    "pyxs/_wire/requests.py": "test_client.py test_messages.py conformance",
+    "pyxs/_wire/stream.py": "test_connection.py test_monitor.py",
+    "pyxs/_xs/arguments.py": _XS,
+    "pyxs/_xs/handle.py": _XS,
+    "pyxs/xenstored/store.py": _STORE,
+    "pyxs/xenstored/_tree.py": _STORE,
+    "pyxs/xenstored/requests.py": _STORE,
+    "pyxs/_conversation": "test_conversation.py test_monitor.py test_client.py conformance",
+}
+
+_UNUSED_SIZE = "the size is compared with 0 bytes that are due, and then counted anew"
+
+#: Mutants that change nothing a test could see: module, the line as mutated, and why.
+EQUIVALENT = {
+    ("pyxs/_wire/framing.py", "if len(pieces) == 0:"): "a shortcut: joins the one piece instead",
+    ("pyxs/_wire/framing.py", "self.state = packets, [], 0, 1, 0"): _UNUSED_SIZE,
+    ("pyxs/_wire/framing.py", "self.state = packets, [], 0, -1, 0"): _UNUSED_SIZE,
+    ("pyxs/_wire/framing.py", "self.state = packets, [], 0, 0, 1"): "one byte is always there",
+}
+
+# One replacement for each operator: that a plus matters shows with a minus as well.
+_LEFT_OUT = [
+    r"core/ReplaceBinaryOperator_(?!Add_Sub|Sub_Add|Mul_Div|Mod_Mul|BitAnd_BitOr|BitOr_BitAnd)",
+    r"core/ReplaceComparisonOperator_"
+    r"(?!Eq_NotEq|NotEq_Eq|Gt_GtE|GtE_Gt|Lt_LtE|LtE_Lt|Is_IsNot|IsNot_Is)",
+    r"core/ReplaceUnaryOperator_USub",
+    r"core/RemoveDecorator",
+]
+
+_PYTEST = sys.executable + " -m pytest -x -q -p no:cacheprovider -m not(thorough)"
+
+_CONFIG = """
+[cosmic-ray]
+module-path = "{module}"
+timeout = 60.0
+test-command = "{tests}"
+
+[cosmic-ray.distributor]
+name = "local"
+
+[cosmic-ray.filters.operators-filter]
+exclude-operators = {left_out}
+"""
+
+
+def main(modules):
+    unknown = set(modules) - set(TESTS)
+    if unknown:
+        sys.exit("mutants: not in TESTS: " + ", ".join(sorted(unknown)))
+    left = [survivors(module) for module in modules or TESTS]
+    return int(any(left))
+
+
+def survivors(module):
+    """Make the mutants of a module, run the tests on each, and show those that survive."""
+    tests = " ".join([_PYTEST] + ["tests/" + name for name in TESTS[module].split()])
+    with tempfile.TemporaryDirectory(prefix="pyxs-mutants-") as directory:
+        work = Path(directory)
+        for name in ("pyxs", "tests"):
+            shutil.copytree(str(CHECKOUT / name), str(work / name))
+        shutil.copy(str(CHECKOUT / "pyproject.toml"), directory)
+        (work / "config.toml").write_text(
+            _CONFIG.format(module=module, tests=tests, left_out=json.dumps(_LEFT_OUT))
+        )
+        for command in (
+            tests,  # without a mutant they must pass
+            "cosmic-ray init config.toml session.sqlite",
+            "cr-filter-operators session.sqlite config.toml",
+            "cosmic-ray exec config.toml session.sqlite",
+        ):
+            run(command, work)
+        results = run("cosmic-ray dump session.sqlite", work, stdout=subprocess.PIPE).stdout
+    return report(module, [json.loads(line)[1] for line in results.splitlines()])
+
+
+def run(command, directory, **options):
+    environ = dict(
+        os.environ,
+        PYTHONPATH=str(directory),
+        PYTHONDONTWRITEBYTECODE="1",  # a mutant may be made within the clock's resolution
+        PYXS_CONFORMANCE="memory",
+    )
+    return subprocess.run(command.split(), cwd=str(directory), env=environ, check=True, **options)
+
+
+def report(module, results):
+    made = [result for result in results if result and result["worker_outcome"] == "normal"]
+    alive = [result["diff"] for result in made if result["test_outcome"] == "survived"]
+    unexplained = [diff for diff in alive if (module, mutated_line(diff)) not in EQUIVALENT]
+    for diff in unexplained:
+        print(diff)
+    print(
+        "{}: {} mutants, {} killed, {} equivalent, {} to be killed".format(
+            module,
+            len(made),
+            len(made) - len(alive),
+            len(alive) - len(unexplained),
+            len(unexplained),
+        ),
+        flush=True,
+    )
+    return unexplained
+
+
+def mutated_line(diff):
+    added = [line for line in diff.splitlines() if line[:1] == "+" and line[:3] != "+++"]
+    return "\n".join(line[1:].strip() for line in added)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
