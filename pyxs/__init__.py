@@ -1,7 +1,6 @@
 """A synchronous XenStore client in pure Python."""
 
 import sys
-from typing import TYPE_CHECKING
 
 from .client import Client, Event, Monitor, UnixSocketConnection, XenBusConnection, monitor
 from .exceptions import (
@@ -13,6 +12,8 @@ from .exceptions import (
     PyXSError,
     UnexpectedPacket,
 )
+
+TYPE_CHECKING = False
 
 __all__ = [
     "Client",
@@ -40,8 +41,7 @@ if TYPE_CHECKING or sys.version_info < (3, 7):
     from ._xs import Error, install_as_xen_lowlevel_xs, xs
 else:
     # These names are imported when a program first uses them: importing _xs takes a sixth of
-    # the time that importing pyxs takes. Compound annotations took another fifth, and are
-    # therefore strings in all of pyxs.
+    # the time that importing pyxs takes.
     _XS = ("Error", "install_as_xen_lowlevel_xs", "xs")
 
     def __getattr__(name):

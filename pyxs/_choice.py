@@ -2,10 +2,8 @@
 
 import os
 import stat
-from typing import Optional, Union
 
 from .connection import (
-    AnyPath,
     PacketConnection,
     UnixSocketConnection,
     XenBusConnection,
@@ -13,6 +11,12 @@ from .connection import (
     checked_timeout,
 )
 from .helpers import raised_here
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional, Union
+
+    from ._types import AnyPath
 
 
 def choose_connection(

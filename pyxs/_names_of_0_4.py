@@ -1,6 +1,6 @@
 """The replacements of names of pyxs 0.4, for the message of an ``AttributeError``."""
 
-from typing import Any, Dict, List, NoReturn
+from ._annotations import t
 
 CLIENT = {
     "ack": "it is execute_command()",
@@ -35,16 +35,16 @@ class _Absent:
         self._name = name
         self._now = now
 
-    def __get__(self, instance: Any, owner: type) -> NoReturn:
+    def __get__(self, instance: "t.Any", owner: type) -> "t.NoReturn":
         subject = "type object {!r}" if instance is None else "{!r} object"
         said = "{} has no attribute {!r}".format(subject.format(owner.__name__), self._name)
         raise AttributeError(with_note(said, self._now))
 
 
-def explain(cls: type, names: "Dict[str, str]") -> None:
+def explain(cls: type, names: "t.Dict[str, str]") -> None:
     """Let a class say what became of the names that it had in 0.4, and not list them."""
 
-    def listed(self: object) -> "List[str]":
+    def listed(self: object) -> "t.List[str]":
         """Return the names of the attributes that are there."""
         return [name for name in object.__dir__(self) if name not in names]
 

@@ -10,23 +10,16 @@ import json
 import json.encoder
 import os
 import re
-from typing import (
-    Any,
-    Dict,
-    Iterator,
-    List,
-    Mapping,
-    NamedTuple,
-    NoReturn,
-    Optional,
-    Sequence,
-    Tuple,
-    Union,
-)
+from collections import namedtuple
+from collections.abc import Mapping
 
 from ._wire.packets import PAYLOAD_MAX
 from .exceptions import InvalidPath, InvalidPayload, InvalidPermission, PyXSError
 from .helpers import encode_text, validate_path, validate_perms
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, Iterator, List, NoReturn, Optional, Sequence, Tuple, Union
 
 UNREADABLE = "unreadable"
 
@@ -37,12 +30,14 @@ _decoder = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\r\n]*")  # RFC 8259
 
 
-class Record(NamedTuple):
+class Record(namedtuple("Record", ["path", "value", "perms"])):
     """One node of a snapshot."""
 
+    __slots__ = ()
+
     path: bytes
-    value: Optional[bytes]  #: ``None``: the snapshot does not have it
-    perms: Optional[List[bytes]]  #: ``None``: the snapshot does not have them
+    value: "Optional[bytes]"  #: ``None``: the snapshot does not have it
+    perms: "Optional[List[bytes]]"  #: ``None``: the snapshot does not have them
 
 
 # -- making --------------------------------------------------------------------------------
@@ -119,7 +114,7 @@ def read_snapshot(snapshot: "Mapping[Any, Any]") -> "List[Record]":
     return sorted(records, key=lambda record: record.path.split(b"/"))
 
 
-def read_entry(path: "Union[str, bytes]", entry: Any) -> Record:
+def read_entry(path: "Union[str, bytes]", entry: "Any") -> Record:
     """Return the node that an entry describes.
 
     :raises InvalidPath, InvalidPayload, InvalidPermission: the entry breaks a rule.
@@ -142,11 +137,11 @@ def read_entry(path: "Union[str, bytes]", entry: Any) -> Record:
     return Record(node, value, perms)
 
 
-def _is_object(entry: Any) -> bool:
+def _is_object(entry: "Any") -> bool:
     return isinstance(entry, Mapping) and "base64" not in entry
 
 
-def _read_value(node: bytes, value: Any) -> bytes:
+def _read_value(node: bytes, value: "Any") -> bytes:
     data = _value_bytes(node, value)
     room = PAYLOAD_MAX - len(node) - 1
     if len(data) > room:
@@ -159,7 +154,7 @@ def _read_value(node: bytes, value: Any) -> bytes:
     return data
 
 
-def _value_bytes(node: bytes, value: Any) -> bytes:
+def _value_bytes(node: bytes, value: "Any") -> bytes:
     if isinstance(value, Mapping) and list(value) == ["base64"]:
         try:
             return base64.b64decode(value["base64"], validate=True)
@@ -180,7 +175,7 @@ def _value_bytes(node: bytes, value: Any) -> bytes:
         raise InvalidPayload(value, "{}: {}".format(_text(node), exc)) from None
 
 
-def _read_perms(node: bytes, perms: Any) -> "List[bytes]":
+def _read_perms(node: bytes, perms: "Any") -> "List[bytes]":
     try:
         entries = validate_perms(perms)
     except InvalidPermission as exc:

@@ -6,40 +6,29 @@ import itertools
 import os
 import time
 import warnings
-from types import TracebackType
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Mapping,
-    NoReturn,
-    Optional,
-    Tuple,
-    Type,
-    TypeVar,
-    Union,
-    overload,
-)
+from collections.abc import Mapping
 
 from . import helpers
+from ._annotations import t
 from ._choice import choose_connection
 from ._conversation.conversation import Conversation
 from ._conversation.link import Link
 from ._conversation.request import Request
 from ._conversation.roles import nested_call
-from ._conversation.walk import Visit, Walker
+from ._conversation.walk import Walker
 from ._names_of_0_4 import CLIENT, explain
 from ._wire import replies
 from ._wire.packets import Op
 from ._wire.replies import decode_ack, decode_names, decode_part, join_parts
 from ._wire.requests import encode
-from .connection import AnyPath, PacketConnection, UnixSocketConnection, XenBusConnection
+from .connection import PacketConnection, UnixSocketConnection, XenBusConnection
 from .exceptions import ConnectionError, InvalidPath, InvalidPayload, PyXSError
-from .helpers import Text, decode_text, raised_here, validate_number, validate_path
+from .helpers import decode_text, raised_here, validate_number, validate_path
 from .monitor import Event, Monitor, check_sleep, deadline_after, monitor, state_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import overload
 
 __all__ = [
     "Client",
@@ -50,10 +39,8 @@ __all__ = [
     "monitor",
 ]
 
-P = TypeVar("P", str, bytes)
-T = TypeVar("T")
 
-_MISSING: Any = object()  # a default that was not given
+_MISSING: "t.Any" = object()  # a default that was not given
 
 _ATTEMPTS_MAX = 2**31
 
@@ -108,17 +95,17 @@ class Client:
 
     def __init__(
         self,
-        unix_socket_path: "Optional[AnyPath]" = None,
-        socket_timeout: "Optional[float]" = None,
-        xen_bus_path: "Optional[AnyPath]" = None,
-        connection: "Optional[PacketConnection]" = None,
-        transaction: "Optional[bool]" = None,
+        unix_socket_path: "t.Optional[t.AnyPath]" = None,
+        socket_timeout: "t.Optional[float]" = None,
+        xen_bus_path: "t.Optional[t.AnyPath]" = None,
+        connection: "t.Optional[PacketConnection]" = None,
+        transaction: "t.Optional[bool]" = None,
     ) -> None:
         self._link = Link(
             choose_connection(unix_socket_path, socket_timeout, xen_bus_path, connection)
         )
         self._borrowed = False
-        self._running: Optional[_Transaction] = None
+        self._running: t.Optional[_Transaction] = None
         if transaction:
             self.transaction_start()
 
@@ -139,7 +126,7 @@ class Client:
             type(self).__name__, self.connection.path, state_of(self._link), running
         )
 
-    def __enter__(self: "_Self") -> "_Self":
+    def __enter__(self: "t.Self") -> "t.Self":
         """Connect, unless the client is connected.
 
         :raises ConnectionError: the daemon cannot be reached.
@@ -149,9 +136,9 @@ class Client:
 
     def __exit__(
         self,
-        exc_type: "Optional[Type[BaseException]]",
-        exc: "Optional[BaseException]",
-        traceback: "Optional[TracebackType]",
+        exc_type: "t.Optional[t.Type[BaseException]]",
+        exc: "t.Optional[BaseException]",
+        traceback: "t.Optional[t.TracebackType]",
     ) -> None:
         """Commit a running transaction, or abort it after an exception, and disconnect."""
         try:
@@ -176,7 +163,7 @@ class Client:
 
     # -- requests ----------------------------------------------------------------------
 
-    def execute_command(self, op: int, *args: Any) -> bytes:
+    def execute_command(self, op: int, *args: "t.Any") -> bytes:
         """Validate a request's arguments, send it, and return the payload of its reply.
 
         :param op: a member of :class:`~pyxs.connection.Op`, but not one of watches and
@@ -193,18 +180,18 @@ class Client:
         """
         return self._call(op, args)[1].result()
 
-    def _ask(self, decoder: "Callable[[bytes], T]", op: Op, *args: Any) -> T:
+    def _ask(self, decoder: "t.Callable[[bytes], t.T]", op: Op, *args: "t.Any") -> "t.T":
         conversation, request = self._call(op, args)
         return conversation.decoded(request, decoder)
 
-    def _call(self, op: int, args: "Tuple[Any, ...]") -> "Tuple[Conversation, Request]":
+    def _call(self, op: int, args: "t.Tuple[t.Any, ...]") -> "t.Tuple[Conversation, Request]":
         """Validate and send a request, and wait for its answer."""
         payload = encode(op, args)
         if op in _DOM0_ONLY and not self.SU:
             raise helpers.error("EPERM", why=_NOT_CONTROL_DOMAIN)
         return self._exchange(op, payload)
 
-    def _exchange(self, op: int, payload: bytes) -> "Tuple[Conversation, Request]":
+    def _exchange(self, op: int, payload: bytes) -> "t.Tuple[Conversation, Request]":
         running = self._running
         if running is None:
             request = Request(op, payload)
@@ -232,14 +219,14 @@ class Client:
         )
 
     def _call_many(
-        self, op: Op, arguments: "Iterable[Tuple[Any, ...]]"
-    ) -> "Tuple[Conversation, List[Request]]":
+        self, op: Op, arguments: "t.Iterable[t.Tuple[t.Any, ...]]"
+    ) -> "t.Tuple[Conversation, t.List[Request]]":
         """Validate and send many requests of one type, and wait for all answers."""
         return self._exchange_many([(op, encode(op, args)) for args in arguments])
 
     def _exchange_many(
-        self, messages: "List[Tuple[Op, bytes]]"
-    ) -> "Tuple[Conversation, List[Request]]":
+        self, messages: "t.List[t.Tuple[Op, bytes]]"
+    ) -> "t.Tuple[Conversation, t.List[Request]]":
         conversation, tx_id = self._conversation(), self.tx_id
         requests = [Request(op, payload, tx_id) for op, payload in messages]
         conversation.call_many(requests)
@@ -247,13 +234,15 @@ class Client:
 
     # -- nodes -------------------------------------------------------------------------
 
-    @overload
-    def read(self, path: Text) -> str: ...
+    if TYPE_CHECKING:
 
-    @overload
-    def read(self, path: Text, default: T) -> "Union[str, T]": ...
+        @overload
+        def read(self, path: "t.Text") -> str: ...
 
-    def read(self, path: Text, default: Any = _MISSING) -> Any:
+        @overload
+        def read(self, path: "t.Text", default: "t.T") -> "t.Union[str, t.T]": ...
+
+    def read(self, path: "t.Text", default: "t.Any" = _MISSING) -> "t.Any":
         """Return the value of a node.
 
         :param path: absolute, or relative to the caller's own domain.
@@ -267,7 +256,7 @@ class Client:
         request = self._exchange(op, encode(op, (path,)))[1]
         return _value(request, default)
 
-    def write(self, path: Text, value: Any) -> None:
+    def write(self, path: "t.Text", value: "t.Any") -> None:
         """Store a value in a node; create the node and its ancestors if they do not exist.
 
         :param path: absolute, or relative to the caller's own domain.
@@ -280,7 +269,7 @@ class Client:
         """
         self._ask(decode_ack, Op.WRITE, path, value)
 
-    def mkdir(self, path: Text) -> None:
+    def mkdir(self, path: "t.Text") -> None:
         """Create a node with an empty value, and its ancestors; an existing node stays as it is.
 
         :param path: absolute, or relative to the caller's own domain.
@@ -289,7 +278,7 @@ class Client:
         """
         self._ask(decode_ack, Op.MKDIR, path)
 
-    def rm(self, path: Text) -> None:
+    def rm(self, path: "t.Text") -> None:
         """Remove a node and all nodes below it.
 
         A missing node is no error if its parent exists (RM, *xenstore.txt*).
@@ -301,7 +290,7 @@ class Client:
         """
         self._ask(decode_ack, Op.RM, path)
 
-    def ls(self, path: Text) -> "List[str]":
+    def ls(self, path: "t.Text") -> "t.List[str]":
         """Return the names of a node's children, however many; ``[]`` for a leaf.
 
         :param path: absolute, or relative to the caller's own domain.
@@ -314,8 +303,8 @@ class Client:
             return self._list_in_parts(path)
         return conversation.decoded(request, decode_names)
 
-    def _list_in_parts(self, path: Text) -> "List[str]":
-        def ask_part(offset: int) -> "Tuple[bytes, bytes, bool]":
+    def _list_in_parts(self, path: "t.Text") -> "t.List[str]":
+        def ask_part(offset: int) -> "t.Tuple[bytes, bytes, bool]":
             conversation, request = self._call(Op.DIRECTORY_PART, (path, offset))
             if request.refusal == b"ENOSYS":  # oxenstored over XenBus; it lacks this request
                 raise helpers.error("E2BIG", request.path)
@@ -323,7 +312,7 @@ class Client:
 
         return join_parts(ask_part)
 
-    def exists(self, path: Text) -> bool:
+    def exists(self, path: "t.Text") -> bool:
         """Return whether a node exists.
 
         :param path: absolute, or relative to the caller's own domain.
@@ -334,9 +323,9 @@ class Client:
 
     def wait_for(
         self,
-        path: Text,
-        condition: "Union[str, Callable[[str], object], None]" = None,
-        timeout: "Optional[float]" = None,
+        path: "t.Text",
+        condition: "t.Union[str, t.Callable[[str], object], None]" = None,
+        timeout: "t.Optional[float]" = None,
     ) -> str:
         """Wait until a node exists and its value meets a condition, and return the value.
 
@@ -370,30 +359,30 @@ class Client:
                 if left == 0 or changes.wait(timeout=left) is None:
                     raise TimeoutError(_timeout_message(node, value, timeout))
 
-    def __getitem__(self, path: Text) -> str:
+    def __getitem__(self, path: "t.Text") -> str:
         """Return the value of a node; see :meth:`read`."""
         return self.read(path)
 
-    def __setitem__(self, path: Text, value: Any) -> None:
+    def __setitem__(self, path: "t.Text", value: "t.Any") -> None:
         """Store a value in a node; see :meth:`write`."""
         self.write(path, value)
 
-    def __delitem__(self, path: Text) -> None:
+    def __delitem__(self, path: "t.Text") -> None:
         """Remove a node and all below it; see :meth:`rm`."""
         self.rm(path)
 
-    def __contains__(self, path: Text) -> bool:
+    def __contains__(self, path: "t.Text") -> bool:
         """Return whether a node exists; see :meth:`exists`."""
         return self.exists(path)
 
-    def __iter__(self) -> NoReturn:
+    def __iter__(self) -> "t.NoReturn":
         """Raise ``TypeError``; to iterate over nodes, use :meth:`walk` or :meth:`ls`."""
         raise TypeError(
             "{!r} object is not iterable: walk() yields the nodes below one, ls() lists the "
             "names of its children".format(type(self).__name__)
         )
 
-    def get_permissions(self, path: Text) -> "List[str]":
+    def get_permissions(self, path: "t.Text") -> "t.List[str]":
         """Return the permissions of a node, its owner's entry first.
 
         :param path: absolute, or relative to the caller's own domain.
@@ -405,7 +394,7 @@ class Client:
         """
         return self._ask(replies.decode_perms, Op.GET_PERMS, path)
 
-    def set_permissions(self, path: Text, perms: "Iterable[Text]") -> None:
+    def set_permissions(self, path: "t.Text", perms: "t.Iterable[t.Text]") -> None:
         """Replace the permissions of a node.
 
         :param path: absolute, or relative to the caller's own domain.
@@ -420,7 +409,7 @@ class Client:
 
     # -- many nodes --------------------------------------------------------------------
 
-    def walk(self, top: Text, topdown: bool = True) -> "Iterator[Visit]":
+    def walk(self, top: "t.Text", topdown: bool = True) -> "t.Iterator[t.Visit]":
         """Yield ``(path, value, children)`` for a node and all below it, as ``os.walk`` does.
 
         The iterator is lazy, but requests some nodes before it yields them. It skips a node
@@ -436,17 +425,23 @@ class Client:
         path = validate_path(top).decode("ascii")
         return self._walk(path, topdown)
 
-    def _walk(self, top: str, topdown: bool) -> "Iterator[Visit]":
+    def _walk(self, top: str, topdown: bool) -> "t.Iterator[t.Visit]":
         walker = Walker(self._conversation(), self.tx_id, list_large=self._list_in_parts)
         yield from walker.top_down(top) if topdown else walker.bottom_up(top)
 
-    @overload
-    def read_many(self, paths: "Iterable[P]") -> "Dict[P, str]": ...
+    if TYPE_CHECKING:
 
-    @overload
-    def read_many(self, paths: "Iterable[P]", default: T) -> "Dict[P, Union[str, T]]": ...
+        @overload
+        def read_many(self, paths: "t.Iterable[t.P]") -> "t.Dict[t.P, str]": ...
 
-    def read_many(self, paths: "Iterable[Any]", default: Any = _MISSING) -> "Dict[Any, Any]":
+        @overload
+        def read_many(
+            self, paths: "t.Iterable[t.P]", default: "t.T"
+        ) -> "t.Dict[t.P, t.Union[str, t.T]]": ...
+
+    def read_many(
+        self, paths: "t.Iterable[t.Any]", default: "t.Any" = _MISSING
+    ) -> "t.Dict[t.Any, t.Any]":
         """Return the values of many nodes; the requests are sent without waiting for replies.
 
         This is atomic only in a transaction.
@@ -465,7 +460,9 @@ class Client:
         _, requests = self._call_many(Op.READ, [(path,) for path in wanted])
         return {path: _value(request, default) for path, request in zip(wanted, requests)}
 
-    def write_many(self, items: "Union[Mapping[P, Any], Iterable[Tuple[P, Any]]]") -> None:
+    def write_many(
+        self, items: "t.Union[t.Mapping[t.P, t.Any], t.Iterable[t.Tuple[t.P, t.Any]]]"
+    ) -> None:
         """Store many values; the requests are sent without waiting for replies.
 
         This is atomic only in a transaction.
@@ -544,7 +541,7 @@ class Client:
 
     # -- the daemon --------------------------------------------------------------------
 
-    def control(self, command: Text, *args: Text) -> str:
+    def control(self, command: "t.Text", *args: "t.Text") -> str:
         """Send a command to the daemon itself and return its answer.
 
         :param command: such as ``"help"``, which lists the commands.
@@ -554,7 +551,7 @@ class Client:
         """
         return decode_text(self.execute_command(Op.CONTROL, command, *args).rstrip(b"\0"))
 
-    def get_feature(self, domid: "Optional[int]" = None) -> int:
+    def get_feature(self, domid: "t.Optional[int]" = None) -> int:
         """Return the features of the daemon, or those that it offers a domain.
 
         :param domid: ``None``: the daemon's own.
@@ -575,13 +572,15 @@ class Client:
         """
         self._ask(decode_ack, Op.SET_FEATURE, domid, bits)
 
-    @overload
-    def get_quota(self) -> "List[str]": ...
+    if TYPE_CHECKING:
 
-    @overload
-    def get_quota(self, name: Text, domid: "Optional[int]" = None) -> int: ...
+        @overload
+        def get_quota(self) -> "t.List[str]": ...
 
-    def get_quota(self, name: Any = None, domid: "Optional[int]" = None) -> Any:
+        @overload
+        def get_quota(self, name: "t.Text", domid: "t.Optional[int]" = None) -> int: ...
+
+    def get_quota(self, name: "t.Any" = None, domid: "t.Optional[int]" = None) -> "t.Any":
         """Return a quota of all domains or of one; without arguments, the names of the quotas.
 
         :raises InvalidPayload: *name* is empty or contains NUL, or *domid* is given without
@@ -601,7 +600,7 @@ class Client:
         conversation, request = self._exchange(Op.GET_QUOTA, b"")
         return conversation.decoded(request, replies.decode_string).split()
 
-    def set_quota(self, name: Text, value: int, domid: "Optional[int]" = None) -> None:
+    def set_quota(self, name: "t.Text", value: int, domid: "t.Optional[int]" = None) -> None:
         """Set a quota of all domains or of one.
 
         :param value: 0 to 2**32 - 1; 0 means no limit (*xenstore.txt*).
@@ -660,7 +659,7 @@ class Client:
             if commit or not running.conversation.tells_of_failure(exc):
                 raise  # otherwise the daemon aborted the transaction with the connection
 
-    def _end_transaction(self, how: bytes) -> "Optional[Request]":
+    def _end_transaction(self, how: bytes) -> "t.Optional[Request]":
         """Leave the running transaction, if there is one.
 
         :returns: the request that ends it; it has no answer if the connection is lost.
@@ -729,7 +728,9 @@ class Client:
             source=running,  # not self, of which tracemalloc has no traceback on Python 3.11
         )
 
-    def run_transaction(self, func: "Callable[[Client], T]", attempts: "Optional[int]" = None) -> T:
+    def run_transaction(
+        self, func: "t.Callable[[Client], t.T]", attempts: "t.Optional[int]" = None
+    ) -> "t.T":
         """Call ``func(t)`` in a transaction and commit it; start over after ``EAGAIN``.
 
         :param func: a function that takes a client in a new transaction; it is called once for
@@ -758,23 +759,23 @@ class Client:
         """Return a monitor with its own connection to the same daemon."""
         return Monitor(self.connection.clone())
 
-    def watch(self, wpath: Text, token: "Optional[Text]" = None) -> None:
+    def watch(self, wpath: "t.Text", token: "t.Optional[t.Text]" = None) -> None:
         """Watch a path with the client's own monitor; see :meth:`Monitor.watch`."""
         self._monitor().watch(wpath, token)
 
-    def unwatch(self, wpath: Text, token: "Optional[Text]" = None) -> None:
+    def unwatch(self, wpath: "t.Text", token: "t.Optional[t.Text]" = None) -> None:
         """Stop watching a path with the client's own monitor; see :meth:`Monitor.unwatch`."""
         self._monitor().unwatch(wpath, token)
 
     def wait(
-        self, sleep: "Optional[float]" = None, timeout: "Optional[float]" = None
-    ) -> "Optional[Event]":
+        self, sleep: "t.Optional[float]" = None, timeout: "t.Optional[float]" = None
+    ) -> "t.Optional[Event]":
         """Wait for an event of the client's own monitor; see :meth:`Monitor.wait`."""
         check_sleep(sleep)
         return self._monitor().wait(timeout=timeout)
 
     def _monitor(self) -> Monitor:
-        own: Optional[Monitor] = vars(self).get("_own_monitor")
+        own: t.Optional[Monitor] = vars(self).get("_own_monitor")
         if own is None:
             # setdefault() is atomic: two threads get the same monitor.
             own = vars(self).setdefault("_own_monitor", self.monitor())
@@ -784,12 +785,10 @@ class Client:
 Client.__module__ = "pyxs"  # where help() is to find it
 explain(Client, CLIENT)
 
-_Self = TypeVar("_Self", bound=Client)  # down here, because typing compiles a bound in a string
-
 
 def _condition(
-    condition: "Union[str, Callable[[str], object], None]",
-) -> "Callable[[str], object]":
+    condition: "t.Union[str, t.Callable[[str], object], None]",
+) -> "t.Callable[[str], object]":
     """Return a condition of :meth:`Client.wait_for` as a callable."""
     if condition is None:
         return lambda _value: True
@@ -802,12 +801,12 @@ def _condition(
     )
 
 
-def _timeout_message(path: str, value: "Optional[str]", timeout: "Optional[float]") -> str:
+def _timeout_message(path: str, value: "t.Optional[str]", timeout: "t.Optional[float]") -> str:
     state = "there is no such node" if value is None else "the value is {:.80}".format(repr(value))
     return "{}: waited for {} s, and {}".format(path, timeout, state)
 
 
-def _pair(item: Any) -> "Tuple[Any, Any]":
+def _pair(item: "t.Any") -> "t.Tuple[t.Any, t.Any]":
     if isinstance(item, (str, bytes)):
         raise _not_a_pair(item)
     try:
@@ -819,7 +818,7 @@ def _pair(item: Any) -> "Tuple[Any, Any]":
     return path, value
 
 
-def _not_a_pair(item: Any) -> InvalidPayload:
+def _not_a_pair(item: "t.Any") -> InvalidPayload:
     return InvalidPayload(item, "{:.80}: an item must be a path and a value".format(repr(item)))
 
 
@@ -828,7 +827,7 @@ def _abort(reply: bytes) -> Request:
     return Request(Op.TRANSACTION_END, b"F\0", replies.decode_transaction(reply))
 
 
-def _value(request: Request, default: Any) -> Any:
+def _value(request: Request, default: "t.Any") -> "t.Any":
     """Return the value in the reply to a READ, or the default for ENOENT."""
     if default is not _MISSING and request.refusal == b"ENOENT":
         return default

@@ -1,7 +1,8 @@
 """Every exception of pyxs."""
 
 import builtins
-from typing import Any, Optional
+
+from ._annotations import t
 
 __all__ = [
     "ConnectionError",
@@ -26,13 +27,13 @@ class PyXSError(Exception):
     :param why: why pyxs refused the request, if it did not ask the daemon.
     """
 
-    errno: "Optional[int]"  #: the number of the daemon's answer in :mod:`errno`, or ``None``
-    strerror: "Optional[str]"  #: the daemon's answer in words, or the message
-    path: "Optional[str]"  #: the path in the request, or ``None``
-    why: "Optional[str]"  #: why pyxs refused the request, or ``None`` if the daemon did
+    errno: "t.Optional[int]"  #: the number of the daemon's answer in :mod:`errno`, or ``None``
+    strerror: "t.Optional[str]"  #: the daemon's answer in words, or the message
+    path: "t.Optional[str]"  #: the path in the request, or ``None``
+    why: "t.Optional[str]"  #: why pyxs refused the request, or ``None`` if the daemon did
 
     def __init__(
-        self, *args: Any, path: "Optional[str]" = None, why: "Optional[str]" = None
+        self, *args: "t.Any", path: "t.Optional[str]" = None, why: "t.Optional[str]" = None
     ) -> None:
         super().__init__(*args)
         self.errno = args[0] if len(args) == 2 else None
@@ -66,9 +67,9 @@ class InvalidOperation(PyXSError, ValueError):
     :param message: the text; by default *operation*.
     """
 
-    operation: Any  #: the value that was given
+    operation: "t.Any"  #: the value that was given
 
-    def __init__(self, operation: Any, message: "Optional[str]" = None) -> None:
+    def __init__(self, operation: "t.Any", message: "t.Optional[str]" = None) -> None:
         super().__init__(str(operation) if message is None else message)
         self.operation = operation
 
@@ -80,9 +81,9 @@ class InvalidPayload(PyXSError, ValueError):
     :param message: the text; by default *value*.
     """
 
-    value: Any  #: the value that was given
+    value: "t.Any"  #: the value that was given
 
-    def __init__(self, value: Any, message: "Optional[str]" = None) -> None:
+    def __init__(self, value: "t.Any", message: "t.Optional[str]" = None) -> None:
         super().__init__(str(value) if message is None else message)
         self.value = value
 
@@ -94,9 +95,9 @@ class InvalidPath(PyXSError, ValueError):
     :param message: the text; by default *path*.
     """
 
-    path: Any  #: the value that was given
+    path: "t.Any"  #: the value that was given
 
-    def __init__(self, path: Any, message: "Optional[str]" = None) -> None:
+    def __init__(self, path: "t.Any", message: "t.Optional[str]" = None) -> None:
         super().__init__(str(path) if message is None else message)
         self.path = path
 
@@ -108,9 +109,9 @@ class InvalidPermission(PyXSError, ValueError):
     :param message: the text; by default *perm*.
     """
 
-    perm: Any  #: the value that was given
+    perm: "t.Any"  #: the value that was given
 
-    def __init__(self, perm: Any, message: "Optional[str]" = None) -> None:
+    def __init__(self, perm: "t.Any", message: "t.Optional[str]" = None) -> None:
         super().__init__(str(perm) if message is None else message)
         self.perm = perm
 

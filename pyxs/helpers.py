@@ -7,8 +7,8 @@ or the ``int`` that goes on the wire.
 import errno
 import os
 import re
-from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Union
 
+from ._annotations import t
 from .exceptions import InvalidPath, InvalidPayload, InvalidPermission, PyXSError
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "validate_watch_path",
 ]
 
-Text = Union[str, bytes]
 
 ABSOLUTE_PATH_MAX = 3072  # XENSTORE_ABS_PATH_MAX, xs_wire.h
 RELATIVE_PATH_MAX = 2048  # XENSTORE_REL_PATH_MAX, xs_wire.h
@@ -39,7 +38,7 @@ _PERMISSION = r"[wrbn]([0-9]{1,5})"
 
 
 def error(
-    smth: "Union[int, str, bytes]", path: "Optional[str]" = None, why: "Optional[str]" = None
+    smth: "t.Union[int, str, bytes]", path: "t.Optional[str]" = None, why: "t.Optional[str]" = None
 ) -> PyXSError:
     """Return the exception for an errno, given as a number or as a name.
 
@@ -52,7 +51,7 @@ def error(
     :param why: why pyxs refused the request, if it did not ask the daemon.
     """
     if isinstance(smth, int):
-        number: Any = smth
+        number: t.Any = smth
     else:
         name = smth.decode("latin-1") if isinstance(smth, bytes) else smth
         number = getattr(errno, name, None) if name.startswith("E") else None
@@ -62,7 +61,7 @@ def error(
     return PyXSError(number, os.strerror(number), path=path, why=why)
 
 
-def validate_path(path: Text) -> bytes:
+def validate_path(path: "t.Text") -> bytes:
     """Return *path* as bytes.
 
     :raises InvalidPath: *path* breaks a rule of *xenstore.txt*: a path has only the
@@ -86,7 +85,7 @@ def validate_path(path: Text) -> bytes:
     return data
 
 
-def validate_watch_path(wpath: Text) -> bytes:
+def validate_watch_path(wpath: "t.Text") -> bytes:
     """Return the path of a watch as bytes.
 
     :param wpath: a path, or one of the special paths of *xenstore.txt*:
@@ -106,7 +105,7 @@ def validate_watch_path(wpath: Text) -> bytes:
     return data
 
 
-def validate_perms(perms: "Iterable[Text]") -> "List[bytes]":
+def validate_perms(perms: "t.Iterable[t.Text]") -> "t.List[bytes]":
     """Return permissions such as ``["n0", "r5"]`` as a list of bytes.
 
     :raises InvalidPermission: *perms* is a single string or is empty, or an entry is not
@@ -130,7 +129,7 @@ def validate_perms(perms: "Iterable[Text]") -> "List[bytes]":
     return [_permission(entry) for entry in entries]
 
 
-def _permission(entry: Text) -> bytes:
+def _permission(entry: "t.Text") -> bytes:
     text = _as_text(entry)
     match = re.fullmatch(_PERMISSION, text) if text is not None else None
     if text is None or match is None or int(match.group(1)) > DOMID_MAX:
@@ -171,7 +170,7 @@ def validate_number(number: int, name: str, minimum: int, maximum: int) -> int:
     return int(number)
 
 
-def validate_text(text: Text, name: str) -> bytes:
+def validate_text(text: "t.Text", name: str) -> bytes:
     """Return *text* as bytes without a NUL; ``str`` is encoded in UTF-8.
 
     :param name: the argument's name, for the message.
@@ -185,7 +184,7 @@ def validate_text(text: Text, name: str) -> bytes:
     return data
 
 
-def validate_token(token: Text) -> bytes:
+def validate_token(token: "t.Text") -> bytes:
     """Return the token of a watch as bytes.
 
     :raises InvalidPayload: *token* is neither ``str`` nor ``bytes``, is empty, or contains
@@ -197,7 +196,7 @@ def validate_token(token: Text) -> bytes:
     return data
 
 
-def validate_value(value: Any) -> bytes:
+def validate_value(value: "t.Any") -> bytes:
     """Return a node's value as bytes.
 
     :param value: ``bytes``, ``bytearray`` and ``memoryview`` are taken as they are; any other
@@ -213,7 +212,7 @@ def validate_value(value: Any) -> bytes:
     return data
 
 
-def encode_text(text: Text, name: str) -> bytes:
+def encode_text(text: "t.Text", name: str) -> bytes:
     """Return text as bytes; ``str`` is encoded in UTF-8. :func:`decode_text` is the inverse.
 
     :param name: the argument's name, for the message.
@@ -251,7 +250,7 @@ def raised_here(exc: BaseException, calls: int = 0) -> bool:
     return traceback is None
 
 
-def _as_text(text: Any) -> "Optional[str]":
+def _as_text(text: "t.Any") -> "t.Optional[str]":
     """Return ``str`` or ``bytes`` as ``str``, anything else as ``None``."""
     if isinstance(text, str):
         return text
@@ -278,7 +277,7 @@ def _broken_rule(path: bytes) -> str:
     return _PATH_RULE
 
 
-def _shown(argument: Any) -> str:
+def _shown(argument: "t.Any") -> str:
     text = repr(argument)
     return text if len(text) <= 80 else text[:60] + "…" + text[-10:]
 
@@ -286,7 +285,7 @@ def _shown(argument: Any) -> str:
 # -- requests that harm a daemon -----------------------------------------------------------
 
 #: For each request: whether an argument is harmful, and the consequence.
-_HARMFUL: "Dict[str, Tuple[Callable[[Any], bool], str]]" = {
+_HARMFUL: "t.Dict[str, t.Tuple[t.Callable[[t.Any], bool], str]]" = {
     "RM": (
         lambda path: bool(path == b"/"),
         "the OCaml daemon would empty its store",
@@ -310,7 +309,7 @@ _HARMFUL: "Dict[str, Tuple[Callable[[Any], bool], str]]" = {
 }
 
 
-def why_refused(request: str, argument: Any) -> "Optional[str]":
+def why_refused(request: str, argument: "t.Any") -> "t.Optional[str]":
     """Return why pyxs does not send a request with this argument, or ``None`` if it does.
 
     :param request: ``"RM"``, ``"RELEASE"`` or ``"SET_PERMS"``, or ``"permission"``.

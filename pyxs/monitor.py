@@ -2,9 +2,10 @@
 
 import time
 import warnings
-from typing import Iterator, List, NamedTuple, Optional
+from collections import namedtuple
 
 from . import helpers
+from ._annotations import t
 from ._choice import choose_connection
 from ._conversation.conversation import Conversation
 from ._conversation.events import Notice, Watch
@@ -15,15 +16,17 @@ from ._names_of_0_4 import MONITOR, explain
 from ._wire.packets import Op
 from ._wire.replies import decode_ack
 from ._wire.requests import strings
-from .connection import TIMEOUT_MAX, AnyPath, PacketConnection
+from .connection import TIMEOUT_MAX, PacketConnection
 from .exceptions import InvalidPayload
-from .helpers import Text, decode_text, validate_number, validate_token, validate_watch_path
+from .helpers import decode_text, validate_number, validate_token, validate_watch_path
 
 __all__ = ["Event", "Monitor", "monitor"]
 
 
-class Event(NamedTuple):
+class Event(namedtuple("Event", ["path", "token"])):
     """A change at or below a watched path."""
+
+    __slots__ = ()
 
     path: str  #: the path that changed
     token: str  #: the token of the watch
@@ -45,7 +48,7 @@ class Monitor:
 
     def __init__(self, connection: PacketConnection) -> None:
         self._link = Link(choose_connection(connection=connection))
-        self._readiness: Optional[Readiness] = None
+        self._readiness: t.Optional[Readiness] = None
 
     @property
     def connection(self) -> PacketConnection:
@@ -87,7 +90,7 @@ class Monitor:
     # -- watching ----------------------------------------------------------------------
 
     def watch(
-        self, wpath: Text, token: "Optional[Text]" = None, depth: "Optional[int]" = None
+        self, wpath: "t.Text", token: "t.Optional[t.Text]" = None, depth: "t.Optional[int]" = None
     ) -> None:
         """Watch a node and all nodes below it.
 
@@ -119,7 +122,7 @@ class Monitor:
         request = set_watch(conversation, watch, suffix, once=True)
         conversation.decoded(request, decode_ack)
 
-    def unwatch(self, wpath: Text, token: "Optional[Text]" = None) -> None:
+    def unwatch(self, wpath: "t.Text", token: "t.Optional[t.Text]" = None) -> None:
         """End a watch and drop its pending events.
 
         :param wpath: the path of the watch.
@@ -157,9 +160,9 @@ class Monitor:
 
     def wait(
         self,
-        sleep: "Optional[float]" = None,
-        timeout: "Optional[float]" = None,
-    ) -> "Optional[Event]":
+        sleep: "t.Optional[float]" = None,
+        timeout: "t.Optional[float]" = None,
+    ) -> "t.Optional[Event]":
         """Wait for the next event.
 
         :param sleep: has no effect, and gives a ``DeprecationWarning``; see *timeout*.
@@ -171,7 +174,7 @@ class Monitor:
         check_sleep(sleep)
         return self._current().wait_event(_event, deadline_after(timeout))
 
-    def check(self) -> "Optional[Event]":
+    def check(self) -> "t.Optional[Event]":
         """Return an event that has arrived, or ``None``, without waiting for one.
 
         If only a part of a message has arrived, this waits for the rest.
@@ -180,7 +183,7 @@ class Monitor:
         """
         return self._current().poll_event(_event)
 
-    def __iter__(self) -> "Iterator[Event]":
+    def __iter__(self) -> "t.Iterator[Event]":
         """Return the monitor: it is an iterator over its events, without end."""
         return self
 
@@ -225,21 +228,21 @@ _DEPTH_MAX = 2**31 - 1
 
 
 def monitor(
-    unix_socket_path: "Optional[AnyPath]" = None,
-    socket_timeout: "Optional[float]" = None,
-    xen_bus_path: "Optional[AnyPath]" = None,
-    connection: "Optional[PacketConnection]" = None,
+    unix_socket_path: "t.Optional[t.AnyPath]" = None,
+    socket_timeout: "t.Optional[float]" = None,
+    xen_bus_path: "t.Optional[t.AnyPath]" = None,
+    connection: "t.Optional[PacketConnection]" = None,
 ) -> Monitor:
     """Return a :class:`Monitor`; the arguments and errors are those of :class:`Client`."""
     return Monitor(choose_connection(unix_socket_path, socket_timeout, xen_bus_path, connection))
 
 
-def _watch(wpath: Text, token: "Optional[Text]") -> Watch:
+def _watch(wpath: "t.Text", token: "t.Optional[t.Text]") -> Watch:
     path = validate_watch_path(wpath)
     return Watch(path, path if token is None else validate_token(token))
 
 
-def _end(conversation: Conversation, op: Op, payload: bytes, watches: "List[Watch]") -> None:
+def _end(conversation: Conversation, op: Op, payload: bytes, watches: "t.List[Watch]") -> None:
     conversation.decoded(end_watches(conversation, op, payload, watches), decode_ack)
 
 
@@ -247,7 +250,7 @@ def _event(notice: Notice) -> Event:
     return Event(decode_text(notice.path), decode_text(notice.token))
 
 
-def deadline_after(timeout: "Optional[float]") -> "Optional[float]":
+def deadline_after(timeout: "t.Optional[float]") -> "t.Optional[float]":
     """Return the deadline of a time-out that begins now, in seconds of :func:`time.monotonic`.
 
     :param timeout: in seconds; ``None``: no limit, and no deadline.
@@ -256,7 +259,7 @@ def deadline_after(timeout: "Optional[float]") -> "Optional[float]":
     return None if timeout is None else time.monotonic() + _seconds(timeout, "timeout")
 
 
-def check_sleep(sleep: "Optional[float]") -> None:
+def check_sleep(sleep: "t.Optional[float]") -> None:
     """Give a ``DeprecationWarning`` at the caller's caller if *sleep* is given.
 
     :raises InvalidPayload: *sleep* is not a number of seconds.

@@ -20,25 +20,15 @@ In a snapshot that you write by hand, an entry may be a value alone:
 """
 
 import errno
-from typing import (
-    Any,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Mapping,
-    Sequence,
-    Tuple,
-    Union,
-)
 
+from ._annotations import t
 from ._conversation import walk
 from ._records import Record, make_entry, make_line, parse_json, read_snapshot
 from ._wire.packets import Op
 from ._wire.replies import decode_ack
 from .client import Client
 from .exceptions import InvalidPayload, PyXSError
-from .helpers import Text, validate_path
+from .helpers import validate_path
 
 __all__ = ["lines", "parse", "restore", "take"]
 
@@ -48,7 +38,7 @@ _SPECIAL = frozenset(("/@introduceDomain", "/@releaseDomain"))
 _BATCH = 1000  # how many requests are sent before their replies are checked
 
 
-def take(client: Client, top: Text = "/") -> "Dict[str, Dict[str, Any]]":
+def take(client: Client, top: "t.Text" = "/") -> "t.Dict[str, t.Dict[str, t.Any]]":
     """Return a snapshot of a node and all nodes below it.
 
     The nodes are in the order of their paths: each before its children, siblings by name.
@@ -65,7 +55,7 @@ def take(client: Client, top: Text = "/") -> "Dict[str, Dict[str, Any]]":
     return {path: make_entry(value, perms) for path, value, perms in _records(client, top)}
 
 
-def lines(client: Client, tops: "Sequence[Text]" = ("/",)) -> "Iterator[str]":
+def lines(client: Client, tops: "t.Sequence[t.Text]" = ("/",)) -> "t.Iterator[str]":
     """Yield the JSON text of a snapshot while its nodes are read, a line for each node.
 
     :param client: the client to read with.
@@ -82,7 +72,7 @@ def lines(client: Client, tops: "Sequence[Text]" = ("/",)) -> "Iterator[str]":
     yield "\n}\n"
 
 
-def parse(text: "Union[str, bytes]", name: str = "snapshot") -> "Dict[str, Any]":
+def parse(text: "t.Union[str, bytes]", name: str = "snapshot") -> "t.Dict[str, t.Any]":
     """Return the snapshot in a JSON text.
 
     :param text: the text; ``bytes`` are decoded as UTF-8.
@@ -92,7 +82,7 @@ def parse(text: "Union[str, bytes]", name: str = "snapshot") -> "Dict[str, Any]"
     return parse_json(text, name)
 
 
-def restore(client: Client, snapshot: "Mapping[Any, Any]") -> bool:
+def restore(client: Client, snapshot: "t.Mapping[t.Any, t.Any]") -> bool:
     """Write the nodes of a snapshot, with their permissions.
 
     All entries are validated first. Then the nodes are written in one transaction, or
@@ -131,7 +121,7 @@ def restore(client: Client, snapshot: "Mapping[Any, Any]") -> bool:
     return False
 
 
-def _records(client: Client, top: Text) -> "Iterator[walk.Record]":
+def _records(client: Client, top: "t.Text") -> "t.Iterator[walk.Record]":
     path = validate_path(top).decode("ascii")
     walker = walk.Walker(
         client._conversation(), client.tx_id, list_large=client._list_in_parts, for_records=True
@@ -145,7 +135,7 @@ def _records(client: Client, top: Text) -> "Iterator[walk.Record]":
         client.get_permissions(path)  # raises what the daemon answers
 
 
-def _distinct(tops: "Iterable[Text]") -> "List[str]":
+def _distinct(tops: "t.Iterable[t.Text]") -> "t.List[str]":
     """Return the paths in order, without those that are below another of them."""
     paths = {validate_path(top).decode("ascii") for top in tops}
     return sorted(
@@ -154,7 +144,7 @@ def _distinct(tops: "Iterable[Text]") -> "List[str]":
     )
 
 
-def _ancestors(path: str) -> "Iterator[str]":
+def _ancestors(path: str) -> "t.Iterator[str]":
     if path.startswith("/") and path != "/":
         yield "/"
     above = path.rpartition("/")[0]
@@ -163,7 +153,7 @@ def _ancestors(path: str) -> "Iterator[str]":
         above = above.rpartition("/")[0]
 
 
-def _messages(records: "Iterable[Record]") -> "Iterator[Tuple[Op, bytes]]":
+def _messages(records: "t.Iterable[Record]") -> "t.Iterator[t.Tuple[Op, bytes]]":
     for path, value, perms in records:
         if value or (value is not None and path != b"/"):  # the root always exists
             yield Op.WRITE, path + b"\0" + value
@@ -173,7 +163,7 @@ def _messages(records: "Iterable[Record]") -> "Iterator[Tuple[Op, bytes]]":
             yield Op.SET_PERMS, b"\0".join([path, *perms]) + b"\0"
 
 
-def _send(client: Client, messages: "List[Tuple[Op, bytes]]") -> None:
+def _send(client: Client, messages: "t.List[t.Tuple[Op, bytes]]") -> None:
     for start in range(0, len(messages), _BATCH):
         conversation, requests = client._exchange_many(messages[start : start + _BATCH])
         for request in requests:

@@ -2,10 +2,13 @@
 
 import argparse
 import difflib
-from typing import NoReturn
 
 from .console import warn
 from .subcommands import SUBCOMMANDS, make_parser
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 __all__ = ["no_such_subcommand", "refuse", "show_help"]
 
@@ -17,7 +20,7 @@ def no_such_subcommand(name: str) -> str:
     return "{}: no such subcommand; {}".format(name, hint)
 
 
-def refuse(name: str) -> NoReturn:
+def refuse(name: str) -> "NoReturn":
     """Print the message about a subcommand that does not exist, and exit with status 2."""
     warn("pyxs: " + no_such_subcommand(name))
     raise SystemExit(2)

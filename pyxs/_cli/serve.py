@@ -6,11 +6,14 @@ import os
 import signal
 import subprocess
 from types import FrameType
-from typing import Any, Dict, List, Optional
 
 from .._records import load_file
 from ..xenstored import XenStored
 from .console import CommandError, flush, show
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional
 
 __all__ = ["run", "serve"]
 

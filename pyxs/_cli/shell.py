@@ -5,7 +5,6 @@ import os
 import posixpath
 import shlex
 import sys
-from typing import Dict, Iterator, List, Optional
 
 from ..client import Client
 from ..exceptions import PyXSError
@@ -15,6 +14,10 @@ from .console import CommandError, flush, show, warn
 from .helping import no_such_subcommand
 from .run import run
 from .subcommands import SUBCOMMANDS, make_parser
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Iterator, List, Optional
 
 __all__ = ["shell"]
 

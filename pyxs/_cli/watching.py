@@ -6,7 +6,6 @@ import errno
 import itertools
 import json
 import time
-from typing import Any, Optional
 
 from .._records import UNREADABLE, make_value
 from ..client import Client, Event
@@ -15,6 +14,10 @@ from ..helpers import decode_text
 from .commands import about, encoded, unescaped
 from .console import CommandError, flush, show
 from .format import escape
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Optional
 
 __all__ = ["wait", "watch"]
 

@@ -1,9 +1,9 @@
 """What every connection must do, and what a socket and a device share."""
 
 import abc
-from typing import Callable, List, Optional, Sequence
 
-from .._wire.packets import PAYLOAD_MAX, Frame, Message, Packet, packet_from_wire
+from .._annotations import t
+from .._wire.packets import PAYLOAD_MAX, Message, Packet, packet_from_wire
 from .._wire.stream import Stream
 from ..exceptions import ConnectionError, PyXSError, UnexpectedPacket
 
@@ -32,11 +32,11 @@ class PacketConnection(abc.ABC):
     trusts_ids = True
     #: Seconds to wait for a reply, and for the rest of a message that has begun to arrive;
     #: ``None``: no limit.
-    socket_timeout: "Optional[float]" = None
+    socket_timeout: "t.Optional[float]" = None
     #: The path or address of the daemon, for messages.
     path = ""
 
-    _fault: "Optional[ConnectionError]" = None
+    _fault: "t.Optional[ConnectionError]" = None
 
     def __repr__(self) -> str:
         """Return the path, and whether it is connected if that is known."""
@@ -85,7 +85,7 @@ class PacketConnection(abc.ABC):
         :raises ConnectionError: the connection is lost.
         """
 
-    def send_many(self, packets: "Sequence[Packet]") -> None:
+    def send_many(self, packets: "t.Sequence[Packet]") -> None:
         """Send several messages, in order.
 
         :raises PyXSError, ConnectionError: as :meth:`send`.
@@ -94,7 +94,7 @@ class PacketConnection(abc.ABC):
             self.send(packet)
 
     @abc.abstractmethod
-    def recv(self, timeout: "Optional[float]" = None) -> "Optional[Packet]":
+    def recv(self, timeout: "t.Optional[float]" = None) -> "t.Optional[Packet]":
         """Return the next packet.
 
         :param timeout: seconds to wait; ``None``: without limit.
@@ -125,19 +125,19 @@ class PacketConnection(abc.ABC):
     def begin(self) -> None:
         """Forget the packets and the fault of an earlier connection."""
         self._fault = None
-        self._arrived: List[Frame] = []
+        self._arrived: t.List[t.Frame] = []
 
     @property
-    def fault(self) -> "Optional[ConnectionError]":
+    def fault(self) -> "t.Optional[ConnectionError]":
         """The failure after which no more packets arrive, or ``None``."""
         return self._fault
 
     def transmit(
         self,
-        messages: "Sequence[Message]",
-        data: "Sequence[bytes]",  # noqa: ARG002
-        counts: "List[int]",  # noqa: ARG002
-    ) -> "Optional[PyXSError]":
+        messages: "t.Sequence[Message]",
+        data: "t.Sequence[bytes]",  # noqa: ARG002
+        counts: "t.List[int]",  # noqa: ARG002
+    ) -> "t.Optional[PyXSError]":
         """Send messages.
 
         After an interruption, where :attr:`interruptible` is true, the caller passes the
@@ -154,7 +154,7 @@ class PacketConnection(abc.ABC):
             return exc.with_traceback(None)  # which would hold this frame
         return None
 
-    def receive(self, timeout: "Optional[float]") -> "List[Frame]":
+    def receive(self, timeout: "t.Optional[float]") -> "t.List[t.Frame]":
         """Return the messages that have arrived; wait for the first if there are none.
 
         The caller removes those that it uses.
@@ -171,19 +171,19 @@ class PacketConnection(abc.ABC):
                 self._fault = exc.with_traceback(None)
         return arrived
 
-    def receiver(self) -> "Callable[[Optional[float]], List[Frame]]":
+    def receiver(self) -> "t.Callable[[t.Optional[float]], t.List[t.Frame]]":
         """Return :meth:`receive`, or a faster function that does the same until disconnected."""
         return self.receive
 
 
-def _frame(packet: Packet) -> Frame:
+def _frame(packet: Packet) -> "t.Frame":
     return packet.op, packet.rq_id, packet.tx_id, packet.payload
 
 
 class StreamConnection(PacketConnection):
     """A connection over a socket or a device: it has a stream while it is connected."""
 
-    _stream: "Optional[Stream]" = None
+    _stream: "t.Optional[Stream]" = None
     #: The environment variable that named the path, for hints; ``""``: none.
     _origin = ""
 
@@ -199,12 +199,12 @@ class StreamConnection(PacketConnection):
         return True
 
     @property
-    def fault(self) -> "Optional[ConnectionError]":
+    def fault(self) -> "t.Optional[ConnectionError]":
         if self._stream is None:
             return self._failure(None)
         return None if self._stream.fault is None else self._failure(self._stream.fault)
 
-    def recv(self, timeout: "Optional[float]" = None) -> "Optional[Packet]":
+    def recv(self, timeout: "t.Optional[float]" = None) -> "t.Optional[Packet]":
         frames = self.receive(timeout)
         if frames:
             return packet_from_wire(*frames.pop(0))
@@ -212,21 +212,21 @@ class StreamConnection(PacketConnection):
             raise self.fault
         return None
 
-    def receive(self, timeout: "Optional[float]") -> "List[Frame]":
+    def receive(self, timeout: "t.Optional[float]") -> "t.List[t.Frame]":
         return [] if self._stream is None else self._stream.receive(timeout)
 
-    def receiver(self) -> "Callable[[Optional[float]], List[Frame]]":
+    def receiver(self) -> "t.Callable[[t.Optional[float]], t.List[t.Frame]]":
         return self.receive if self._stream is None else self._stream.receive
 
     def send(self, packet: Packet) -> None:
         self.send_many((packet,))
 
-    def send_many(self, packets: "Sequence[Packet]") -> None:
+    def send_many(self, packets: "t.Sequence[Packet]") -> None:
         answer = self.transmit(packets, [bytes(packet) for packet in packets], [])
         if answer is not None:
             raise answer
 
-    def _failure(self, cause: "Optional[BaseException]", hint: str = "") -> ConnectionError:
+    def _failure(self, cause: "t.Optional[BaseException]", hint: str = "") -> ConnectionError:
         """Return the exception for a failure; without a cause it says "not connected"."""
         kind = UnexpectedPacket if isinstance(cause, UnexpectedPacket) else ConnectionError
         failure = kind("{}: {}{}".format(self.path, _reason(cause), hint))
@@ -234,7 +234,7 @@ class StreamConnection(PacketConnection):
         return failure
 
 
-def _reason(cause: "Optional[BaseException]") -> str:
+def _reason(cause: "t.Optional[BaseException]") -> str:
     if cause is None:
         return "not connected"
     if isinstance(cause, EOFError):

@@ -15,7 +15,6 @@ call gives back the caller's roles and wakes the other threads.
 import os
 import time
 from threading import get_ident
-from typing import Any, Callable, List, Optional, Sequence, TypeVar, Union
 
 from .._wire.packets import Op
 from .._wire.replies import MalformedError
@@ -29,8 +28,12 @@ from .readiness import Readiness
 from .request import Arrival, Ending, Request
 from .roles import READ, SEND, Roles, nested_call
 
-T = TypeVar("T")
-_Waiter = Union[Request, Arrival]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, List, Optional, Sequence, TypeVar, Union
+
+    T = TypeVar("T")
+    _Waiter = Union[Request, Arrival]
 
 
 class Conversation:
@@ -158,7 +161,7 @@ class Conversation:
             raise
         return True
 
-    def ask(self, request: Request, decoder: "Callable[[bytes], T]") -> T:
+    def ask(self, request: Request, decoder: "Callable[[bytes], T]") -> "T":
         """Send a request that only this connection can take, and return what its reply says.
 
         :raises PyXSError: the daemon's answer, or ``EDEADLK`` as :func:`nested_call` says.
@@ -217,7 +220,7 @@ class Conversation:
         if request.answer is None:
             self.check()
 
-    def decoded(self, request: Request, decoder: "Callable[[bytes], T]") -> T:
+    def decoded(self, request: Request, decoder: "Callable[[bytes], T]") -> "T":
         """Return what the reply says; one that makes no sense ends the conversation.
 
         :raises PyXSError: the daemon's answer.
@@ -305,7 +308,7 @@ class Conversation:
 
     # -- waiting, sending and receiving, in turns ----------------------------------------
 
-    def _wait(self, waiter: _Waiter, deadline: "Optional[float]") -> bool:
+    def _wait(self, waiter: "_Waiter", deadline: "Optional[float]") -> bool:
         """Return when *waiter* is answered, at its deadline, or when the conversation ends.
 
         :returns: ``False`` at the deadline.
@@ -325,7 +328,7 @@ class Conversation:
                 return False
         return True
 
-    def _read(self, waiter: _Waiter, deadline: "Optional[float]") -> bool:
+    def _read(self, waiter: "_Waiter", deadline: "Optional[float]") -> bool:
         """Hand out what comes until *waiter* is answered; it has the role READ.
 
         :returns: ``False`` when it is too late.
@@ -361,7 +364,7 @@ class Conversation:
             del roles[READ]
         return bool(me.answer)
 
-    def _flush(self, me: Any) -> None:
+    def _flush(self, me: "Any") -> None:
         """Send what is in the outbox, for all threads, as far as there is room.
 
         What others add while this thread has the role, and room that comes meanwhile, is
@@ -377,7 +380,7 @@ class Conversation:
                 self.lifetime.fail(me, failure)
             del roles[SEND]
 
-    def _sleep(self, waiter: _Waiter, deadline: "Optional[float]") -> bool:
+    def _sleep(self, waiter: "_Waiter", deadline: "Optional[float]") -> bool:
         """Sleep until the answer is here or this thread has to go on itself.
 
         :returns: ``False`` when it is too late.
@@ -394,7 +397,7 @@ class Conversation:
             waiter, deadline
         )
 
-    def _due(self, waiter: _Waiter, deadline: "Optional[float]") -> "Optional[float]":
+    def _due(self, waiter: "_Waiter", deadline: "Optional[float]") -> "Optional[float]":
         """Return when it is too late for *waiter*.
 
         A request that waits for room is late when the one that was sent first is.
@@ -407,7 +410,7 @@ class Conversation:
             return oldest.deadline
         return time.monotonic() + self._timeout
 
-    def _on_time(self, waiter: _Waiter, deadline: "Optional[float]") -> bool:
+    def _on_time(self, waiter: "_Waiter", deadline: "Optional[float]") -> bool:
         """Whether it is not too late; when it is, for a request, the conversation ends."""
         due = self._due(waiter, deadline)
         if due is None or time.monotonic() < due:
@@ -419,7 +422,7 @@ class Conversation:
 
     # -- leaving -----------------------------------------------------------------------
 
-    def _leave(self, me: Any) -> None:
+    def _leave(self, me: "Any") -> None:
         """Leave after a call that went as it should; another thread may have to go on."""
         roles = self.roles
         del roles[get_ident()]
@@ -428,7 +431,7 @@ class Conversation:
         if self.failures:
             self.lifetime.retire(me)
 
-    def _abandon(self, me: Any, requests: "Sequence[Request]" = ()) -> None:
+    def _abandon(self, me: "Any", requests: "Sequence[Request]" = ()) -> None:
         """Leave by an exception; what is not sent yet never will be, a late reply is dropped."""
         for request in requests:
             request.abandoned = True
@@ -444,7 +447,7 @@ class Conversation:
         finally:
             self._give_back(me)
 
-    def _give_back(self, me: Any) -> None:
+    def _give_back(self, me: "Any") -> None:
         """Release what *me* has, and let other threads do what it has left undone."""
         roles = self.roles
         if me in (roles.get(READ), roles.get(SEND)) and not self._connection.interruptible:

@@ -3,13 +3,17 @@
 from collections import deque
 from itertools import islice
 from operator import itemgetter
-from typing import Any, Deque, Dict, List, Optional, Tuple
 
 from .._wire.replies import MalformedError
 from ..helpers import raised_here
 from .readiness import Readiness
 
-RawEvent = Tuple[bytes, bytes]  # path and token, as on the wire
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Deque, Dict, List, Optional, Tuple
+
+    RawEvent = Tuple[bytes, bytes]  # path and token, as on the wire
+
 
 _payload = itemgetter(3)  # of a frame
 
@@ -24,7 +28,7 @@ class Watch:
     __slots__ = ("_anywhere", "label", "token", "wpath")
 
     def __init__(
-        self, wpath: bytes, token: bytes, label: Any = None, anywhere: bool = False
+        self, wpath: bytes, token: bytes, label: "Any" = None, anywhere: bool = False
     ) -> None:
         self.wpath = wpath
         self.token = token

@@ -1,8 +1,6 @@
 """What arrives: each reply goes to its request, each event to the watches."""
 
-from typing import Any, List, Optional
-
-from .._wire.packets import Frame, Op, packet_from_wire
+from .._wire.packets import Op, packet_from_wire
 from .._wire.replies import MalformedError
 from ..connection import PacketConnection
 from ..exceptions import ConnectionError, UnexpectedPacket
@@ -10,6 +8,12 @@ from .events import Events
 from .outbox import Outbox
 from .request import Arrival, Request
 from .roles import Roles
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, List, Optional
+
+    from .._types import Frame
 
 _WATCH_EVENT = int(Op.WATCH_EVENT)
 _ERROR = int(Op.ERROR)
@@ -84,14 +88,14 @@ class Inbox:
                     self._roles.wake(sleeper)
         return ""
 
-    def _oldest(self, frame: Frame) -> "Optional[Request]":
+    def _oldest(self, frame: "Frame") -> "Optional[Request]":
         """Return the request that a reply belongs to where ids are not trusted."""
         for request in list(self._pending.values()):
             if request.answer is None or request.answer is frame:
                 return request
         return None
 
-    def _mismatch(self, frame: Frame, request: "Optional[Request]") -> str:
+    def _mismatch(self, frame: "Frame", request: "Optional[Request]") -> str:
         """Return why a message is no reply to a request, empty if it is one."""
         op, _, tx_id, payload = frame
         if (

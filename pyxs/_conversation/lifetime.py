@@ -3,13 +3,16 @@
 import os
 import time
 from threading import get_ident
-from typing import Any, List, Optional
 
 from ..connection import PacketConnection
 from ..exceptions import ConnectionError
 from .events import Events
 from .request import Ending
 from .roles import READ, SEND, WAKE, Roles
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, List, Optional
 
 _IN_CONNECTION = (READ, SEND, WAKE)  # a thread with one of these may use the connection
 
@@ -52,7 +55,7 @@ class Lifetime:
         if not self.failures:
             self.failures.append(failure)
 
-    def fail(self, me: Any, failure: ConnectionError) -> None:
+    def fail(self, me: "Any", failure: ConnectionError) -> None:
         """Keep a failure, and wake every thread, also those that wait in the connection."""
         roles = self._roles
         self.note(failure)
@@ -63,7 +66,7 @@ class Lifetime:
             del roles[WAKE]
         roles.wake_all()
 
-    def retire(self, me: Any) -> None:
+    def retire(self, me: "Any") -> None:
         """Disconnect unless a thread uses the connection; that one retires on leaving."""
         roles = self._roles
         while not self._closed:
@@ -78,7 +81,7 @@ class Lifetime:
                 return
         roles.wake_all()
 
-    def give_back(self, me: Any) -> None:
+    def give_back(self, me: "Any") -> None:
         """Release the roles of *me*, and let other threads do what it has left undone."""
         self._roles.release(me)
         self._events.refresh()

@@ -3,13 +3,16 @@
 import os
 import weakref
 from threading import get_ident
-from typing import Dict, Optional
 
 from ..connection import PacketConnection
 from ..exceptions import InvalidOperation
 from .conversation import Conversation
 from .request import Ending, Request
 from .roles import Roles, nested_call
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Optional
 
 _CONNECT = "connect"
 

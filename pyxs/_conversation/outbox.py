@@ -4,7 +4,6 @@ import errno
 import time
 from collections import deque
 from itertools import chain, repeat
-from typing import Deque, Dict, List, Optional
 
 from .._wire.packets import HEADER, HEADER_SIZE, Op
 from .._wire.replies import MalformedError
@@ -13,6 +12,10 @@ from ..exceptions import ConnectionError, PyXSError
 from ..helpers import raised_here
 from .request import Request
 from .roles import Roles
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Deque, Dict, List, Optional
 
 #: Bytes of requests that may be unanswered: neither side can fill the other's buffers.
 WINDOW_BYTES = 1 << 16

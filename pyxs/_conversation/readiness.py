@@ -3,11 +3,15 @@
 import os
 import selectors
 import socket
-from typing import Callable, Dict, Optional, Tuple
 
 from ..helpers import raised_here
 
-_State = Tuple[bool, Optional[int]]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Dict, Optional, Tuple
+
+    _State = Tuple[bool, Optional[int]]
+
 _CLOSED = (False, -1)
 
 

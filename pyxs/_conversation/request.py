@@ -1,10 +1,14 @@
 """What a thread may wait for: the answer to a request, an event, the end of a conversation."""
 
-from typing import Any, Callable, Deque, Optional
-
 from .. import helpers
-from .._wire.packets import Frame, Message, Op
+from .._wire.packets import Message, Op
 from .._wire.requests import path_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Deque, Optional
+
+    from .._types import Frame
 
 _ERROR = int(Op.ERROR)
 

@@ -12,16 +12,23 @@ call that the thread is inside of, so a call made by a signal handler or a final
 import errno
 import os
 import threading
-from typing import Any, Callable, Dict
 
 from ..exceptions import PyXSError
 from ..helpers import raised_here
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict
+
+    _Owners = Dict[Any, Any]
+else:  # before 3.9 dict takes no parameters
+    _Owners = dict
 
 #: Reading from the connection; sending; waking a thread that waits in the connection.
 READ, SEND, WAKE = "read", "send", "wake"
 
 
-class Roles(Dict[Any, Any]):
+class Roles(_Owners):
     """The owner of each role that is taken, and the threads that sleep until they can go on."""
 
     __slots__ = ("sleepers",)
@@ -30,18 +37,18 @@ class Roles(Dict[Any, Any]):
         super().__init__()
         self.sleepers: Dict[Any, threading.Lock] = {}
 
-    def release(self, me: Any) -> None:
+    def release(self, me: "Any") -> None:
         """Give back all roles of *me*."""
         for role, owner in list(self.items()):
             if owner is me:
                 self.pop(role, None)
 
-    def give_back(self, me: Any) -> None:
+    def give_back(self, me: "Any") -> None:
         """Release the roles of *me*, and let the others look after what it has left undone."""
         self.release(me)
         self.wake_all()
 
-    def sleep(self, me: Any, may_sleep: "Callable[[], object]", timeout: float) -> bool:
+    def sleep(self, me: "Any", may_sleep: "Callable[[], object]", timeout: float) -> bool:
         """Sleep until another thread wakes this one.
 
         :param may_sleep: asked once any other thread finds this one among the sleepers;
@@ -60,7 +67,7 @@ class Roles(Dict[Any, Any]):
             raise
         return woken
 
-    def wake(self, sleeper: Any) -> None:
+    def wake(self, sleeper: "Any") -> None:
         """Wake one thread, if it sleeps."""
         lock = self.sleepers.get(sleeper)
         if lock is not None:

@@ -3,7 +3,6 @@
 import collections
 import errno
 import itertools
-from typing import Callable, Deque, Dict, Iterator, List, Optional, Tuple
 
 from .._wire.packets import Op
 from .._wire.replies import decode_names, decode_perms
@@ -12,11 +11,15 @@ from ..helpers import decode_text, encode_text, validate_path
 from .conversation import Conversation
 from .request import Request
 
-#: path, value, names of children
-Visit = Tuple[str, str, List[str]]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Deque, Dict, Iterator, List, Optional, Tuple
 
-#: path, value (None: not readable), permissions
-Record = Tuple[str, Optional[bytes], Tuple[str, ...]]
+    from .._types import Visit
+
+    #: path, value (None: not readable), permissions
+    Record = Tuple[str, Optional[bytes], Tuple[str, ...]]
+
 
 # Half a window is asked for when half of what was asked is answered, so the daemon
 # always has something to do.

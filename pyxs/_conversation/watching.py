@@ -1,7 +1,5 @@
 """Setting and ending watches, so that the daemon and this process agree in the end."""
 
-from typing import Sequence
-
 from .._wire.packets import Op
 from .._wire.requests import strings
 from ..helpers import decode_text, error
@@ -9,6 +7,10 @@ from .conversation import Conversation
 from .events import Watch
 from .request import Request
 from .roles import nested_call
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Sequence
 
 
 def set_watch(

@@ -1,9 +1,13 @@
 """Framing without I/O: bytes in, messages out."""
 
-from typing import List, Optional, Tuple
-
 from ..exceptions import UnexpectedPacket
-from .packets import HEADER, HEADER_SIZE, Frame, Packet, packet_from_wire
+from .packets import HEADER, HEADER_SIZE, Packet, packet_from_wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Optional, Tuple
+
+    from .._types import Frame
 
 #: The longest reply that pyxs accepts, in bytes. Against the protocol, the OCaml daemon
 #: answers DIRECTORY with one reply of any length.

@@ -2,8 +2,8 @@
 
 import enum
 import struct
-from typing import Any, Optional, Tuple, Union
 
+from .._annotations import t
 from ..exceptions import InvalidOperation, InvalidPayload
 from ..helpers import encode_text
 
@@ -52,9 +52,6 @@ OPS = {int(op): op for op in Op}
 
 _new = object.__new__
 
-#: A message as it came off the wire, of any type and length: op, rq_id, tx_id, payload.
-Frame = Tuple[int, int, int, bytes]
-
 
 class Message:
     """The fields of a message: those of its header, and its payload."""
@@ -100,9 +97,9 @@ class Packet(Message):
     def __init__(
         self,
         op: int,
-        payload: "Union[bytes, str]",
-        rq_id: "Optional[int]" = None,
-        tx_id: "Optional[int]" = None,
+        payload: "t.Union[bytes, str]",
+        rq_id: "t.Optional[int]" = None,
+        tx_id: "t.Optional[int]" = None,
     ) -> None:
         if isinstance(payload, str):
             payload = encode_text(payload, "payload")
@@ -125,7 +122,7 @@ class Packet(Message):
         """The length of the payload in bytes."""
         return len(self.payload)
 
-    def __eq__(self, other: Any) -> bool:
+    def __eq__(self, other: "t.Any") -> bool:
         """Return whether all fields are equal."""
         if not isinstance(other, Packet):
             return NotImplemented

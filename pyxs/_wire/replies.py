@@ -4,9 +4,12 @@ Each raises :exc:`MalformedError` if *xenstore.txt* defines another form for the
 """
 
 import re
-from typing import Callable, List, Tuple
 
 from ..helpers import decode_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, List, Tuple
 
 _UINT32_MAX = 2**32 - 1
 

@@ -1,11 +1,8 @@
 """Validates the arguments of each request and encodes them as its payload."""
 
-from typing import Any, Callable, Dict, Iterable, Optional, Tuple
-
 from .. import helpers
 from ..exceptions import InvalidOperation, InvalidPayload
 from ..helpers import (
-    Text,
     validate_domid,
     validate_number,
     validate_path,
@@ -15,6 +12,12 @@ from ..helpers import (
     why_refused,
 )
 from .packets import Op
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, Iterable, Optional, Tuple
+
+    from .._types import Text
 
 _UINT32_MAX = 2**32 - 1
 _INT64_MAX = 2**63 - 1
@@ -51,7 +54,7 @@ def _check_count(op: Op, encoder: "Callable[..., bytes]", count: int) -> None:
         ) from None
 
 
-def _why_invalid(op: Any) -> str:
+def _why_invalid(op: "Any") -> str:
     if isinstance(op, int) and op in _METHODS:
         return "{}: use {}".format(Op(op).name, _METHODS[Op(op)])
     return "{!r}: not a request of Op".format(op)
@@ -75,11 +78,11 @@ def _number(number: int) -> bytes:
     return b"%d" % number
 
 
-def _path(path: Text) -> bytes:
+def _path(path: "Text") -> bytes:
     return validate_path(path) + b"\0"
 
 
-def _rm(path: Text) -> bytes:
+def _rm(path: "Text") -> bytes:
     return _unless_harmful("RM", validate_path(path)) + b"\0"
 
 
@@ -90,16 +93,16 @@ def _unless_harmful(request: str, path: bytes) -> bytes:
     return path
 
 
-def _write(path: Text, value: Any) -> bytes:
+def _write(path: "Text", value: "Any") -> bytes:
     return validate_path(path) + b"\0" + validate_value(value)
 
 
-def _directory_part(path: Text, offset: int) -> bytes:
+def _directory_part(path: "Text", offset: int) -> bytes:
     number = validate_number(offset, "offset", 0, _UINT32_MAX)
     return strings(validate_path(path), _number(number))
 
 
-def _set_perms(path: Text, perms: "Iterable[Text]") -> bytes:
+def _set_perms(path: "Text", perms: "Iterable[Text]") -> bytes:
     node = validate_path(path)
     entries = validate_perms(perms)
     return strings(_unless_harmful("SET_PERMS", node), *entries)
@@ -127,7 +130,7 @@ def _set_target(domid: int, target: int) -> bytes:
     return _domid(domid) + strings(_number(validate_domid(target, "target")))
 
 
-def _control(command: Text, *args: Text) -> bytes:
+def _control(command: "Text", *args: "Text") -> bytes:
     name = validate_text(command, "command")
     if not name:
         raise InvalidPayload(command, "command {!r}: may not be empty".format(command))
@@ -142,20 +145,20 @@ def _set_feature(domid: int, bits: int) -> bytes:
     return _domid(domid) + strings(_number(validate_number(bits, "bits", 0, _UINT32_MAX)))
 
 
-def _quota_name(name: Text) -> bytes:
+def _quota_name(name: "Text") -> bytes:
     data = validate_text(name, "name")
     if not data:
         raise InvalidPayload(name, "name {!r}: may not be empty".format(name))
     return strings(data)
 
 
-def _get_quota(domid_or_name: Any, *name: Text) -> bytes:
+def _get_quota(domid_or_name: "Any", *name: "Text") -> bytes:
     if not name:
         return _quota_name(domid_or_name)
     return _domid(domid_or_name) + _quota_name(*name)
 
 
-def _set_quota(domid_or_name: Any, name_or_value: Any, *value: int) -> bytes:
+def _set_quota(domid_or_name: "Any", name_or_value: "Any", *value: int) -> bytes:
     if not value:
         return _quota_name(domid_or_name) + _quota_value(name_or_value)
     return _domid(domid_or_name) + _quota_name(name_or_value) + _quota_value(*value)

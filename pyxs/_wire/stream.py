@@ -5,11 +5,15 @@ import select
 import socket
 import time
 from itertools import islice, repeat
-from typing import Callable, Iterator, List, Optional
 
 from ..helpers import raised_here
 from .framing import Framer
-from .packets import Frame
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Iterator, List, Optional
+
+    from .._types import Frame
 
 _RECV_SIZE = 1 << 16
 
