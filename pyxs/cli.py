@@ -2,8 +2,8 @@
 
 import sys
 
+from ._cli.operands import operands_alone
 from ._cli.run import end_by, run
-from ._cli.subcommands import SUBCOMMANDS, make_parser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,9 +20,11 @@ def main(argv: "Optional[Sequence[str]]" = None) -> int:
     :raises SystemExit: an argument is wrong, or asks for help.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    parser = _parser_for(words)
-    args = parser.parse_args(words)
-    _check_connection(parser, args)
+    args = operands_alone(words)
+    if args is None:
+        parser = _parser_for(words)
+        args = parser.parse_args(words)
+        _check_connection(parser, args)
     try:
         return run(args)
     except KeyboardInterrupt:
@@ -31,11 +33,15 @@ def main(argv: "Optional[Sequence[str]]" = None) -> int:
 
 def get_parser() -> "argparse.ArgumentParser":
     """Return the parser of the command; *argparse-manpage* looks for this name."""
+    from ._cli.subcommands import SUBCOMMANDS, make_parser
+
     return make_parser(SUBCOMMANDS)
 
 
 def _parser_for(words: "List[str]") -> "argparse.ArgumentParser":
     """Return a parser with the one subcommand that *words* names, which is fast to make."""
+    from ._cli.subcommands import SUBCOMMANDS, make_parser
+
     name = _subcommand_in(words)
     if name is None:
         return get_parser()

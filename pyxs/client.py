@@ -1,6 +1,5 @@
 """:class:`Client`: requests and transactions."""
 
-import contextlib
 import errno
 import itertools
 import os
@@ -15,7 +14,6 @@ from ._conversation.conversation import Conversation
 from ._conversation.link import Link
 from ._conversation.request import Request
 from ._conversation.roles import nested_call
-from ._conversation.walk import Walker
 from ._names_of_0_4 import CLIENT, explain
 from ._wire import replies
 from ._wire.packets import Op
@@ -426,6 +424,8 @@ class Client:
         return self._walk(path, topdown)
 
     def _walk(self, top: str, topdown: bool) -> "t.Iterator[t.Visit]":
+        from ._conversation.walk import Walker  # here: a command that reads does not walk
+
         walker = Walker(self._conversation(), self.tx_id, list_large=self._list_in_parts)
         yield from walker.top_down(top) if topdown else walker.bottom_up(top)
 
@@ -714,8 +714,10 @@ class Client:
 
     def _abandon(self, running: _Transaction) -> None:
         """Abort a transaction without waiting for the reply, and warn."""
-        with contextlib.suppress(PyXSError):  # the transaction is lost with its connection
+        try:  # noqa: SIM105  # importing contextlib takes a command too long
             running.conversation.post(Request(Op.TRANSACTION_END, b"F\0", running.tx_id))
+        except PyXSError:
+            pass  # the transaction is lost with its connection
         # Not a ResourceWarning, which Python hides by default: the program may have written
         # outside the transaction what it meant to write in it.
         warnings.warn(

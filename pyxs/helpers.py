@@ -6,7 +6,6 @@ or the ``int`` that goes on the wire.
 
 import errno
 import os
-import re
 
 from ._annotations import t
 from .exceptions import InvalidPath, InvalidPayload, InvalidPermission, PyXSError
@@ -31,8 +30,8 @@ DOMID_ANY = 32757  # DOMID_FIRST_RESERVED + 5 (0x7ff5), xen.h
 
 _PATH_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-/_@"
 _BAD_ENDS = (b"", b"/")
-# re compiles these when they are first used: compiling them here would make the import of
-# pyxs a tenth longer.
+# re is imported, and compiles these, when they are first used: a command that reads a value
+# needs neither.
 _SPECIAL = rb"@introduceDomain|@releaseDomain(?:/([0-9]{1,5}))?"
 _PERMISSION = r"[wrbn]([0-9]{1,5})"
 
@@ -95,6 +94,8 @@ def validate_watch_path(wpath: "t.Text") -> bytes:
     data = wpath.encode("ascii", "replace") if isinstance(wpath, str) else _path_bytes(wpath)
     if not data.startswith(b"@"):
         return validate_path(wpath)
+    import re
+
     match = re.fullmatch(_SPECIAL, data)
     if match is None or int(match.group(1) or 0) > DOMID_MAX:
         raise InvalidPath(
@@ -130,6 +131,8 @@ def validate_perms(perms: "t.Iterable[t.Text]") -> "t.List[bytes]":
 
 
 def _permission(entry: "t.Text") -> bytes:
+    import re
+
     text = _as_text(entry)
     match = re.fullmatch(_PERMISSION, text) if text is not None else None
     if text is None or match is None or int(match.group(1)) > DOMID_MAX:

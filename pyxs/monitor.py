@@ -10,7 +10,6 @@ from ._choice import choose_connection
 from ._conversation.conversation import Conversation
 from ._conversation.events import Notice, Watch
 from ._conversation.link import Link
-from ._conversation.readiness import Readiness
 from ._conversation.watching import end_watches, set_watch
 from ._names_of_0_4 import MONITOR, explain
 from ._wire.packets import Op
@@ -19,6 +18,10 @@ from ._wire.requests import strings
 from .connection import TIMEOUT_MAX, PacketConnection
 from .exceptions import InvalidPayload
 from .helpers import decode_text, validate_number, validate_token, validate_watch_path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._conversation.readiness import Readiness
 
 __all__ = ["Event", "Monitor", "monitor"]
 
@@ -207,6 +210,8 @@ class Monitor:
         conversation = self._current()
         readiness = self._readiness
         if readiness is None or not readiness.usable():
+            from ._conversation.readiness import Readiness  # here, because few monitors need it
+
             # The new one is made before the old one is closed, so that its descriptor gets
             # another number.
             old, readiness = readiness, Readiness()

@@ -4,7 +4,6 @@ Each takes a client and the parsed arguments. It prints what the ``xenstore-*`` 
 Xen 4.17 prints, and fails when that fails.
 """
 
-import contextlib
 import errno
 import os
 
@@ -286,13 +285,16 @@ def encoded(text: str) -> bytes:
     return encode_text(text, "text")
 
 
-@contextlib.contextmanager
-def about(what: str) -> "Iterator[None]":
-    """Turn an answer of the daemon into a ``CommandError`` that begins with *what*."""
-    try:
-        yield
-    except PyXSError as exc:
-        if not exc.is_answer:
-            raise
-        why = "" if exc.why is None else "; " + exc.why
-        raise CommandError("{}: {}{}".format(what, exc.strerror, why)) from exc
+class about:  # noqa: N801  # importing contextlib takes a command too long
+    """A context that turns an answer of the daemon into a ``CommandError`` about *what*."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, exc: "Optional[BaseException]", _traceback: object) -> None:
+        if isinstance(exc, PyXSError) and exc.is_answer:
+            why = "" if exc.why is None else "; " + exc.why
+            raise CommandError("{}: {}{}".format(self._what, exc.strerror, why)) from exc

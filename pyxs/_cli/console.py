@@ -1,13 +1,12 @@
 """Standard input, output and error of the command, and its error class."""
 
-import contextlib
 import os
 import sys
 import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterator, Optional, TextIO
+    from typing import Callable, Optional, TextIO
 
 __all__ = ["CommandError", "Progress", "flush", "show", "take", "warn"]
 
@@ -40,9 +39,7 @@ class Progress:
 
     @staticmethod
     def _print(text: str) -> None:
-        with contextlib.suppress(OSError):
-            sys.stderr.write("\r\x1b[K" + text)  # erases the line first
-            sys.stderr.flush()
+        _say("\r\x1b[K" + text)  # erases the line first
 
 
 def _is_terminal(stream: "Optional[TextIO]") -> bool:
@@ -67,8 +64,7 @@ def show(data: bytes) -> None:
     :raises CommandError: it cannot be written.
     """
     if sys.stdout is not None:
-        with _output_errors():
-            sys.stdout.buffer.write(data)
+        _put(lambda: sys.stdout.buffer.write(data))
 
 
 def flush() -> None:
@@ -77,8 +73,7 @@ def flush() -> None:
     :raises CommandError: it cannot be written.
     """
     if sys.stdout is not None:
-        with _output_errors():
-            sys.stdout.flush()
+        _put(sys.stdout.flush)
 
 
 def take() -> bytes:
@@ -97,14 +92,20 @@ def take() -> bytes:
 def warn(message: str) -> None:
     """Write a line to the standard error, if there is one."""
     if sys.stderr is not None:
-        with contextlib.suppress(OSError):
-            print(message, file=sys.stderr, flush=True)
+        _say(message + "\n")
 
 
-@contextlib.contextmanager
-def _output_errors() -> "Iterator[None]":
+def _say(text: str) -> None:
     try:
-        yield
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        pass  # there is nowhere to say so
+
+
+def _put(write: "Callable[[], object]") -> None:
+    try:
+        write()
     except BrokenPipeError:
         raise  # the reading program has ended; run() ends the command without a message
     except OSError as exc:

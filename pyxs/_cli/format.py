@@ -1,7 +1,5 @@
 """Formats values and trees as the ``xenstore-*`` programs of Xen 4.17 do."""
 
-import re
-
 from ..helpers import decode_text, encode_text
 
 TYPE_CHECKING = False
@@ -10,8 +8,8 @@ if TYPE_CHECKING:
 
 _NAMED = {b"\n": rb"\n", b"\r": rb"\r", b"\t": rb"\t", b"\\": rb"\\"}
 _NAMES = {name: byte for byte, name in _NAMED.items()}
-_UNPRINTABLE = re.compile(rb"[^ -\[\]-~]")
-_ESCAPED = re.compile(rb"\\(?:x([0-9a-fA-F]{1,2})|([0-7]{1,3})|.?)", re.DOTALL)
+_SHOWN = bytes(byte for byte in range(ord(" "), ord("~") + 1) if byte != ord("\\"))
+_ESCAPED = rb"(?s)\\(?:x([0-9a-fA-F]{1,2})|([0-7]{1,3})|.?)"
 
 
 def escape(value: bytes, utf8: bool = False) -> bytes:
@@ -19,8 +17,10 @@ def escape(value: bytes, utf8: bool = False) -> bytes:
 
     :param utf8: whether printable characters in UTF-8 stay as they are.
     """
+    if not value.translate(None, _SHOWN):
+        return value
     if not utf8:
-        return _UNPRINTABLE.sub(_escape_byte, value)
+        return b"".join(map(_escape_byte, value))
     text = decode_text(value)
     return b"".join(
         character.encode("utf-8")
@@ -30,11 +30,13 @@ def escape(value: bytes, utf8: bool = False) -> bytes:
     )
 
 
-def _escape_byte(match: "Match[bytes]") -> bytes:
-    byte = match.group()
+def _escape_byte(number: int) -> bytes:
+    byte = bytes((number,))
+    if byte in _SHOWN:
+        return byte
     if byte in _NAMED:
         return _NAMED[byte]
-    return (b"\\%03o" if ord(byte) < 8 else b"\\x%02x") % ord(byte)
+    return (b"\\%03o" if number < 8 else b"\\x%02x") % number
 
 
 def unescape(text: bytes) -> bytes:
@@ -45,7 +47,11 @@ def unescape(text: bytes) -> bytes:
 
     :raises ValueError: a backslash ends the text.
     """
-    return _ESCAPED.sub(_unescape_one, text)
+    if b"\\" not in text:
+        return text
+    import re  # here: most values have no backslash
+
+    return re.sub(_ESCAPED, _unescape_one, text)
 
 
 def _unescape_one(match: "Match[bytes]") -> bytes:

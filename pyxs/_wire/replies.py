@@ -3,8 +3,6 @@
 Each raises :exc:`MalformedError` if *xenstore.txt* defines another form for the reply.
 """
 
-import re
-
 from ..helpers import decode_text
 
 TYPE_CHECKING = False
@@ -76,6 +74,8 @@ def join_parts(ask_part: "Callable[[int], Tuple[bytes, bytes, bool]]") -> "List[
 
 def decode_perms(payload: bytes) -> "List[str]":
     """Return permissions, such as ``["n0", "r5"]``."""
+    import re  # here, because a command that reads a value does not need it
+
     perms = decode_strings(payload)
     if not perms or not all(re.fullmatch(_PERMISSION, perm) for perm in perms):
         raise MalformedError("not permissions")

@@ -63,6 +63,7 @@ ROWS = [
     Row(
         "pyxs read, beside python -c pass",
         *("command_read", 1, 40, 3.0, 2.4, "pyxs", "python_pass"),
+        figure="cpu",
     ),
     Row("walk", "walk", 12801, 9, 0.16, 0.14, "C tools", trees=(12801,)),
     Row(

@@ -1,0 +1,45 @@
+"""Command lines without options are taken apart without argparse, to the same end."""
+
+import pytest
+
+from command_lines import COMMAND_LINES
+from pyxs._cli.operands import operands_alone
+from pyxs._cli.subcommands import make_parser
+
+
+def found(args):
+    """Return what was found in a command line; two functions to run can not be compared."""
+    return {name: value for name, value in vars(args).items() if name != "run"}
+
+
+@pytest.mark.parametrize("name", ["exists", "list", "mkdir", "read", "rm", "write"])
+@pytest.mark.parametrize("operands", [["/a", "1"], ["/a", "", "b", "/c"]], ids=len)
+def test_what_is_found_is_what_the_parser_finds(name, operands):
+    words = [name, *operands]
+    assert found(operands_alone(words)) == found(make_parser([name]).parse_args(words))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["read"],
+        ["read", "-p", "/a"],
+        ["read", "/a", "-p"],
+        ["read", "--", "/a"],
+        ["--socket", "/s", "read", "/a"],
+        ["write", "/a"],
+        ["write", "/a", "-"],
+        ["watch", "/a"],
+        ["raed", "/a"],
+    ],
+    ids=" ".join,
+)
+def test_all_else_is_for_the_parser(words):
+    assert operands_alone(words) is None
+
+
+def test_the_command_lines_of_the_other_tests_are_of_both_kinds():
+    kinds = [operands_alone(words) is None for words in COMMAND_LINES]
+    assert True in kinds
+    assert False in kinds
