@@ -266,7 +266,7 @@ def test_a_bad_file_changes_nothing(pyxs, xenstore, tmp_path):
     assert not xenstore.exists("/a")
 
 
-def test_load_says_when_a_quota_forbids_one_transaction(pyxs, xenstored, xenstore, tmp_path):
+def test_load_says_when_one_transaction_is_not_possible(pyxs, xenstored, xenstore, tmp_path):
     home = "/local/domain/1"
     xenstore.mkdir(home)
     xenstore.set_permissions(home, ["n1"])
@@ -278,7 +278,7 @@ def test_load_says_when_a_quota_forbids_one_transaction(pyxs, xenstored, xenstor
         "--socket", xenstored.socket_for(1), "load", str(tmp_path / "many.json")
     )
     assert (status, out) == (0, b"")
-    assert err.startswith(b"pyxs load: a quota forbids one transaction")
+    assert err.startswith(b"pyxs load: too much for one transaction")
     assert len(xenstore.ls(home)) == 50
 
 

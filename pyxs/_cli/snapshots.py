@@ -28,4 +28,4 @@ def load(client: Client, args: argparse.Namespace) -> None:
     nodes = snapshot.parse(take(), "standard input") if file is None else load_file(file)
     in_one_transaction = snapshot.restore(client, nodes)
     if not in_one_transaction:
-        warn("pyxs load: a quota forbids one transaction; the nodes were written without one")
+        warn("pyxs load: too much for one transaction; the nodes were written without one")

@@ -118,6 +118,13 @@ def test_a_bad_entry_changes_nothing(client, root, entry, message):
     assert not client.exists(root + "/good")
 
 
+def test_more_than_5_000_nodes_are_written_without_a_transaction(client, root):
+    nodes = {"{}/d{}/n{}".format(root, n // 100, n): str(n) for n in range(5001)}
+    assert snapshot.restore(client, nodes) is False
+    assert client.read(root + "/d50/n5000") == "5000"
+    assert sum(1 for _ in client.walk(root)) == 1 + 51 + 5001
+
+
 def test_a_refusal_changes_nothing(client, root):
     value = {"value": "1", "perms": ["n32759"]}  # DOMID_IDLE can own no node
     if outcome(snapshot.restore, client, {root + "/a": "1", root + "/b": value}) is not True:
