@@ -10,6 +10,7 @@ import select
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 import tty
@@ -20,6 +21,7 @@ from command_lines import PYXS, start_pyxs
 from pyxs import Client, __version__, cli, connection
 from pyxs._cli import console
 from pyxs.connection import Op, UnixSocketConnection
+from pyxs.xenstored import XenStored
 
 SUBCOMMANDS = ["read", "write", "ls", "list", "rm", "mkdir", "exists", "chmod", "watch", "control"]
 SUBCOMMANDS += ["wait", "dump", "load", "shell", "serve", "run", "completion", "help"]
@@ -251,6 +253,32 @@ def test_load_from_standard_input(xenstore):
     with start_pyxs("load", stdin=subprocess.PIPE) as process:
         assert process.communicate(b'{"/a": "1"}') == (b"", b"")
     assert xenstore.read("/a") == "1"
+
+
+DUMP = """
+import sys, tracemalloc
+from pyxs.cli import main
+
+main(["dump", "/top/d0"])  # imports what it takes
+tracemalloc.start()
+main(["dump", "/top"])
+print(tracemalloc.get_traced_memory()[1], file=sys.stderr)
+"""
+
+
+def test_dump_does_not_hold_what_it_prints():
+    nodes = {"/top/d{}/n{}".format(n // 25, n): "value {}".format(n) for n in range(10000)}
+    with XenStored(snapshot=nodes) as daemon:
+        done = subprocess.run(
+            [sys.executable, "-c", DUMP],
+            env=dict(os.environ, XENSTORED_PATH=daemon.path),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            check=True,
+        )
+    printed = done.stdout.partition(b"}\n{\n")[2]
+    assert printed.count(b"\n") > len(nodes)
+    assert int(done.stderr) < len(printed)
 
 
 def test_a_bad_file_changes_nothing(pyxs, xenstore, tmp_path):
