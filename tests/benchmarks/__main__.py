@@ -50,11 +50,15 @@ class Worker:
 
     def __init__(self, peer, python, environ):
         self._peer = peer
+        # What is installed is compiled once, not at each start.
+        environ = dict(environ)
+        environ.pop("PYTHONDONTWRITEBYTECODE", None)
         self._process = subprocess.Popen(
             [python, os.path.join(HERE, "worker.py"), peer],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environ,
+            cwd="/",  # python -c and -m import from where they run, before they look elsewhere
             universal_newlines=True,
         )
 
