@@ -1,4 +1,4 @@
-"""How much of Python a read takes, which no load of the machine changes."""
+"""How much of Python a read takes, and what it imports: no load of the machine changes these."""
 
 import os
 import subprocess
@@ -15,3 +15,20 @@ def test_a_read_takes_at_most_20_calls_and_800_bytecodes():
     calls, bytecodes = int(said[2]), int(said[4])
     assert calls <= 20
     assert bytecodes <= 800
+
+
+READ = """
+import sys
+import pyxs.cli
+
+pyxs.cli.main(["read", "/tool"])
+print("typing" in sys.modules, "argparse" in sys.modules, "subprocess" in sys.modules)
+"""
+
+
+@pytest.mark.skipif(
+    sys.version_info < (3, 7), reason="pyxs.xs, which imports typing, is lazy on 3.7"
+)
+def test_a_command_that_reads_does_not_import_what_takes_long(xenstored):
+    said = subprocess.check_output([sys.executable, "-c", READ], universal_newlines=True)
+    assert said.split() == ["False", "False", "False"]
