@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Optional, Union
 
-    from ._types import AnyPath
+    from ._annotations.types import AnyPath
 
 
 def choose_connection(

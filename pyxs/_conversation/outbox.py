@@ -63,11 +63,14 @@ class Outbox:
         batch, waiting, pending = self.batch, self.waiting, self.pending
         if not batch:
             self._counts = []
-            if pending or len(waiting) > 1 or waiting[0].abandoned:
-                self._fill()
-            else:  # as most often: a single request, which goes whatever its size
+            if len(waiting) == 1 and not (pending or waiting[0].abandoned):
+                # As most often: a single request, which is sent whatever its size.
                 batch.append(waiting[0])
                 waiting.popleft()
+            else:
+                self._fill()
+                if not batch:
+                    return None  # another thread has sent what waited
         elif waiting and waiting[0] is batch[-1]:
             waiting.popleft()  # an exception came between the two steps of moving it
         deadline = None if self._timeout is None else time.monotonic() + self._timeout

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Deque, Optional
 
-    from .._types import Frame
+    from .._annotations.types import Frame
 
 _ERROR = int(Op.ERROR)
 

@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Deque, Dict, Iterator, List, Optional, Tuple
 
-    from .._types import Visit
+    from .._annotations.types import Visit
 
     #: path, value (None: not readable), permissions
     Record = Tuple[str, Optional[bytes], Tuple[str, ...]]

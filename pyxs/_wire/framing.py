@@ -7,7 +7,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import List, Optional, Tuple
 
-    from .._types import Frame
+    from .._annotations.types import Frame
 
 #: The longest reply that pyxs accepts, in bytes. Against the protocol, the OCaml daemon
 #: answers DIRECTORY with one reply of any length.

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Dict, Iterable, Optional, Tuple
 
-    from .._types import Text
+    from .._annotations.types import Text
 
 _UINT32_MAX = 2**32 - 1
 _INT64_MAX = 2**63 - 1

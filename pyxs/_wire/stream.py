@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Iterator, List, Optional
 
-    from .._types import Frame
+    from .._annotations.types import Frame
 
 _RECV_SIZE = 1 << 16
 

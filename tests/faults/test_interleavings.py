@@ -98,7 +98,8 @@ def run(kind, at_once, monkeypatch):
             daemon = Daemon(replies, at_once)
             scheduler = Scheduler(schedule, daemon.answer)
             monkeypatch.setattr("pyxs._conversation.roles.threading", scheduler)
-            monkeypatch.setattr("pyxs._conversation.conversation.time", scheduler)
+            for module in ("lifetime", "outbox", "turns"):
+                monkeypatch.setattr("pyxs._conversation.{}.time".format(module), scheduler)
             connection = Connection(daemon, scheduler, limit, trusts_ids)
             subject = make(connection=connection)
             if connected:

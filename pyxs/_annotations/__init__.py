@@ -7,16 +7,16 @@ tenth of the time in which a command reads.
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from . import _types as t
+    from . import types as t
 else:
 
     class _Types:
-        """Stands for the module ``_types`` until one of its names is needed."""
+        """Stands for the module ``types`` until one of its names is needed."""
 
         def __getattr__(self, name):
-            from . import _types
+            from . import types
 
-            return getattr(_types, name)
+            return getattr(types, name)
 
     t = _Types()
 
