@@ -14,7 +14,7 @@ from pyxs import Client
 
 @contextlib.contextmanager
 def events_of(monitor, loop):
-    """Give a queue of the events of a monitor; an exception ends it."""
+    """Yield a queue of the events of a monitor. An exception in the queue is its last item."""
     queue = asyncio.Queue()
 
     def take():
@@ -44,7 +44,7 @@ async def show_changes(client, path):
                 event = await queue.get()
                 if isinstance(event, Exception):
                     raise event
-                # A request waits for its reply: in a thread it does not hold up the loop.
+                # A request waits for its reply; in a thread it does not block the loop.
                 value = await loop.run_in_executor(None, client.read, event.path, None)
                 print("{} = {!r}".format(event.path, value), flush=True)
                 if event.path == path + "/done":

@@ -1,4 +1,4 @@
-"""A memory balancer: shares a budget among the guests by what they say they use.
+"""A memory balancer: shares a budget among the guests by the memory that they use.
 
     python docs/examples/balloon.py --budget 4194304        # KiB
 
@@ -19,8 +19,8 @@ Guest = namedtuple("Guest", "used least most")
 def share(budget, guests):
     """Return the target of each guest in *guests*, a dict of :class:`Guest`.
 
-    Everyone gets the least it may have; the rest goes to those that use more, in
-    proportion to what they miss.
+    Each guest gets the least that it may have. Guests that use more share the rest, in
+    proportion to what they lack.
     """
     targets = {domid: guest.least for domid, guest in guests.items()}
     missing = {
@@ -47,8 +47,8 @@ def read_guests(t):
 def balance(t, budget):
     """Write each guest's target, and return those that changed.
 
-    To be called in a transaction: else a guest that goes meanwhile would come back
-    as a lone memory/target.
+    Call this in a transaction. Without one, it could write a lone memory/target for a
+    guest that has gone meanwhile.
     """
     changed = {}
     for domid, target in share(budget, read_guests(t)).items():

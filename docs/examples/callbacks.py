@@ -1,4 +1,4 @@
-"""Call a function for each change: one loop in a thread for all watches.
+"""Call a function for each change, with one thread for all watches.
 
     python docs/examples/callbacks.py PATH...
 

@@ -1,4 +1,4 @@
-"""Say which domains come and go.
+"""Print which domains come and go.
 
 python docs/examples/domains.py
 """
@@ -7,7 +7,7 @@ from pyxs import Client
 
 
 def changes(client):
-    """Yield the domids that came and those that went, the first time all that are there."""
+    """Yield the domids that have come and those that have gone; at first, all that exist."""
     known = set()
     with client.monitor() as monitor:
         monitor.watch("@introduceDomain")

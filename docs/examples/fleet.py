@@ -2,8 +2,8 @@
 
     python docs/examples/fleet.py root@HOST...
 
-What ssh needs beyond the name, such as a port or a key, stands in ~/.ssh/config, or in a file
-that --config names.
+ssh reads options such as a port or a key from ~/.ssh/config, or from the file that --config
+names.
 """
 
 import argparse
@@ -21,7 +21,7 @@ STORE = "/var/run/xenstored/socket"
 
 @contextlib.contextmanager
 def tunnel(host, config=None, remote=STORE, patience=10):
-    """Forward the socket of a host's daemon, and give the path of a local one."""
+    """Forward the socket of a host's daemon, and yield the path of the local socket."""
     with tempfile.TemporaryDirectory() as directory:
         local = os.path.join(directory, "socket")
         command = ["ssh", "-N", "-L", "{}:{}".format(local, remote)]
@@ -48,7 +48,7 @@ def guests(client):
 
 
 def ask(host, options):
-    """Return what one host answers, or why it does not."""
+    """Return the guests of one host, or the exception that prevents it."""
     try:
         forwarded = tunnel(host, options.config, options.remote)
         with forwarded as path, Client(path, socket_timeout=10) as client:

@@ -4,7 +4,7 @@
     python guest_agent.py --socket PATH     # over a socket, to try it out
 
 Paths are relative: the daemon puts the guest's own /local/domain/<domid> before them.
-What is asked for is only printed; with --act it is done.
+The agent only prints a request; with --act it also acts on it.
 """
 
 import argparse
@@ -24,7 +24,7 @@ COMMANDS = {
 
 
 def facts():
-    """Return what the agent publishes, as ``(path, value)``."""
+    """Return the nodes that the agent publishes, as ``(path, value)``."""
     pages = os.sysconf("SC_PHYS_PAGES") * (os.sysconf("SC_PAGE_SIZE") // 1024)
     return [
         ("data/hostname", platform.node()),
@@ -41,10 +41,10 @@ def publish(client):
 
 
 def take_request(client):
-    """Return what control/shutdown asks for, or ``None``, and acknowledge it.
+    """Return the request in control/shutdown, or ``None``, and acknowledge it.
 
-    The toolstack waits until the node is empty; taken in a transaction, so that no
-    request gets lost between the read and the write.
+    The toolstack waits until the node is empty. In a transaction, no request is lost
+    between the read and the write.
     """
 
     def take(t):
@@ -57,7 +57,7 @@ def take_request(client):
 
 
 def serve(client, act, interval):
-    """Publish every *interval* seconds until a request comes; hand that to *act*."""
+    """Publish every *interval* seconds until a request comes; call *act* with the request."""
     with client.monitor() as monitor:
         monitor.watch("control/shutdown")
         client.write_many([("control/feature-" + name, "1") for name in COMMANDS])

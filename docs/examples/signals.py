@@ -2,7 +2,7 @@
 
     python docs/examples/signals.py PATH
 
-SIGHUP counts up PATH/reloads, SIGTERM writes PATH/state and ends the program.
+SIGHUP increments PATH/reloads. SIGTERM writes PATH/state and ends the program.
 """
 
 import signal

@@ -1,10 +1,10 @@
-"""A connection of one's own: XenStore over TCP.
+"""A connection class of your own: XenStore over TCP.
 
-On the host that has the daemon, forward a port of its loopback interface:
+On the host of the daemon, forward a port of the loopback interface:
 
     socat TCP-LISTEN:7007,bind=127.0.0.1,fork UNIX-CONNECT:/var/run/xenstored/socket
 
-and here, behind an ssh tunnel or on the same host:
+Then, on the same host or through an ssh tunnel:
 
     python docs/examples/tcp_connection.py 127.0.0.1 7007
 """

@@ -3,7 +3,7 @@
     pyxs run -- python docs/examples/tour.py        # on the in-memory daemon
     python docs/examples/tour.py                    # in dom0, on the real one
 
-It keeps to /pyxs-tour, and removes that when it ends.
+It writes below /pyxs-tour only, and removes that node at the end.
 """
 
 import threading

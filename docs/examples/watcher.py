@@ -1,8 +1,8 @@
-"""Print what changes, in a select loop that also minds signals.
+"""Print changes, in a select loop that also handles signals.
 
     python docs/examples/watcher.py PATH...
 
-Ends at SIGINT or SIGTERM.  With --idle SECONDS it says when nothing happened that long.
+Ends at SIGINT or SIGTERM. With --idle SECONDS it prints a line when no event comes for so long.
 """
 
 import argparse
@@ -24,7 +24,7 @@ def ending_signals():
 
 
 def show_changes(monitor, client):
-    """Print every event there is; returns when there is none, without waiting."""
+    """Print all events that there are, without waiting for more."""
     event = monitor.check()
     while event is not None:
         print("{} = {!r}".format(event.path, client.read(event.path, default=None)), flush=True)
