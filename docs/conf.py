@@ -28,7 +28,7 @@ exclude_patterns = ["_build"]
 nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(errno|os|pytest|socket)(\..*)?"),  # described on pages of their own
-    (r"py:class", r"pyxs\.client\.[PT]"),  # type variables
+    (r"py:class", r"pyxs\._annotations\.types\.[PT]"),  # type variables
 ]
 
 html_theme = "furo"
