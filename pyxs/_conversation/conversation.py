@@ -1,4 +1,4 @@
-"""A conversation over one connection: its calls, and what came of them."""
+"""A conversation over one connection: the calls that send requests and wait for answers."""
 
 import os
 from threading import get_ident
@@ -43,22 +43,22 @@ class Conversation:
     # -- state -------------------------------------------------------------------------
 
     def usable(self) -> bool:
-        """Whether requests can be sent: it has not failed, and is of this process."""
+        """Return whether requests can be sent: it has not failed, and is of this process."""
         return not self.failures and self.pid == os.getpid()
 
     def check(self) -> None:
-        """Raise why the conversation is not usable, if so.
+        """Raise an exception if the conversation is not usable.
 
         :raises ConnectionError: it failed, or belongs to a parent process.
         """
         self.lifetime.check()
 
     def tells_of_failure(self, exc: BaseException) -> bool:
-        """Whether *exc* says why this conversation has ended, and is not a signal handler's."""
+        """Return whether *exc* was raised because this conversation has ended."""
         return bool(self.failures) and exc.__cause__ is self.failures[0]
 
     def is_inside(self) -> bool:
-        """Whether this thread is inside a call, which has been interrupted to call pyxs."""
+        """Return whether this thread is in another call, which this one has interrupted."""
         return get_ident() in self.roles
 
     def close(self) -> None:
@@ -75,11 +75,11 @@ class Conversation:
     # -- requests ----------------------------------------------------------------------
 
     def call(self, request: Request) -> bool:
-        """Send one request and wait until its answer is here.
+        """Send one request and wait for its answer.
 
-        :returns: ``False`` when this thread is inside another call, which has been
-            interrupted to make this one; nothing was done.
-        :raises InvalidPayload: it is too long for the connection.
+        :returns: ``False`` if this thread is in another call, which this one has
+            interrupted; nothing was sent.
+        :raises InvalidPayload: the request is too long for the connection.
         :raises ConnectionError: the connection is lost.
         """
         if len(request.payload) > self._max_payload:
@@ -100,9 +100,9 @@ class Conversation:
     def submit(self, requests: "Sequence[Request]") -> None:
         """Send requests in order, as far as there is room for them now.
 
-        The others are sent when there is room, by the threads that wait.
+        Waiting threads send the others when there is room.
 
-        :raises InvalidPayload: one is too long for the connection; nothing was sent.
+        :raises InvalidPayload: a request is too long for the connection; nothing was sent.
         :raises ConnectionError: the connection is lost.
         """
         for request in requests:
@@ -123,7 +123,7 @@ class Conversation:
             raise nested_call()
 
     def call_many(self, requests: "Sequence[Request]") -> bool:
-        """Send requests in order and wait until all answers are here.
+        """Send requests in order and wait for all answers.
 
         Some more are sent when half of the window is answered, so the daemon always has
         something to do, and other threads get their turn.
@@ -146,7 +146,7 @@ class Conversation:
         return True
 
     def ask(self, request: Request, decoder: "Callable[[bytes], T]") -> "T":
-        """Send a request that only this connection can take, and return what its reply says.
+        """Send a request that no other connection can carry, and return the decoded reply.
 
         :raises PyXSError: the daemon's answer, or ``EDEADLK`` as :func:`nested_call` says.
         """
@@ -155,13 +155,13 @@ class Conversation:
         return self.decoded(request, decoder)
 
     def post(self, request: Request) -> None:
-        """Send a request whose reply concerns nobody, if the conversation still goes on."""
+        """Send a request without waiting for its reply, unless the conversation has ended."""
         if len(request.payload) <= self._max_payload:
             self._waiting.append(request)
             self._push()
 
     def undo(self, request: Request) -> None:
-        """Undo what a request has done, if it has been answered."""
+        """Send the request that undoes an answered one."""
         if self._outbox.undo(request):
             self._push()
 
@@ -174,9 +174,9 @@ class Conversation:
             self._turns.give_back(me)
 
     def wait_all(self, requests: "Sequence[Request]") -> None:
-        """Wait until the answers to requests submitted are here.
+        """Wait for the answers to requests that were submitted.
 
-        :raises ConnectionError: they will not come.
+        :raises ConnectionError: the connection is lost.
         """
         # The last one first: a daemon answers in order.
         for request in reversed(requests):
@@ -184,9 +184,9 @@ class Conversation:
                 self.wait(request)
 
     def wait(self, request: Request) -> None:
-        """Wait until the answer to a request submitted is here.
+        """Wait for the answer to a request that was submitted.
 
-        :raises ConnectionError: it will not come.
+        :raises ConnectionError: the connection is lost.
         :raises PyXSError: ``EDEADLK``: as :func:`nested_call` says.
         """
         if request.answer is not None:
@@ -205,7 +205,7 @@ class Conversation:
             self.check()
 
     def decoded(self, request: Request, decoder: "Callable[[bytes], T]") -> "T":
-        """Return what the reply says; one that makes no sense ends the conversation.
+        """Return the decoded reply; a malformed one ends the conversation.
 
         :raises PyXSError: the daemon's answer.
         :raises UnexpectedPacket: the decoder found it malformed.
@@ -237,13 +237,13 @@ class Conversation:
     ) -> "Optional[T]":
         """Return the next event, waiting for it; ``None`` when the deadline passes.
 
-        :param make: makes what is returned.
+        :param make: called with the event; its result is returned.
         :raises ConnectionError: the connection is lost, and no event is left.
         """
         return self._next_event(make, lambda me: self._turns.wait(me, deadline))
 
     def poll_event(self, make: "Callable[[Notice], T]") -> "Optional[T]":
-        """Return an event that is here, finishing a message that has begun to arrive.
+        """Return an event that has arrived; wait only for the rest of a message.
 
         :raises ConnectionError: the connection is lost, and no event is left.
         """
@@ -275,7 +275,7 @@ class Conversation:
     def _take_event(
         self, me: Arrival, hold: "List[Notice]", wait: "Callable[[Arrival], bool]"
     ) -> bool:
-        """Move an event to *hold*, if one comes; return whether this is a call inside a call."""
+        """Move the next event to *hold*; return whether this call has interrupted another."""
         inside = self.roles.setdefault(get_ident(), me) is not me
         on_time = not inside
         while not self.events.take(hold) and on_time and not self.failures:
@@ -285,7 +285,7 @@ class Conversation:
         return inside
 
     def attach(self, readiness: Readiness) -> None:
-        """Keep the state of the conversation shown on a descriptor for select loops."""
+        """Make a descriptor for select loops show the state of the conversation."""
         if self.pid != os.getpid():
             self.check()
         self.events.attach(readiness, None if self.failures else self._connection.fileno())

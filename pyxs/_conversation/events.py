@@ -1,4 +1,4 @@
-"""Watch events: the live watches of a conversation, and the events that came for them."""
+"""The live watches of a conversation, and their events."""
 
 from collections import deque
 from itertools import islice
@@ -19,7 +19,7 @@ _payload = itemgetter(3)  # of a frame
 
 
 class Watch:
-    """One watch, from before it is set until it is ended.
+    """A watch, from before its request is sent until it ends.
 
     :param label: what the caller wants back with each event.
     :param anywhere: whether it takes all events with its token, whatever their paths.
@@ -36,7 +36,7 @@ class Watch:
         self._anywhere = anywhere
 
     def covers(self, path: bytes) -> bool:
-        """Whether an event for *path* may be one of this watch's."""
+        """Return whether the daemon may send an event for *path* to this watch."""
         wpath = self.wpath
         if path == wpath or self._anywhere or wpath == b"/":
             return True
@@ -46,7 +46,7 @@ class Watch:
 
 
 class Notice:
-    """An event that has arrived, and the watches that were live then and cover it."""
+    """An event that has arrived, and the watches that covered it then."""
 
     __slots__ = ("path", "token", "watches")
 
@@ -57,7 +57,7 @@ class Notice:
 
 
 class Events:
-    """The live watches of one conversation, and the events that nobody has taken yet.
+    """The live watches of one conversation, and the events that no call has taken yet.
 
     Any thread may call; the reader alone calls :meth:`take_in`.
     """
@@ -66,8 +66,8 @@ class Events:
         self.queue: Deque[Notice] = deque()
         self._oldest = iter(self.queue.popleft, None)
         self._watches: Dict[Watch, None] = {}
-        # The watches by token, made when an event comes after a change: valid as long
-        # as the object beside it is _version.
+        # A version and the watches by token; valid while the version is that of _version.
+        # It is made anew when an event arrives after a watch was added or discarded.
         self._version = object()
         self._by_token: Tuple[object, Dict[bytes, List[Watch]]] = (None, {})
         self._readiness: Optional[Readiness] = None
@@ -81,12 +81,12 @@ class Events:
         return list(self._watches)
 
     def add(self, watch: Watch) -> None:
-        """Let the events of a watch pass from now on."""
+        """Queue the events of a watch from now on."""
         self._watches[watch] = None
         self._version = object()
 
     def discard(self, watch: Watch) -> None:
-        """Let them pass no more, and drop those that only this watch let in."""
+        """Queue the events of a watch no more; drop those that no other watch covers."""
         self._watches.pop(watch, None)
         self._version = object()
         for notice in self.queue.copy():
@@ -131,7 +131,7 @@ class Events:
         :raises MalformedError: the payload is not a path and a token.
         """
         op, rq_id, tx_id, payload = frames[0]
-        if isinstance(payload, bytes):  # else an exception has interrupted this before
+        if isinstance(payload, bytes):  # else an exception interrupted the last call
             parts = payload.split(b"\0")
             if len(parts) != 3 or parts[2]:
                 raise MalformedError("not a path and a token")
@@ -156,7 +156,7 @@ class Events:
             except IndexError as exc:
                 if not raised_here(exc):
                     raise
-                break  # another thread was faster
+                break  # another thread has taken it
             if self._is_live(hold[0]):
                 break
             hold.clear()
@@ -164,7 +164,7 @@ class Events:
         return bool(hold)
 
     def put_back(self, hold: "List[Notice]") -> None:
-        """Let another thread, or another call, have events that were not delivered."""
+        """Put events back that were not delivered, for another call."""
         while hold:
             self.queue.appendleft(hold[-1])
             hold.pop()
@@ -173,18 +173,18 @@ class Events:
     # -- readiness ---------------------------------------------------------------------
 
     def attach(self, readiness: Readiness, fd: "Optional[int]") -> None:
-        """Keep the state of the queue, and of descriptor *fd*, shown there."""
+        """Make *readiness* show the state of the queue, and of descriptor *fd*."""
         self._fd = fd
         self._readiness = readiness
         self._signal()
 
     def lose(self) -> None:
-        """Show that the conversation has ended; its descriptor is about to be closed."""
+        """Show that the conversation has ended; its connection is about to close."""
         self._lost = True
         self._signal()
 
     def refresh(self) -> None:
-        """Show the state, which an exception may have kept from being shown."""
+        """Show the state again, in case an exception interrupted the last time."""
         self._signal()
 
     def _signal(self) -> None:

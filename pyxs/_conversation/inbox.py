@@ -1,4 +1,4 @@
-"""What arrives: each reply goes to its request, each event to the watches."""
+"""Hands each reply to its request, and each event to the watches."""
 
 from .._wire.packets import Op, packet_from_wire
 from .._wire.replies import MalformedError
@@ -20,7 +20,7 @@ _ERROR = int(Op.ERROR)
 
 
 class Inbox:
-    """Takes messages off the connection and hands them out; for the thread with the role READ."""
+    """Receives messages and hands them out; only the thread with the role READ calls."""
 
     def __init__(
         self, connection: PacketConnection, outbox: Outbox, events: Events, roles: Roles
@@ -32,15 +32,16 @@ class Inbox:
         self._pending = outbox.pending
         self._events = events
         self._roles = roles
-        self._arrived: List[Any] = []  # frames, not handed out yet
+        self._arrived: List[Any] = []  # frames that are not handed out yet
 
     def receive(self, timeout: "Optional[float]") -> "Optional[ConnectionError]":
-        """Hand out what is here, or what comes first.
+        """Hand out the messages that have arrived; wait for the first if there are none.
 
-        Where an exception interrupts it, what was not handed out whole is handed out again.
+        If an exception interrupts this, the next call hands out the message again that this
+        one has not finished with.
 
         :param timeout: seconds to wait; ``None``: without limit.
-        :returns: why nothing more will come, if so.
+        :returns: the failure after which nothing more arrives, or ``None``.
         """
         frames = self._arrived = self._receive(timeout)
         if not frames:
@@ -69,14 +70,14 @@ class Inbox:
         return None
 
     def sweep(self) -> None:
-        """Forget the answered requests, but for one whose reply is still to be handed out."""
+        """Forget the answered requests, except the one whose reply is handed out again."""
         head = self._arrived[0] if self._arrived else None
         for request in list(self._pending.values()):
             if request.answer is not None and request.answer is not head:
                 self._pending.pop(request.rq_id, None)
 
     def _take_event(self, frames: "List[Any]") -> str:
-        """Take in the event at the head; return why it is none, else an empty string."""
+        """Queue the first message, an event; return an error message if it is malformed."""
         payload = frames[0][3]
         try:
             wanted = self._events.take_in(frames)
@@ -89,14 +90,14 @@ class Inbox:
         return ""
 
     def _oldest(self, frame: "Frame") -> "Optional[Request]":
-        """Return the request that a reply belongs to where ids are not trusted."""
+        """Return the oldest unanswered request: where ids are not trusted, replies are in order."""
         for request in list(self._pending.values()):
             if request.answer is None or request.answer is frame:
                 return request
         return None
 
     def _mismatch(self, frame: "Frame", request: "Optional[Request]") -> str:
-        """Return why a message is no reply to a request, empty if it is one."""
+        """Return an error message if a frame is not a reply to *request*, else an empty string."""
         op, _, tx_id, payload = frame
         if (
             request is None

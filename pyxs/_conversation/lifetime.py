@@ -1,4 +1,4 @@
-"""How a conversation ends: by its first failure, and closed once no thread uses it."""
+"""The end of a conversation: its first failure, and closing the connection."""
 
 import os
 import time
@@ -18,19 +18,19 @@ _IN_CONNECTION = (READ, SEND, WAKE)  # a thread with one of these may use the co
 
 
 class Lifetime:
-    """Whether a conversation goes on, and why not; ends it and closes the connection."""
+    """Ends a conversation, and closes the connection once no thread uses it."""
 
     def __init__(self, connection: PacketConnection, roles: Roles, events: Events) -> None:
         self._connection = connection
         self._roles = roles
         self._events = events
         self.pid = os.getpid()
-        #: Why the conversation has ended, once it has: the first counts.
+        #: The failure that ended the conversation; empty before.
         self.failures: List[ConnectionError] = []
-        self._closed = False  # the descriptor is
+        self._closed = False  # the connection is disconnected
 
     def check(self) -> None:
-        """Raise why the conversation is not usable, if so.
+        """Raise an exception if the conversation is not usable.
 
         :raises ConnectionError: it failed, or belongs to a parent process.
         """
@@ -40,23 +40,23 @@ class Lifetime:
             raise self.failed()
 
     def failed(self) -> ConnectionError:
-        """Return a new exception for each thread; all have the first failure as their cause."""
+        """Return a new exception whose cause is the first failure; each thread raises its own."""
         first = self.failures[0]
         exc = type(first)(*first.args)
         exc.__cause__ = first
         return exc
 
     def failure(self, reason: str) -> ConnectionError:
-        """Return what to fail with."""
+        """Return an exception for a failure of this connection."""
         return ConnectionError("{}: {}".format(self._connection.path, reason))
 
     def note(self, failure: ConnectionError) -> None:
-        """Keep a failure, if it is the first; :meth:`give_back` does what follows from it."""
+        """Keep a failure if it is the first; :meth:`give_back` completes the end."""
         if not self.failures:
             self.failures.append(failure)
 
     def fail(self, me: "Any", failure: ConnectionError) -> None:
-        """Keep a failure, and wake every thread, also those that wait in the connection."""
+        """Keep a failure and wake all threads, those too that are blocked in the connection."""
         roles = self._roles
         self.note(failure)
         self._events.lose()
@@ -67,7 +67,7 @@ class Lifetime:
         roles.wake_all()
 
     def retire(self, me: "Any") -> None:
-        """Disconnect unless a thread uses the connection; that one retires on leaving."""
+        """Disconnect, unless a thread uses the connection: it calls this on leaving."""
         roles = self._roles
         while not self._closed:
             mine = [role for role in _IN_CONNECTION if roles.setdefault(role, me) is me]
@@ -82,7 +82,7 @@ class Lifetime:
         roles.wake_all()
 
     def give_back(self, me: "Any") -> None:
-        """Release the roles of *me*, and let other threads do what it has left undone."""
+        """Release the roles of *me*, complete the end if it failed, and wake all threads."""
         self._roles.release(me)
         self._events.refresh()
         if self.failures:
@@ -91,7 +91,7 @@ class Lifetime:
         self._roles.wake_all()
 
     def end(self, failure: ConnectionError) -> None:
-        """Fail, from outside any call."""
+        """End the conversation, from outside any call."""
         me = Ending()
         try:
             self._end(me, failure)
@@ -109,7 +109,7 @@ class Lifetime:
         """Wait until no thread uses the connection of an ended conversation any more.
 
         :param timeout: seconds; ``None``: no limit.
-        :raises ConnectionError: a thread does not leave it in time.
+        :raises ConnectionError: a thread still uses the connection then.
         """
         me = Ending()
         try:

@@ -18,7 +18,7 @@ _CONNECT = "connect"
 
 
 class Link:
-    """Hands out the live conversation over a connection, and begins one when there is none.
+    """Returns the live conversation over a connection, and begins one if there is none.
 
     :param connection: for this link alone.
     :raises InvalidOperation: another link has it.
@@ -27,19 +27,19 @@ class Link:
     def __init__(self, connection: PacketConnection) -> None:
         _claim(connection, self)
         self.connection = connection
-        self.last: Optional[Conversation] = None  #: the one last begun, ended or not
-        # By process: a role that another thread had at the fork is never given back in
-        # the child.
+        self.last: Optional[Conversation] = None  #: the last conversation, even if it has ended
+        # By process: in a forked child nobody gives back the roles that threads of the
+        # parent had.
         self._roles: Dict[int, Roles] = {}
         self._spare: Optional[Link] = None
 
     def call(self, request: Request) -> Conversation:
-        """Send a request on a live conversation, and return that once the answer is here.
+        """Send a request and wait for its answer; return the conversation.
 
         :raises ConnectionError: nobody answers, or the connection is lost.
         """
         conversation = self.last
-        # As conversation.usable() has it: this is the path of each request.
+        # The same as conversation.usable(), without the call: each request passes here.
         if conversation is None or conversation.failures or conversation.pid != os.getpid():
             conversation = self.free_conversation()
         while not conversation.call(request):
@@ -47,7 +47,7 @@ class Link:
         return conversation
 
     def free_conversation(self) -> Conversation:
-        """Return a live conversation that this thread is not inside of.
+        """Return a live conversation in which this thread has no call yet.
 
         A call made inside another call of this thread, by a signal handler or a finalizer,
         gets one over a connection of its own.
@@ -80,7 +80,7 @@ class Link:
             finally:
                 roles.give_back(me)
         except BaseException:
-            roles.give_back(me)  # an exception may have interrupted that as well
+            roles.give_back(me)  # an exception may have interrupted the other one
             raise
 
     def _connected(self, roles: Roles, me: Ending) -> Conversation:
@@ -103,7 +103,7 @@ class Link:
             ended.join()
         _claim(self.connection, self)
         try:
-            # It closes a descriptor inherited from a parent process first.
+            # This first closes a descriptor inherited from a parent process.
             self.connection.connect()
             conversation = self.last = Conversation(self.connection)
         except BaseException:
@@ -113,7 +113,7 @@ class Link:
         return conversation
 
     def close(self) -> None:
-        """End the conversation, if one goes on; every thread in it gets a ``ConnectionError``.
+        """End the conversation if there is one; all threads in it get a ``ConnectionError``.
 
         One inherited from a parent process goes on there; only its descriptor is closed.
         """
@@ -143,11 +143,11 @@ def _claim(connection: PacketConnection, link: Link) -> None:
                 "{}: this connection belongs to another Client or Monitor; "
                 "use client.monitor() or connection.clone()".format(connection.path),
             )
-        owners.pop("_owner", None)  # its owner is no more
+        owners.pop("_owner", None)  # its owner has been deleted
 
 
 def _disclaim(connection: PacketConnection, link: Link) -> None:
-    """Let another link have the connection, which this one has closed."""
+    """Give up a closed connection, so that another link can own it."""
     owners = vars(connection)
     owner = owners.get("_owner")
     if owner is not None and owner() is link:

@@ -1,4 +1,4 @@
-"""Requests on their way: waiting for room, being sent, and unanswered."""
+"""The requests that wait to be sent, that are being sent, and that are unanswered."""
 
 import errno
 import time
@@ -26,9 +26,9 @@ _IDS = range(1, 2**32)  # uint32_t req_id, xs_wire.h
 
 
 class Outbox:
-    """The requests of all threads, until they are answered.
+    """The requests of all threads, until the daemon answers them.
 
-    Any thread may append to :attr:`waiting`; the thread with the role SEND calls :meth:`send`.
+    Any thread may append to :attr:`waiting`; only the thread with the role SEND calls :meth:`send`.
     """
 
     def __init__(self, connection: PacketConnection, roles: Roles) -> None:
@@ -38,12 +38,12 @@ class Outbox:
         self._timeout = connection.socket_timeout
         self._ids = chain.from_iterable(repeat(_IDS))
         self.waiting: Deque[Request] = deque()
-        self.batch: List[Request] = []  #: no longer waiting, perhaps not sent
-        self._counts: List[int] = []  # of the batch: what each system call says
+        self.batch: List[Request] = []  #: being sent
+        self._counts: List[int] = []  # the result of each system call for the batch
         self.pending: Dict[int, Request] = {}  #: unanswered, by id, in the order sent
 
     def has_room(self) -> bool:
-        """Whether the request that waits longest may be sent."""
+        """Return whether there is room for the first request that waits."""
         pending = list(self.pending.values())
         if len(pending) >= self._limit:
             return False
@@ -56,9 +56,9 @@ class Outbox:
         return not pending or _bytes_of(pending) + _bytes_of([first]) <= WINDOW_BYTES
 
     def send(self) -> "Optional[ConnectionError]":
-        """Send a batch, or what an interruption has left of the last one.
+        """Send a batch, or the rest of the last one if an exception interrupted sending it.
 
-        :returns: why the connection is lost, if it is.
+        :returns: the failure if the connection is lost, else ``None``.
         """
         batch, waiting, pending = self.batch, self.waiting, self.pending
         if not batch:
@@ -92,7 +92,7 @@ class Outbox:
         return None
 
     def _fill(self) -> None:
-        """Make a batch of the requests that wait, as many as there is room for."""
+        """Move requests that wait to the batch, as many as there is room for."""
         batch, waiting = self.batch, self.waiting
         unanswered = list(self.pending.values())
         room, free = self._limit - len(unanswered), WINDOW_BYTES - _bytes_of(unanswered)
@@ -107,14 +107,14 @@ class Outbox:
             waiting.popleft()
 
     def _refuse(self, request: Request, answer: PyXSError) -> None:
-        """Take what came from sending a request for its answer; no reply will come."""
+        """Make an error of sending the answer to a request: the daemon sends none."""
         name = errno.errorcode.get(answer.errno or errno.EINVAL, "EINVAL").encode("ascii")
         request.answer = _ERROR, request.rq_id, request.tx_id, name + b"\0"
         self.pending.pop(request.rq_id, None)
         self._roles.wake(request)
 
     def undo(self, request: Request) -> bool:
-        """Append what undoes a request that was answered; return whether there is such a thing."""
+        """Queue the request that undoes an answered one; return whether there is one."""
         answer = request.answer
         if answer is None or request.refusal:
             return False
@@ -124,7 +124,7 @@ class Outbox:
         try:
             self.waiting.append(undo(answer[3]))
         except MalformedError:
-            return False  # the reply makes no sense, so there is nothing to undo
+            return False  # a malformed reply: there is nothing to undo
         return True
 
 

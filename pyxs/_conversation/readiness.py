@@ -16,13 +16,13 @@ _CLOSED = (False, -1)
 
 
 class Readiness:
-    """A descriptor for select loops: readable when another is, or while told to be.
+    """A descriptor for select loops: readable when another one is, or when :meth:`show` says so.
 
     It is an epoll or kqueue descriptor over the other one and a socket pair of its own,
     and stays the same while connections come and go.
     """
 
-    _closed = True  # until it is whole
+    _closed = True  # until __init__ has finished
 
     def __init__(self) -> None:
         self._pid = os.getpid()
@@ -40,7 +40,7 @@ class Readiness:
             self.close()  # the selector is part of a reference cycle
 
     def usable(self) -> bool:
-        """Whether it is open, and of this process: a forked child would change its parent's."""
+        """Return whether it is open and of this process: a child would change its parent's."""
         return not self._closed and self._pid == os.getpid()
 
     def fileno(self) -> int:
@@ -48,7 +48,7 @@ class Readiness:
         return self._selector.fileno()
 
     def show(self, state: "Callable[[], _State]") -> None:
-        """Be readable as *state* says, and when the descriptor that it names is.
+        """Be readable if *state* says so, or if the descriptor that it names is.
 
         One thread does it for all: it looks once more when it is done.
 
@@ -65,7 +65,7 @@ class Readiness:
             raise
 
     def close(self) -> None:
-        """Close the descriptors that are this object's own."""
+        """Close the descriptors that this object has made."""
         self._closed = True
         self.show(lambda: _CLOSED)
 
@@ -74,7 +74,7 @@ class Readiness:
 
     def _become(self, state: "_State") -> None:
         sure = self._shown is not None
-        self._shown = None  # an exception may come before all is done
+        self._shown = None  # unknown, if an exception interrupts this
         if state == _CLOSED:
             self._selector.close()
             self._reader.close()
@@ -93,8 +93,8 @@ class Readiness:
         self._shown = state
 
     def _follow(self, fd: "Optional[int]", sure: bool) -> None:
-        # A descriptor is left before it is closed: a copy of it in a forked child would
-        # keep it registered.
+        # This unregisters a descriptor before it is closed: a copy of it in a forked child
+        # would keep it registered.
         selector = self._selector
         for key in list(selector.get_map().values()):
             if key.fileobj is not self._reader and not (sure and key.fd == fd):

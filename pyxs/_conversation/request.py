@@ -1,4 +1,4 @@
-"""What a thread may wait for: the answer to a request, an event, the end of a conversation."""
+"""The objects that calls wait for: a request, an event, the end of a conversation."""
 
 from .. import helpers
 from .._wire.packets import Message, Op
@@ -14,7 +14,7 @@ _ERROR = int(Op.ERROR)
 
 
 class Request(Message):
-    """A message to be sent, and what came of it.
+    """A request, and its answer once there is one.
 
     :param undo: makes, of the reply to this request, the request that undoes it; called
         when its thread has left before the reply came.
@@ -35,7 +35,7 @@ class Request(Message):
         self.rq_id = -1  # until it is sent
         self.deadline: Optional[float] = None
         self.answer: Optional[Frame] = None
-        self.abandoned = False  # its thread has left
+        self.abandoned = False  # its call has ended by an exception
         self.undo = undo
 
     def result(self) -> bytes:
@@ -43,21 +43,21 @@ class Request(Message):
 
         :raises PyXSError: the daemon refused the request.
         """
-        assert self.answer is not None  # the conversation has seen to it
+        assert self.answer is not None  # the caller has waited for it
         op, _, _, payload = self.answer
         if op == _ERROR:
-            # Made here and not kept: an exception holds the frames that it has passed.
+            # Not kept in the request: an exception refers to the frames that it has passed.
             raise helpers.error(payload[:-1].decode("ascii"), self.path)
         return payload
 
     @property
     def path(self) -> "Optional[str]":
-        """The path that is asked for, or ``None`` where the request names none."""
+        """The path in the request, or ``None`` if it has none."""
         return path_of(self.op, self.payload)
 
     @property
     def refusal(self) -> bytes:
-        """The name of the errno with which the daemon refused the request; empty: it did not."""
+        """The name of the daemon's error, such as ``b"ENOENT"``; empty if there is none."""
         if self.answer is None:
             return b""
         op, _, _, payload = self.answer

@@ -1,12 +1,14 @@
-"""Who does what: roles instead of locks.
+"""Roles, which threads take instead of locks.
 
-A thread takes a role by ``roles.setdefault(role, me) is me``: one step in C that records
-the owner as well. So a call that an exception leaves, at whatever instruction, finds what
-it owns, and :meth:`Roles.release` gives that back, once or twice alike. A lock cannot tell:
-Python may run a signal handler between taking a lock and entering the ``with`` block.
+A thread takes a role by ``roles.setdefault(role, me) is me``: one step in C that takes the
+role and records its owner. So a call that an exception leaves, at any instruction, finds the
+roles that it owns, and :meth:`Roles.release` gives them back; calling it twice does no harm.
+A lock has no owner, and Python may run a signal handler between taking a lock and entering
+the ``with`` block.
 
-*me* is an object of the call's own. A thread's identifier is a role too: its owner is the
-call that the thread is inside of, so a call made by a signal handler or a finalizer notices.
+*me* is an object that each call makes for itself. A thread's identifier is a role too: its
+owner is the call that the thread is in. So a call that a signal handler or a finalizer makes
+finds that its thread is in another call.
 """
 
 import errno
@@ -29,7 +31,7 @@ READ, SEND, WAKE = "read", "send", "wake"
 
 
 class Roles(_Owners):
-    """The owner of each role that is taken, and the threads that sleep until they can go on."""
+    """The owner of each role that is taken, and the sleeping threads."""
 
     __slots__ = ("sleepers",)
 
@@ -44,15 +46,15 @@ class Roles(_Owners):
                 self.pop(role, None)
 
     def give_back(self, me: "Any") -> None:
-        """Release the roles of *me*, and let the others look after what it has left undone."""
+        """Release the roles of *me*, and wake all sleeping threads, which look for work."""
         self.release(me)
         self.wake_all()
 
     def sleep(self, me: "Any", may_sleep: "Callable[[], object]", timeout: float) -> bool:
         """Sleep until another thread wakes this one.
 
-        :param may_sleep: asked once any other thread finds this one among the sleepers;
-            what it says no to has happened meanwhile, and nobody would wake this thread.
+        :param may_sleep: called after this thread is among :attr:`sleepers`. It returns
+            false if the thread need not sleep any more: no other thread would wake it.
         :param timeout: seconds; -1: no limit.
         :returns: ``False`` when the time has passed.
         """
@@ -76,7 +78,7 @@ class Roles(_Owners):
     def wake_one(self) -> None:
         """Wake one of the threads that sleep."""
         for lock in list(self.sleepers.values()):
-            if lock.locked():  # else it has been woken already, and is on its way
+            if lock.locked():  # else another thread has woken it, but it has not run yet
                 _release(lock)
                 return
 
@@ -102,6 +104,6 @@ def nested_call() -> NestedCallError:
 def _release(lock: threading.Lock) -> None:
     try:
         lock.release()
-    except RuntimeError as exc:  # another thread was faster
+    except RuntimeError as exc:  # another thread has released it
         if not raised_here(exc):
             raise

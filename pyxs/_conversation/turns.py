@@ -2,14 +2,14 @@
 
 There is no thread in the background, and there are no locks. A thread that waits takes the
 role READ, reads from the connection, and hands out what arrives, to itself and to the other
-threads, which sleep. A thread with the role SEND empties the outbox, for all threads. A
-thread that gives back a role goes on itself or wakes a sleeping thread, so that as long as
-threads wait, one of them reads.
+threads, which sleep. A thread with the role SEND sends what is in the outbox, for all
+threads. A thread that gives back a role goes on itself or wakes a sleeping thread, so that
+one thread reads as long as any thread waits.
 
-An exception may interrupt a thread at any instruction: a signal handler raises it. So every
-step here is one of three kinds: one call in C that does all or nothing; one that may be
-repeated; or one that a later step makes good. The outermost ``except BaseException`` of each
-call gives back the caller's roles and wakes the other threads: :meth:`Turns.abandon`.
+A signal handler may raise an exception at any instruction. So each step here is one call in
+C that does all or nothing, or can be repeated, or is completed by a later step. The outermost
+``except BaseException`` of each call gives back its roles and wakes the other threads; see
+:meth:`Turns.abandon`.
 """
 
 import time
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Turns:
-    """The threads in one conversation; each call is represented by an object of its own, *me*."""
+    """Lets the threads in one conversation take turns; *me* stands for the calling one."""
 
     def __init__(
         self,
@@ -53,9 +53,9 @@ class Turns:
         self._inbox = Inbox(connection, outbox, events, roles)
 
     def wait(self, waiter: "_Waiter", deadline: "Optional[float]") -> bool:
-        """Return when *waiter* is answered, at its deadline, or when the conversation ends.
+        """Wait until *waiter* is answered, its deadline passes, or the conversation ends.
 
-        :returns: ``False`` at the deadline.
+        :returns: ``False`` if the deadline has passed.
         """
         roles = self._roles
         while not (waiter.answer or self._failures):
@@ -73,12 +73,12 @@ class Turns:
         return True
 
     def _read(self, waiter: "_Waiter", deadline: "Optional[float]") -> bool:
-        """Hand out what comes until *waiter* is answered; it has the role READ.
+        """Hand out what arrives until *waiter*, which has the role READ, is answered.
 
-        :returns: ``False`` when it is too late.
+        :returns: ``False`` if the deadline has passed.
         """
         timed = deadline is not None or self._timeout is not None
-        # Of a request that is not sent and has none before it nothing will come.
+        # If the request is not sent yet, and none is unanswered, nothing will arrive.
         while not (waiter.answer or self._failures) and (waiter.rq_id >= 0 or self._pending):
             due = self._due(waiter, deadline) if timed else None
             failure = self._inbox.receive(None if due is None else _remaining(due))
@@ -86,13 +86,13 @@ class Turns:
                 self._lifetime.fail(waiter, failure)
             if self._waiting:
                 self.flush(waiter)
-            # Messages may come without end, and none for this one.
+            # Messages may arrive all the time, and none of them answers this waiter.
             if timed and not waiter.answer and not self._on_time(waiter, deadline):
                 return False
         return True
 
     def poll(self, me: Arrival) -> bool:
-        """Read what is here; return whether there is an event now."""
+        """Hand out what has arrived; return whether there is an event now."""
         roles = self._roles
         if roles.setdefault(READ, me) is me:
             timeout: Optional[float] = 0.0
@@ -102,7 +102,7 @@ class Turns:
                     self._lifetime.fail(me, failure)
                 if me.answer or not self._connection.begun:
                     break
-                timeout = None  # the rest of a message will come
+                timeout = None  # the rest of a message is to arrive
             if self._waiting:
                 self.flush(me)
             del roles[READ]
@@ -111,40 +111,41 @@ class Turns:
     def flush(self, me: "Any") -> None:
         """Send what is in the outbox, for all threads, as far as there is room.
 
-        What others add while this thread has the role, and room that comes meanwhile, is
-        seen after the role is given back: the others rely on that.
+        Other threads may add requests while this one has the role SEND, and replies may make
+        room. This thread looks once more after it has given the role back: the others rely
+        on that.
         """
         roles = self._roles
         while self._batch or (self._waiting and (not self._pending or self._outbox.has_room())):
             if self._failures or roles.setdefault(SEND, me) is not me:
                 return
-            # Again: the connection may have been closed meanwhile.
+            # Checked again, now with the role: another thread may have closed the connection.
             failure = None if self._failures else self._outbox.send()
             if failure is not None:
                 self._lifetime.fail(me, failure)
             del roles[SEND]
 
     def _sleep(self, waiter: "_Waiter", deadline: "Optional[float]") -> bool:
-        """Sleep until the answer is here or this thread has to go on itself.
+        """Sleep until *waiter* is answered, or its thread has to read or send itself.
 
-        :returns: ``False`` when it is too late.
+        :returns: ``False`` if the deadline has passed.
         """
         roles = self._roles
 
-        def another_goes_on() -> bool:
+        def another_thread_works() -> bool:
             if waiter.answer or self._failures:
                 return False
             return READ in roles or (waiter.rq_id < 0 and SEND in roles)
 
         due = self._due(waiter, deadline)
-        return roles.sleep(waiter, another_goes_on, _remaining(due)) or self._on_time(
+        return roles.sleep(waiter, another_thread_works, _remaining(due)) or self._on_time(
             waiter, deadline
         )
 
     def _due(self, waiter: "_Waiter", deadline: "Optional[float]") -> "Optional[float]":
-        """Return when it is too late for *waiter*.
+        """Return the deadline of *waiter*.
 
-        A request that waits for room is late when the one that was sent first is.
+        That of a request that waits for room is the one of the oldest unanswered request.
         """
         if self._timeout is None or isinstance(waiter, Arrival):
             return deadline
@@ -155,7 +156,7 @@ class Turns:
         return time.monotonic() + self._timeout
 
     def _on_time(self, waiter: "_Waiter", deadline: "Optional[float]") -> bool:
-        """Whether it is not too late; when it is, for a request, the conversation ends."""
+        """Return whether the deadline has not passed; a late request ends the conversation."""
         due = self._due(waiter, deadline)
         if due is None or time.monotonic() < due:
             return True
@@ -167,7 +168,7 @@ class Turns:
     # -- leaving -----------------------------------------------------------------------
 
     def leave(self, me: "Any") -> None:
-        """Leave after a call that went as it should; another thread may have to go on."""
+        """End a call that succeeded; wake a thread if none reads."""
         roles = self._roles
         del roles[get_ident()]
         if roles.sleepers and READ not in roles:
@@ -176,11 +177,14 @@ class Turns:
             self._lifetime.retire(me)
 
     def abandon(self, me: "Any", requests: "Sequence[Request]" = ()) -> None:
-        """Leave by an exception; what is not sent yet never will be, a late reply is dropped."""
+        """End a call by an exception.
+
+        Its requests that are not sent yet are dropped, and so are late replies to the others.
+        """
         for request in requests:
             request.abandoned = True
             if request.answer is None and request.rq_id >= 0 and not self._connection.trusts_ids:
-                # Without ids its reply could be taken for the next one's.
+                # Without ids, its reply could be taken for that of the next request.
                 self._interrupted()
         try:
             self.give_back(me)
@@ -192,7 +196,7 @@ class Turns:
             self.give_back(me)
 
     def give_back(self, me: "Any") -> None:
-        """Release what *me* has, and let other threads do what it has left undone."""
+        """Release the roles of *me*, and let other threads do what it has not finished."""
         roles = self._roles
         if me in (roles.get(READ), roles.get(SEND)) and not self._connection.interruptible:
             self._interrupted()

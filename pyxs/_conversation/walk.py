@@ -1,4 +1,4 @@
-"""Walking a tree with requests sent ahead: the daemon works while the caller does."""
+"""Walks a tree with requests sent ahead, so that the daemon works while the caller does."""
 
 import collections
 import errno
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     Record = Tuple[str, Optional[bytes], Tuple[str, ...]]
 
 
-# Half a window is asked for when half of what was asked is answered, so the daemon
+# When half of the requests are answered, the walk sends as many again, so that the daemon
 # always has something to do.
 _WINDOW = 64  # requests
-#: Nodes asked for and not yet visited.
+#: The most nodes whose requests are sent before they are visited.
 _AHEAD_MAX = 64
 
 
 class _Node:
-    """A node to visit; *listing*, *granting* and *reading* are the requests, once asked."""
+    """A node to visit; *listing*, *granting* and *reading* are its requests, once sent."""
 
     __slots__ = ("children", "granting", "listing", "path", "reading")
 
@@ -71,11 +71,11 @@ class Walker:
         self._decoded_perms: Dict[bytes, Tuple[str, ...]] = {}
         self._flying_max = _WINDOW // (3 if for_records else 2)  # nodes
         self._stack: List[_Node] = []  # still to visit, the next one last
-        self._flying: Deque[_Node] = collections.deque()  # asked, perhaps not answered
-        self._ahead = 0  # asked, not visited
+        self._flying: Deque[_Node] = collections.deque()  # sent, perhaps not answered
+        self._ahead = 0  # sent and not visited
 
     def top_down(self, top: str) -> "Iterator[Visit]":
-        """Yield each node before its children, and visit those that the caller leaves."""
+        """Yield each node before its children; visit those that the caller leaves in the list."""
         self._stack.append(_Node(top))
         while self._stack:
             node = self._stack.pop()
@@ -127,7 +127,7 @@ class Walker:
             self._stack.append(child)
 
     def _visit(self, node: _Node) -> "Optional[Visit]":
-        """Return what to yield of a node, or ``None`` when it has vanished."""
+        """Return the item to yield for a node, or ``None`` if it has been removed."""
         self._read_ahead(node)
         self._ahead -= 1
         if self._vanished(node.reading, node.listing):
@@ -135,12 +135,12 @@ class Walker:
         try:
             return node.path, self._value(node), list(self._children(node))
         except PyXSError as exc:
-            if exc.errno == errno.ENOENT:  # it vanished while its children were listed in parts
+            if exc.errno == errno.ENOENT:  # it was removed while its children were listed in parts
                 return None
             raise
 
     def _vanished(self, *requests: Request) -> bool:
-        """Wait for the answers about a node; return whether one is that there is none."""
+        """Wait for the answers about a node; return whether one says that it does not exist."""
         for request in requests:
             self._conversation.wait(request)
         return any(request.refusal == b"ENOENT" for request in requests)
@@ -176,7 +176,7 @@ class Walker:
     # -- reading ahead -----------------------------------------------------------------
 
     def _read_ahead(self, node: _Node) -> None:
-        """Ask for *node*, if it has not been, and for those that come after it."""
+        """Send the requests for *node* and for the nodes after it, unless they are sent."""
         flying = self._flying
         while flying and flying[0].reading.answer is not None:
             flying.popleft()
@@ -201,7 +201,7 @@ class Walker:
         self._ahead += len(nodes)
 
     def _unasked(self, node: _Node) -> "Iterator[_Node]":
-        """Yield the nodes not yet asked for, in the order of a top-down walk."""
+        """Yield the nodes whose requests are not sent, in the order of a top-down walk."""
         for start in itertools.chain((node,), reversed(self._stack)):
             todo = [start]
             while todo:

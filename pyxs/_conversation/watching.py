@@ -1,4 +1,4 @@
-"""Setting and ending watches, so that the daemon and this process agree in the end."""
+"""Sets and ends watches, in the daemon and in this process alike."""
 
 from .._wire.packets import Op
 from .._wire.requests import strings
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def set_watch(
     conversation: Conversation, watch: Watch, depth: bytes = b"", once: bool = False
 ) -> Request:
-    """Set a watch, and return the answered request; refused or interrupted, there is none.
+    """Set a watch and return the answered request. If refused or interrupted, no watch is set.
 
     :param depth: what follows path and token in the request.
     :param once: whether to refuse a watch that is set already.
@@ -32,7 +32,7 @@ def set_watch(
     except BaseException:
         events.discard(watch)
         if not request.refusal and events.first_like(watch) is watch:
-            # Whether the daemon has the watch is not known: a signal handler raised.
+            # A signal handler raised: the daemon may have the watch.
             conversation.post(Request(Op.UNWATCH, strings(watch.wpath, watch.token)))
         raise
     if taken:
@@ -41,8 +41,8 @@ def set_watch(
 
 
 def _request_watch(conversation: Conversation, watch: Watch, request: Request, once: bool) -> bool:
-    """Send a WATCH and wait; return whether it was not sent, for that watch is set already."""
-    # Before WATCH is sent, for events may precede its reply.
+    """Send WATCH and wait; return whether the watch is set already, and nothing was sent."""
+    # Added before WATCH is sent, because events may arrive before its reply.
     conversation.events.add(watch)
     taken = once and conversation.events.first_like(watch) is not watch
     if not taken:
@@ -55,7 +55,7 @@ def _request_watch(conversation: Conversation, watch: Watch, request: Request, o
 def end_watches(
     conversation: Conversation, op: Op, payload: bytes, watches: "Sequence[Watch]"
 ) -> Request:
-    """End watches by one request and return it, answered; their events are dropped anyway.
+    """End watches by one request and return it, answered. Their events are always dropped.
 
     :raises NestedCallError: this is a call inside a call.
     """
@@ -68,7 +68,7 @@ def end_watches(
     except BaseException:
         _discard(conversation, watches)
         if request.answer is None:
-            # A signal handler raised, perhaps before anything was sent.
+            # A signal handler raised: perhaps the request was not sent.
             conversation.post(Request(op, payload))
         raise
     return request

@@ -19,7 +19,7 @@ _RECV_SIZE = 1 << 16
 
 
 class Stream:
-    """Reads from a descriptor until a message is whole.
+    """Reads from a descriptor until a message is complete.
 
     An exception at any instruction, as a signal handler may raise it, loses nothing.
 
@@ -39,23 +39,23 @@ class Stream:
         self._fd = fd
         self._reads: Iterator[bytes] = map(read, repeat(_RECV_SIZE))
         self._patience = patience
-        #: Whether a read may wait by itself: nothing but bytes is to end the wait.
+        #: Whether a read may block without poll(): only bytes end the wait.
         self._blocks = patience is None and woken is None
         self._poll = select.poll()
         self._poll.register(fd, select.POLLIN)
         if woken is not None:
             self._poll.register(woken, select.POLLIN)
         self._framer = Framer()
-        self._rest_due: Optional[float] = None  # when the message begun must be whole
-        #: Why nothing more will come, once that is so.
+        self._rest_due: Optional[float] = None  # the deadline for the rest of a message
+        #: The error after which nothing more arrives, or ``None``.
         self.fault: Optional[Exception] = None
 
     def receive(self, timeout: "Optional[float]") -> "List[Frame]":
-        """Return the messages that are here, and wait until there are some.
+        """Return the messages that have arrived; wait for the first if there are none.
 
-        The caller takes them from the left; what it leaves is returned again.
+        The caller removes those that it uses; the next call returns the others again.
 
-        :returns: none when the time has passed, and when :attr:`fault` says why.
+        :returns: no messages if the time has passed, or if there is a :attr:`fault`.
         """
         framer = self._framer
         frames, pieces, _, _ = framer.state
@@ -63,14 +63,14 @@ class Stream:
             return frames
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
-            if pieces:  # an exception may have come between reading and framing
+            if pieces:  # an exception interrupted the last call between reading and framing
                 frames = framer.frame()
                 pieces = framer.state[1]
             while not frames:
                 if (deadline is not None or not self._blocks) and not self._wait(deadline):
                     return frames
-                # One call in C reads and keeps: a signal handler that raises cannot
-                # come between the two and lose bytes.
+                # One call in C reads bytes and keeps them: a signal handler cannot raise
+                # in between and lose them.
                 pieces.extend(islice(self._reads, 1))
                 frames = framer.frame()
                 if not frames:
@@ -86,26 +86,26 @@ class Stream:
         return frames
 
     def _is_over(self, last: bytes) -> bool:
-        """Whether nothing more will come, by what was read last and what came of it."""
+        """Set :attr:`fault` if nothing more arrives after these bytes; return whether it is set."""
         self.fault = self._framer.refused if last else EOFError()
         return self.fault is not None
 
     @property
     def begun(self) -> bool:
-        """Whether more is here than was taken: a part of a message, or whole ones."""
+        """Whether messages have arrived that the caller has not removed, or a part of one."""
         return bool(self._framer.state[0] or self._framer.begun)
 
     def _wait(self, deadline: "Optional[float]") -> bool:
-        """Wait until the descriptor is readable; ``False``: something else ended the wait."""
+        """Wait until the descriptor is readable; ``False`` if something else ended the wait."""
         if self._rest_due is None and self._patience is not None and self._framer.begun:
             self._rest_due = time.monotonic() + self._patience
         due = self._rest_due
         if deadline is not None and (due is None or deadline < due):
             due = deadline
         timeout = None if due is None else max(0.0, due - time.monotonic())
-        # poll() counts in milliseconds: rounded up, so as not to spin at the end.
+        # poll() counts in milliseconds; rounded up, so that it does not return too early.
         ready = dict(self._poll.poll(None if timeout is None else int(timeout * 1000 + 0.999)))
-        # No generator here: an exception that is raised while one is closed is lost.
+        # Not a generator: Python drops an exception that is raised while it closes one.
         if self._fd in ready:
             return True
         if not ready and due is self._rest_due and due is not None:
