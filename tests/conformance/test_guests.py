@@ -1,4 +1,4 @@
-"""What a domain without privileges may do, seen through a client of its own."""
+"""The rights of a guest, tested with a client that speaks as the guest."""
 
 import pytest
 
@@ -15,7 +15,7 @@ HOME = "/local/domain/7"
 
 @pytest.fixture
 def home(client):
-    """The home of the guest as a toolstack makes it, and something that is none of its business."""
+    """The home of the guest as a toolstack makes it, and a node that the guest may not use."""
     client.write(HOME + "/name", "guest")
     client.set_permissions(HOME, ["n7"])
     client.set_permissions(HOME + "/name", ["n0", "r7"])
@@ -35,7 +35,7 @@ def guest(socket, cleanup):
 
 @pytest.fixture
 def guest_monitor(socket, cleanup):
-    """A monitor that speaks as the guest; over a ring there is no client beside it."""
+    """A monitor that speaks as the guest; over a ring it is the only connection."""
     monitor = pyxs.monitor(socket, socket_timeout=PATIENCE)
     cleanup.callback(monitor.close)
     return monitor
@@ -228,7 +228,7 @@ def test_the_domains_of_others_come_and_go_unseen(guest_monitor, client, known):
 
 
 def count_until_refused(call):
-    """How many calls succeed before the daemon refuses one, and what it says then."""
+    """Return how many calls succeed before the daemon refuses one, and the errno."""
     for number in range(3000):
         try:
             call(number)
@@ -243,11 +243,11 @@ def test_a_value_over_the_quota(guest, known):
 
 def test_the_quota_of_nodes(guest, client, known):
     limit, answer = known("a guest's nodes")
-    # Not all in one: a node's list of children counts towards its size.
+    # In several directories, because the names of children count towards the size of a node.
     made = count_until_refused(
         lambda number: guest.mkdir("data/{}/{}".format(number // 50, number % 50))
     )
-    above = 2 + (made[0] - 1) // 50 + 1  # the home, which is the guest's, data, and those below
+    above = 2 + (made[0] - 1) // 50 + 1  # the home, which the guest owns, data, and the nodes below
     assert (made[0] + above, made[1]) == (limit, answer)
     guest.rm("data/0/0")
     guest.mkdir("data/0/again")

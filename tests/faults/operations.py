@@ -74,7 +74,7 @@ class InTransaction(ClientOperation):
 
 
 class Watching:
-    """An operation of a monitor, or of a client's own monitor: without a watch, or with an event."""
+    """An operation of a monitor, with or without a watch that has an event."""
 
     def __init__(self, place, transport, operation, watched):
         self.place = place

@@ -90,7 +90,7 @@ def at_once(request):
 
 @pytest.fixture
 def run(kind, at_once, monkeypatch):
-    """Explore threads; *threads* returns their functions, and a function that checks the results."""
+    """Explore threads; *threads* returns their functions and a check of the results."""
     limit, trusts_ids = {"socket": (64, True), "narrow": (2, True), "bus": (1, False)}[kind]
 
     def run(make, threads, preemptions=2, connected=True):
