@@ -69,13 +69,13 @@ def test_mkdir(pyxs, xenstore):
     assert xenstore.read("/there") == "value"
 
 
-def test_all_nodes_or_none_are_changed(pyxs, xenstore):
+def test_a_command_changes_all_nodes_or_none(pyxs, xenstore):
     for words in (["write", "/a", "1", "/bad//path", "2"], ["mkdir", "/a", "/bad//path"]):
         assert pyxs(*words)[0] == 1
         assert not xenstore.exists("/a")
 
 
-def test_bytes_that_are_no_text_pass(pyxs, xenstore):
+def test_values_need_not_be_text(pyxs, xenstore):
     raw = bytes(range(1, 256))
     assert pyxs("write", "-R", "/raw", os.fsdecode(raw))[0] == 0
     assert xenstore.read("/raw").encode("utf-8", "surrogateescape") == raw
@@ -101,30 +101,30 @@ def test_a_large_directory(pyxs, xenstore):
 
 
 @pytest.fixture
-def meddle(xenstored, monkeypatch):
+def conflicting_write(xenstored, monkeypatch):
     """Let another client write ``/a`` just before the command commits for the first time."""
-    meddling = []
+    conflicts = []
 
-    class MeddledWith(UnixSocketConnection):
+    class ConflictingConnection(UnixSocketConnection):
         def transmit(self, messages, data, counts):
             for message in messages:
-                meddle_before(message)
+                write_before(message)
             return super().transmit(messages, data, counts)
 
-    def meddle_before(packet):
-        if packet.op == Op.TRANSACTION_END and not meddling:
+    def write_before(packet):
+        if packet.op == Op.TRANSACTION_END and not conflicts:
             with Client(xenstored.path) as other:
                 other.write("/a", "meddled with")
-            meddling.append(packet)
+            conflicts.append(packet)
 
-    monkeypatch.setattr("pyxs._choice.UnixSocketConnection", MeddledWith)
-    return meddling
+    monkeypatch.setattr("pyxs._choice.UnixSocketConnection", ConflictingConnection)
+    return conflicts
 
 
-def test_a_transaction_that_met_a_change_starts_over(pyxs, xenstore, meddle):
+def test_a_command_repeats_its_transaction_after_a_conflict(pyxs, xenstore, conflicting_write):
     xenstore.write_many({"/a": "1", "/b": "2"})
     assert pyxs("read", "/a", "/b") == (0, b"meddled with\n2\n", b"")
-    assert meddle
+    assert conflicting_write
 
 
 # -- values --------------------------------------------------------------------------------

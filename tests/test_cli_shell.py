@@ -54,7 +54,7 @@ def test_many_commands_in_one_process(script, xenstore):
     assert not xenstore.exists("/b")
 
 
-def test_they_share_a_connection(xenstored):
+def test_commands_of_a_script_share_a_connection(xenstored):
     connections = set()
     with start_pyxs("-", stdin=subprocess.PIPE) as process:
         directory = "/proc/{}/fd".format(process.pid)

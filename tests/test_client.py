@@ -160,7 +160,7 @@ def test_eperm_says_that_pyxs_refuses_and_why(monkeypatch):
         ),
     ],
 )
-def test_what_would_harm_a_daemon_is_refused_with_the_reason(use, message):
+def test_a_request_that_would_harm_a_daemon_is_refused_with_the_reason(use, message):
     with pytest.raises(PyXSError) as caught:
         use(Client("/nowhere"))
     assert str(caught.value) == message

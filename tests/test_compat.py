@@ -108,13 +108,13 @@ def test_an_error_is_a_runtime_error():
     assert str(Error(2, "No such file or directory")) == "(2, 'No such file or directory')"
 
 
-def test_it_connects_at_once(daemon, connect):
+def test_the_constructor_connects(daemon, connect):
     daemon.kill()
     assert errno_of(connect, daemon) in (errno.ECONNREFUSED, errno.ENOENT)
 
 
 @pytest.mark.parametrize("path", ["", "/nowhere/socket"])
-def test_a_path_that_leads_nowhere(monkeypatch, path):
+def test_a_path_without_a_socket(monkeypatch, path):
     monkeypatch.setenv("XENSTORED_PATH", path)
     assert errno_of(xs) == errno.ENOENT
 
@@ -217,7 +217,7 @@ def test_no_path_harms_a_daemon(daemon, handle, path):
 
 
 @pytest.mark.parametrize("nothing", ["", "0", 0, None])
-def test_no_transaction(handle, nothing):
+def test_an_empty_transaction_handle_means_no_transaction(handle, nothing):
     handle.write(nothing, "/key", "value")
     assert handle.read(nothing, "/key") == b"value"
     assert errno_of(handle.transaction_end, nothing) == errno.ENOENT

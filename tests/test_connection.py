@@ -238,7 +238,7 @@ def test_the_variable_that_named_a_device_is_named(environ, device):
         assert "Permission denied; $XENSTORED_PATH names this path; opening" in message
 
 
-def test_a_socket_that_may_not_be_used_says_who_may(tmp_path):
+def test_permission_denied_says_that_connecting_takes_root(tmp_path):
     path = str(tmp_path / "socket")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
@@ -258,7 +258,7 @@ def test_a_socket_that_may_not_be_used_says_who_may(tmp_path):
         (__file__, "this is a file, not a socket"),
     ],
 )
-def test_a_path_that_can_be_no_socket_is_told_apart(path, hint):
+def test_a_path_that_cannot_be_a_socket_gets_a_hint_of_its_own(path, hint):
     message = _message(UnixSocketConnection(path))
     assert hint in message
     assert "running?" not in message

@@ -285,7 +285,7 @@ def test_every_daemon_does_the_same():
 
 
 @pytest.mark.parametrize("daemon", ["memory", "c"], indirect=True)
-def test_a_child_that_went_and_came_again_in_a_transaction(daemon):
+def test_a_child_removed_outside_and_written_again_in_a_transaction(daemon):
     # Found by the machine above: the in-memory daemon lost the connection here.
     with pyxs.Client(daemon.path, socket_timeout=PATIENCE) as client:
         client.write("/m/a/b/c", 1)

@@ -241,7 +241,7 @@ def test_fileno_is_readable_when_the_connection_is_lost(serve):
     assert not readable(monitor)
 
 
-def test_fileno_goes_quiet_when_unwatch_drops_the_events(serve):
+def test_fileno_is_not_readable_after_unwatch_drops_the_events(serve):
     def script(peer):
         for request in peer:
             peer.send(event("/a", "t"), reply_to(request))

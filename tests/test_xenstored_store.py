@@ -499,7 +499,7 @@ def test_quotas_are_shown_and_set_by_control(guest, dom0):
 # Transactions that cannot be committed any more
 
 
-def test_what_a_transaction_sees_of_a_node_that_was_created_elsewhere(dom0):
+def test_a_transaction_and_a_node_created_outside_after_its_start(dom0):
     tx_id = dom0.begin()
     assert dom0.read(b"/a/b", tx_id) == "ENOENT"  # and looks at / and /a
     dom0.write(b"/a/b/c")

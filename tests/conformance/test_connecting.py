@@ -129,7 +129,7 @@ def test_a_monitor_needs_no_daemon_before_it_watches(store):
     monitor.close()
 
 
-def test_no_descriptor_is_left_behind(store):
+def test_closing_closes_every_descriptor(store):
     before = descriptors()
     for _ in range(20):
         with pyxs.Client(unix_socket_path=store.path) as client:

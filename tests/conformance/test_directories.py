@@ -25,7 +25,7 @@ def crowded(client, store, known, root):
     return root
 
 
-pytestmark = pytest.mark.dom0  # a guest's quota limits a node and the names of its children to 2,048 bytes
+pytestmark = pytest.mark.dom0  # a guest's node may have 2,048 bytes with the names of children
 
 
 @pytest.mark.busy

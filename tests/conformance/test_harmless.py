@@ -209,7 +209,7 @@ def test_no_method_was_forgotten():
     assert {name for name in tested if not name.startswith("_")} <= public
 
 
-def test_no_wrong_argument_makes_a_client(store):
+def test_no_argument_of_the_constructor_harms_the_daemon(store):
     for nasty in NASTY:
         for name in ("unix_socket_path", "socket_timeout", "xen_bus_path", "transaction"):
             arguments = dict({"unix_socket_path": store.path}, **{name: nasty})

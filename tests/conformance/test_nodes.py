@@ -41,7 +41,7 @@ def test_every_byte_string_comes_back_byte_for_byte(client, root):
 
 
 @pytest.mark.anywhere
-def test_what_was_read_can_be_written_elsewhere_unchanged(client, root):
+def test_a_value_that_was_read_can_be_written_elsewhere_unchanged(client, root):
     client.write(root + "/key", EVERY_BYTE)
     client.write(root + "/copy", client.read(root + "/key"))
     assert client.execute_command(pyxs.connection.Op.READ, root + "/copy") == EVERY_BYTE

@@ -336,7 +336,7 @@ def test_a_transaction_does_not_start_within_another(client):
 
 
 @pytest.mark.anywhere
-def test_a_transaction_outlives_nothing_but_its_block(client, root):
+def test_a_transaction_has_no_id_after_its_block(client, root):
     with client.transaction() as t:
         t.write(root + "/key", "1")
     assert t.tx_id == 0
@@ -421,15 +421,15 @@ def test_an_invalid_number_of_attempts_is_refused(client, attempts):
 
 
 @pytest.mark.busy
-def test_a_counter_that_many_threads_raise_loses_nothing(client, root):
+def test_no_increment_of_a_counter_by_several_threads_is_lost(client, root):
     client.write(root + "/counter", 0)
 
-    def raise_it(t):
+    def increase(t):
         t.write(root + "/counter", int(t.read(root + "/counter")) + 1)
 
     def run():
         for _ in range(25):
-            client.run_transaction(raise_it)
+            client.run_transaction(increase)
 
     in_threads(*[run] * 4)
     assert client.read(root + "/counter") == "100"

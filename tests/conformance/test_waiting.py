@@ -137,7 +137,7 @@ def test_wait_for_raises_the_exception_of_its_condition(client, root):
     assert client.wait_for(root + "/a") == "1"
 
 
-def test_nothing_is_left_behind(client, root):
+def test_wait_for_closes_its_descriptors(client, root):
     client.write(root + "/a", "1")
     before = descriptors()
     client.wait_for(root + "/a")

@@ -467,7 +467,7 @@ def test_an_aborted_transaction_is_not_reported(watched, client, root):
 
 
 @pytest.mark.anywhere
-def test_what_a_transaction_did_twice_or_undid(watched, client, root, known):
+def test_events_of_a_transaction_that_repeats_and_undoes_changes(watched, client, root, known):
     client.write(root + "/key", "")
     heard(watched)
     with client.transaction() as t:
@@ -492,7 +492,7 @@ def test_special_paths_can_be_watched(monitor):
 
 
 @pytest.mark.own_daemon
-def test_the_coming_and_going_of_domains_is_reported(monitor, client):
+def test_introducing_and_releasing_a_domain_is_reported(monitor, client):
     monitor.watch("@introduceDomain", "come")
     monitor.watch("@releaseDomain", "go")
     heard(monitor)
@@ -516,7 +516,7 @@ def test_one_thread_waits_while_others_watch_and_unwatch(watched, client, root):
             if event is not None and event.token == "t":
                 seen.append(event.path)
 
-    def juggle(name):
+    def watch_and_unwatch(name):
         def run():
             for number in range(100):
                 path = "{}/{}-{}".format(root, name, number)
@@ -531,7 +531,7 @@ def test_one_thread_waits_while_others_watch_and_unwatch(watched, client, root):
         time.sleep(0.1)
         done.set()
 
-    in_threads(wait, juggle("x"), juggle("y"), write)
+    in_threads(wait, watch_and_unwatch("x"), watch_and_unwatch("y"), write)
     assert seen == ["{}/key-{}".format(root, number) for number in range(100)]
 
 
@@ -566,7 +566,7 @@ def test_close_wakes_a_thread_that_waits(watched):
     in_threads(wait, close)
 
 
-def test_a_closed_monitor_may_be_closed_again_and_waits_no_more(watched):
+def test_a_closed_monitor_may_be_closed_again_and_does_not_wait(watched):
     watched.close()
     watched.close()
     with pytest.raises(pyxs.ConnectionError):

@@ -11,7 +11,7 @@ import pytest
 
 import pyxs
 from common import PATIENCE, descriptors
-from fakes import FakeBus, FakeServer, event, honest, reply_to
+from fakes import FakeBus, FakeServer, honest, reply_to
 from pyxs import Client, ConnectionError, Monitor, PyXSError
 from pyxs.connection import Op, UnixSocketConnection
 

@@ -15,7 +15,7 @@ RESTARTS = 10
 
 
 @pytest.mark.parametrize("daemon", ["c", "ocaml"], indirect=True)
-def test_everyone_goes_on_when_the_daemon_comes_back(daemon):
+def test_clients_and_monitors_recover_when_the_daemon_restarts(daemon):
     open_before = descriptors()
     shared = Client(daemon.path, socket_timeout=PATIENCE)
     stop = threading.Event()

@@ -125,7 +125,7 @@ def test_a_watch_that_was_interrupted_can_be_set_again(daemon):
 
 @pytest.mark.parametrize("daemon", ["memory", "c"], indirect=True)
 @pytest.mark.parametrize("others", [0, 3])
-def test_signals_at_any_moment_neither_hang_nor_mislead(daemon, others):
+def test_a_signal_at_any_moment_causes_no_hang_and_no_wrong_value(daemon, others):
     rng = random.Random(2)
     client = Client(daemon.path, socket_timeout=PATIENCE)
     client.write_many({"/{}".format(number): number for number in range(50)})

@@ -50,7 +50,7 @@ def test_no_event_is_lost(daemon):
 
 
 @pytest.mark.parametrize("daemon", ["memory", "c", "ocaml"], indirect=True)
-def test_reads_leave_nothing_behind(daemon):
+def test_reads_do_not_leak_memory_or_descriptors(daemon):
     count = scaled(10000, 1000000)
     with Client(daemon.path) as client:
         client.write_many({"/{}".format(number): number for number in range(100)})

@@ -165,7 +165,7 @@ def test_a_live_guest_gets_a_target(guest):
 # -- a conversation with a guest ---------------------------------------------------
 
 
-def test_dom0_and_a_guest_hear_each_other(client, monitor, home):
+def test_dom0_and_a_guest_get_events_of_each_other(client, monitor, home):
     # The guest's monitor hears the question, ours the answer.
     monitor.watch(home + "/data/answer", "answer")
     taken(monitor, 1)

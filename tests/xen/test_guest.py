@@ -75,7 +75,7 @@ def test_a_guest_shares_a_node_and_withdraws_it(client, root, domid):
     assert client.get_permissions(root + "/key") == shared
 
 
-def test_a_guest_gives_no_node_away(client, root):
+def test_a_guest_cannot_give_a_node_to_another_domain(client, root):
     client.write(root + "/key", "")
     with refused("EACCES", "EPERM"):
         client.set_permissions(root + "/key", ["n0"])
@@ -171,7 +171,7 @@ def test_too_many_watches_are_refused(monitor, client, root):
 # -- getting there -----------------------------------------------------------------
 
 
-def test_a_client_without_a_socket_is_told_the_way():
+def test_the_error_without_a_socket_names_the_device():
     for use in (
         lambda: pyxs.Client().read("name"),
         lambda: pyxs.Client(transaction=True),

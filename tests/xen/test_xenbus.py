@@ -204,7 +204,7 @@ def test_a_forked_child_leaves_its_parents_connection_alone(client, monitor, roo
 # -- events ------------------------------------------------------------------------
 
 
-def test_a_select_loop_hears_of_every_change(client, monitor, root):
+def test_a_select_loop_gets_an_event_of_every_change(client, monitor, root):
     monitor.watch(root, "t")
     descriptor = monitor.fileno()
     names = {"node-{}".format(number) for number in range(60)}
