@@ -1,4 +1,4 @@
-"""The ``pyxs`` command by itself; ``test_cli_like_c.py`` puts it beside the C tools."""
+"""The ``pyxs`` command; ``test_cli_like_c.py`` compares it with the C tools."""
 
 import contextlib
 import datetime
@@ -83,7 +83,7 @@ def test_values_need_not_be_text(pyxs, xenstore):
 
 
 def test_a_deep_tree(pyxs, xenstore):
-    path = "/d" * 1000  # deeper than calls may go in Python
+    path = "/d" * 1000  # deeper than the recursion limit of Python
     xenstore.write(path, "deep")
     assert pyxs("chmod", "-r", "/d", "n0", "r5")[0] == 0
     status, out, err = pyxs("ls", "-fp", "/")
@@ -320,7 +320,7 @@ def test_progress_is_shown_on_a_terminal(xenstore, monkeypatch):
     progress = console.Progress("nodes")
     for _ in range(250):
         progress.step()
-    assert shown.getvalue() == ""  # a second has not passed
+    assert shown.getvalue() == ""  # progress appears only after a second
     clock[0] = 1.5
     for _ in range(1250):
         progress.step()
@@ -333,7 +333,7 @@ def test_progress_is_shown_on_a_terminal(xenstore, monkeypatch):
 
 @pytest.fixture
 def device(xenstored):
-    """A character device that speaks as ``/dev/xen/xenbus`` does, to the same store."""
+    """A character device that gives access to the same store, as ``/dev/xen/xenbus`` does."""
     ours, theirs = pty.openpty()
     tty.setraw(theirs)
     relay = socket.socket(socket.AF_UNIX)

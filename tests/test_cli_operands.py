@@ -1,4 +1,4 @@
-"""Command lines without options are taken apart without argparse, to the same end."""
+"""Command lines without options are parsed without argparse, with the same result."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from pyxs._cli.subcommands import make_parser
 
 
 def found(args):
-    """Return what was found in a command line; two functions to run can not be compared."""
+    """Return the parsed command line without its function, which cannot be compared."""
     return {name: value for name, value in vars(args).items() if name != "run"}
 
 

@@ -163,7 +163,7 @@ class Terminal:
         deadline = time.monotonic() + PATIENCE
         with contextlib.suppress(OSError):  # EIO: the other side is closed
             while True:
-                # Again and again: what comes before a prompt is not for the shell.
+                # Repeated, because input before a prompt does not reach the shell.
                 self.type("\x15\x04")
                 while select.select([self._fd], [], [], 0.2)[0]:
                     os.read(self._fd, 4096)

@@ -1,4 +1,4 @@
-"""``pyxs.xs`` beyond its results, which ``differential/`` compares with the C extension's."""
+"""Tests of ``pyxs.xs``; ``differential/`` compares its results with the C extension."""
 
 import contextlib
 import errno
@@ -61,7 +61,7 @@ def serve(connect):
 
 
 def call(method, *args):
-    """Call it, whatever comes of it."""
+    """Call the function and ignore its errors."""
     with contextlib.suppress(Error):
         method(*args)
 
@@ -76,7 +76,7 @@ def errno_of(method, *args):
 
 
 def settle(handle):
-    """Return when all events that were sent before are there."""
+    """Return when all events sent before have arrived."""
     handle.get_domain_path(0)
 
 
@@ -398,7 +398,7 @@ def test_fileno_is_readable_while_there_is_an_event(handle):
     descriptor = handle.fileno()
     assert not readable(handle)
     handle.watch("/key", "token")
-    settle(handle)  # its reply came behind the event, which is off the wire now
+    settle(handle)  # the event came before the reply, so that pyxs has received it
     assert readable(handle)
     assert handle.check_watch() == ("/key", "token")
     assert not readable(handle)
@@ -464,7 +464,7 @@ def test_a_signal_handler_that_raises_interrupts_read_watch(handle):
     assert handle.read("", "/key") == b"value"
 
 
-# What a handler raises in a finaliser nobody gets.
+# Python reports an exception in a finalizer and drops it.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_watch_that_was_interrupted_can_be_set_again(connect, daemon):
     class Alarm(Exception):  # noqa: N818
@@ -492,7 +492,7 @@ def test_a_watch_that_was_interrupted_can_be_set_again(connect, daemon):
             except Error as exc:
                 if exc.args[0] != errno.EBADF:
                     raise
-                handle = connect(daemon)  # it struck in the middle of a message
+                handle = connect(daemon)  # the signal struck in the middle of a message
                 continue
             assert handle.read_watch() == ("/key", "token")
             handle.unwatch("/key", "token")

@@ -1,4 +1,4 @@
-"""One conversation: ids, replies, events, deadlines and threads, fed by hand."""
+"""A conversation over a fake connection: ids, replies, events, deadlines and threads."""
 
 import errno
 import threading
@@ -21,7 +21,7 @@ def read(path=b"/a\0", tx_id=0):
 
 
 def raw(notice):
-    """What stands in an event."""
+    """Return path and token of an event."""
     return notice.path, notice.token
 
 
@@ -51,7 +51,7 @@ def pool():
 
 @pytest.fixture
 def begin(pool):
-    """Begin a conversation over a connection; closed before the threads are waited for."""
+    """Begin a conversation; it is closed before the pool waits for its threads."""
     begun = []
 
     def begin(connection):
@@ -204,7 +204,7 @@ def test_a_pyxserror_from_send_is_the_answer_to_the_request(conversation, connec
 
 
 class Ledger:
-    """Answers in a thread of its own and keeps how much was unanswered at the most."""
+    """Answers from another thread, and records the most requests and bytes unanswered."""
 
     def __init__(self, connection):
         self._connection = connection
@@ -371,11 +371,11 @@ def test_an_event_that_one_call_could_not_take_goes_to_the_next(conversation, co
 
 
 class HandlerError(Exception):
-    """What a signal handler raises."""
+    """A signal handler raises this."""
 
 
 class InterruptibleConnection(FakeConnection):
-    interruptible = True  # whenever recv() raises here, it has taken nothing
+    interruptible = True  # recv() reads nothing before it raises
 
 
 def test_a_late_reply_to_an_abandoned_request_is_dropped(begin):

@@ -1,4 +1,4 @@
-"""What kind of exception is raised, and what it tells."""
+"""The types of exceptions and their attributes."""
 
 import builtins
 import errno

@@ -1,4 +1,4 @@
-"""``import xen.lowlevel.xs`` where pyxs stands in: by a call, or by ``$PYTHONPATH``."""
+"""pyxs replaces ``xen.lowlevel.xs``, by a call or by ``$PYTHONPATH``."""
 
 import os
 import subprocess

@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 LONG_AGO = 1000000000
 SWITCH = "pyxs/as_xen_lowlevel_xs"
 
-#: A program for the C extension, as its user wrote it.
+#: A program written for the C extension.
 SCRIPT = """
 from xen.lowlevel.xs import Error, xs
 store = xs()
@@ -27,7 +27,7 @@ PRINTED = "b'up' pyxs._xs.api True\n"
 
 
 def build(tree, **environ):
-    """Build in *tree*, from the package that is tested, which may be an installed one."""
+    """Build in *tree* from the package under test, which may be installed."""
     package = pathlib.Path(pyxs.__file__).parent
     shutil.copytree(str(package), str(tree / "pyxs"))
     (tree / "packaging").mkdir()
@@ -55,7 +55,7 @@ def pyz(tmp_path_factory):
 
 @pytest.fixture
 def bare(tmp_path):
-    """An interpreter that has the standard library only."""
+    """An interpreter with the standard library only."""
     subprocess.check_call([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")])
     return str(tmp_path / "bare" / "bin" / "python")
 

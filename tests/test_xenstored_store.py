@@ -1,7 +1,8 @@
 """The store of the in-memory daemon, without sockets.
 
-What it has in common with the C daemon for domain 0 is in ``test_xenstored_like_c.py``; here is
-what only a guest sees, what only Xen's head knows, and what would end the C daemon.
+``test_xenstored_like_c.py`` compares the store with the C daemon. These tests are of guests, of
+requests that only the development version of Xen knows, and of requests that would end the C
+daemon.
 """
 
 import os
@@ -22,7 +23,7 @@ HOME = b"/local/domain/1"
 
 
 class Speaker:
-    """A session, and what it says and hears."""
+    """A session, its requests and its events."""
 
     def __init__(self, store, domid):
         self.store = store
@@ -514,7 +515,7 @@ def test_a_transaction_and_a_node_created_outside_after_its_start(dom0):
     assert dom0.commit(tx_id) == "EAGAIN"
 
 
-# What only Xen's head knows
+# Requests of the development version of Xen
 
 
 @pytest.mark.parametrize(
@@ -605,7 +606,7 @@ def test_reset_watches_removes_watches_and_transactions_of_the_session_alone(gue
     assert guest.commit(tx_id) == "ENOENT"
 
 
-# What ends the real daemons
+# Requests that end the real daemons
 
 
 @pytest.mark.parametrize("op", [Op.READ, Op.DIRECTORY, Op.GET_PERMS, Op.MKDIR, Op.RM])
@@ -669,7 +670,7 @@ def test_any_request_gets_one_answer_and_leaves_the_store_whole(dom0, guest):
         speaker = random_.choice([dom0, guest])
         op = random_.choice(list(range(28)) + [65535])
         if op == Op.RELEASE:
-            continue  # it would end the guest's session
+            continue  # RELEASE would end the session of the guest
         payload = b"\0".join(random_.choice(pieces) for _ in range(random_.randrange(5)))
         speaker.send(op, payload[:4096], random_.choice([0, 0, 1, 2]))
         if op == Op.TRANSACTION_START and len(speaker.session.transactions) > 3:
@@ -704,7 +705,7 @@ def test_random_transactions_leave_the_store_whole(dom0, store):
 
 
 def assert_whole(dom0):
-    """Every node can be reached from the root, is counted for its owner, and is not pinned."""
+    """Check that the root leads to every node, and that each is counted and not pinned."""
     tree = dom0.store.tree
     reached = {}
     stack = [b"/"]
@@ -725,7 +726,7 @@ def assert_whole(dom0):
 
 
 def fill(speaker, nodes):
-    """Write nodes below ``/wide`` without the detour over the wire."""
+    """Write nodes below ``/wide`` directly into the store."""
     store = speaker.store
     for number in range(nodes):
         path = b"/wide/%06d" % number
@@ -733,7 +734,7 @@ def fill(speaker, nodes):
 
 
 def test_a_process_with_100000_nodes_takes_less_than_100_mb():
-    # Not getrusage(): its peak begins with what the process that forked this one had.
+    # Not getrusage(): its peak includes that of the process that forked this one.
     program = (
         "from test_xenstored_store import Speaker, Store, fill\n"
         "fill(Speaker(Store(), 0), 100000)\n"

@@ -40,7 +40,7 @@ sys.path.insert(0, os.path.dirname(HERE))
 
 import daemons  # noqa: E402
 
-BEFORE = "b16aad8"  # the last commit in which blocked threads waited on a lock each
+BEFORE = "b16aad8"  # the last commit before the package got one folder for each job
 SCALE_TURNS = 5  # a peer that is in no ratio takes every fifth turn
 
 

@@ -62,7 +62,7 @@ def test_a_value_that_ends_with_nul_is_refused_and_changes_nothing(client, root,
     assert client.read(root + "/key") == "before"
 
 
-# A guest's quota holds a whole node to 2,048 bytes, not only its value.
+# A guest's quota limits a whole node, not only its value, to 2,048 bytes.
 @pytest.mark.parametrize("length", [1, 100, pytest.param(2048, marks=pytest.mark.dom0)])
 def test_a_long_value_comes_back(client, root, length):
     client.write(root + "/key", "v" * length)
