@@ -76,3 +76,4 @@ def test_an_operation_is_interrupted_at_any_point(name, transport, mode, place, 
     _totals[name, transport, mode] = (explorer.passed, explorer.interruptions)
     print("{:40} {:7} {:9} {:6} points".format(name, transport, mode, explorer.passed))
     assert not explorer.failures, explorer.report()
+    assert explorer.interruptions or CHOSEN, "no point was interrupted"
