@@ -496,7 +496,7 @@ def test_no_standard_output_at_all(xenstored, xenstore):
     assert done.returncode == 1
 
 
-def test_a_reader_that_leaves_ends_it_silently(xenstore):
+def test_a_closed_pipe_ends_the_command_silently(xenstore):
     xenstore.write_many({"/many/nodes/{}".format(n): "x" * 100 for n in range(2000)})
     for words in (["ls"], ["read", "/many", "/nope"]):
         with start_pyxs(*words) as process:
@@ -505,7 +505,7 @@ def test_a_reader_that_leaves_ends_it_silently(xenstore):
         assert process.returncode == -signal.SIGPIPE
 
 
-def test_an_interrupt_ends_it_silently(xenstored):
+def test_an_interrupt_ends_the_command_silently(xenstored):
     with start_pyxs("watch", "/") as process:
         assert process.stdout.readline() == b"/\n"
         process.send_signal(signal.SIGINT)

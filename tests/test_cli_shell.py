@@ -183,7 +183,7 @@ def terminal(xenstored, xenstore):
     assert terminal.end() == 0
 
 
-def test_a_failing_line_does_not_end_it(terminal):
+def test_a_failing_line_does_not_end_the_shell(terminal):
     terminal.type("read /nope\n")
     terminal.see("pyxs read: /nope: No such file or directory")
     terminal.type("exists /nope\nread -q\nread 'x\nread /local/domain/1/name\n")
@@ -191,7 +191,7 @@ def test_a_failing_line_does_not_end_it(terminal):
     terminal.see("web")
 
 
-def test_the_prompt_shows_the_place(terminal):
+def test_the_prompt_shows_the_current_path(terminal):
     terminal.type("cd /local/domain\n")
     terminal.see("pyxs /local/domain> ")
     terminal.type("cd 1\n")

@@ -33,7 +33,7 @@ def test_a_lost_connection_is_the_builtin_connection_error(kind):
     assert str(exc) == exc.strerror == "/socket: timed out"
 
 
-def test_a_lost_connection_is_never_taken_for_a_missing_node():
+def test_a_lost_connection_is_never_reported_as_a_missing_node():
     assert pyxs.ConnectionError("/socket: No such file or directory").errno is None
 
 

@@ -50,7 +50,7 @@ assert module is xen.lowlevel.xs is sys.modules["xen.lowlevel.xs"]
 AGAIN = "pyxs.install_as_xen_lowlevel_xs()\n"
 
 
-def test_it_stands_in_where_there_is_no_xen_package():
+def test_it_can_be_installed_without_a_xen_package():
     run(IMPORTS)
 
 

@@ -107,7 +107,7 @@ def test_the_store_of_another_host_is_used_as_ones_own(xenstored, xenstore, ssh_
             assert far.wait_for("/vm/web", "gone", timeout=PATIENCE) == "gone"
 
 
-def test_the_command_reaches_it_too(xenstored, xenstore, ssh_config, tunnel):
+def test_the_command_reaches_the_store_of_another_host(xenstored, xenstore, ssh_config, tunnel):
     xenstore.write("/vm/web", "on")
     with tunnel("host", ssh_config, xenstored.path) as path:
         shown = subprocess.run(

@@ -262,7 +262,7 @@ def test_a_domid_that_no_domain_can_have_owns_nothing(dom0):
 # Events
 
 
-def test_events_come_only_of_nodes_that_the_guest_may_read(guest, other):
+def test_a_guest_gets_events_only_of_nodes_it_may_read(guest, other):
     other.watch(HOME)
     guest.write(b"key")
     assert other.heard() == [HOME + b"/key\0t\0"]
@@ -274,7 +274,7 @@ def test_events_come_only_of_nodes_that_the_guest_may_read(guest, other):
     assert other.heard() == [HOME + b"/key/below\0t\0"]
 
 
-def test_a_guest_that_could_read_a_node_hears_that_it_no_longer_can(guest, other, dom0):
+def test_a_guest_gets_an_event_when_it_loses_the_right_to_read(guest, other, dom0):
     dom0.write(b"/top/key")
     dom0.set_perms(b"/top/key", b"r0")
     other.watch(b"/top/key")
@@ -290,7 +290,7 @@ def test_the_first_event_comes_even_when_the_guest_may_not_read(guest, dom0):
     assert guest.heard() == [b"/secret\0t\0"]
 
 
-def test_a_guest_hears_of_domains_only_when_it_may(guest, other, dom0, store):
+def test_a_guest_gets_events_of_domains_only_with_permission(guest, other, dom0, store):
     for name in (b"@introduceDomain", b"@releaseDomain"):
         guest.watch(name)
     store.introduce(5)

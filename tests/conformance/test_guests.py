@@ -98,7 +98,7 @@ def test_a_transaction_of_a_guest(guest, client):
     ],
     ids=lambda value: ",".join(value) if isinstance(value, list) else "",
 )
-def test_permissions_tell_who_reads_and_who_writes(guest, client, perms, reads, writes):
+def test_permissions_decide_whether_a_guest_reads_and_writes(guest, client, perms, reads, writes):
     client.write("/node/child", "value")
     client.set_permissions("/node", perms)
     allowed = {"reads": reads, "writes": writes}

@@ -197,7 +197,7 @@ def test_no_command_with_wrong_arguments_harms_the_daemon(guarded, op):
         attempt(guarded, "execute_command", (op, right, ""))
 
 
-def test_no_method_was_forgotten():
+def test_every_method_of_client_and_monitor_is_tried():
     tested = {call[0] for call in CALLS}
     harmless = {"close", "monitor", "transaction", "transaction_start", "wait"}
     public = {

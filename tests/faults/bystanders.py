@@ -85,7 +85,7 @@ class BesideReaders(ClientOperation):
             reader.finish(self.place.release)
 
     def close(self):
-        self._finish()  # else they would connect the client again
+        self._finish()  # these threads would connect the client again
         super().close()
 
 
@@ -111,7 +111,7 @@ class BesideBusyReaders(ClientOperation):
             reader.finish()
 
     def close(self):
-        self._finish()  # else they would connect the client again
+        self._finish()  # these threads would connect the client again
         super().close()
 
 
