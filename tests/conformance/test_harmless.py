@@ -197,13 +197,13 @@ def test_no_command_with_wrong_arguments_harms_the_daemon(guarded, op):
         attempt(guarded, "execute_command", (op, right, ""))
 
 
-def test_every_method_of_client_and_monitor_is_tried():
+def test_every_method_of_a_client_is_tried():
     tested = {call[0] for call in CALLS}
     harmless = {"close", "monitor", "transaction", "transaction_start", "wait"}
     public = {
         name
         for name in dir(pyxs.Client)
-        if not name.startswith("_") and callable(getattr(pyxs.Client, name))
+        if not name.startswith("_") and callable(getattr(pyxs.Client, name, None))
     }
     assert public <= tested | harmless
     assert {name for name in tested if not name.startswith("_")} <= public
