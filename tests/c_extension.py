@@ -1,10 +1,10 @@
 """Runs programs of calls through the C extension ``xen.lowlevel.xs``.
 
-Run by the Python that it was built for, because no other can import it. Each line
-of the input is a program, ``{"path": socket, "calls": [[handle, method, argument…],
-…]}`` in JSON; each line of the output has what its calls returned or raised, and the
-events that every handle saw after each. An argument ``{"transaction": name}`` is
-replaced by what ``transaction_start`` last returned under that name on that handle.
+Only the Python for which the extension was built can run this. Each line of the input is
+a program in JSON, ``{"path": socket, "calls": [[handle, method, argument…], …]}``. Each
+line of the output has the results or errors of its calls, and the events of every handle
+after each call. An argument ``{"transaction": name}`` stands for the last result of
+``transaction_start`` with that name on that handle.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Command lines, and how they are run by ``pyxs`` and by the C tools."""
+"""Command lines for tests, and functions that run them with ``pyxs`` and the C tools."""
 
 import os
 import shlex
@@ -101,7 +101,7 @@ def run_c_tool(words, environ, **options):
 
 
 def start_pyxs(*words, env=os.environ, stdout=subprocess.PIPE, **options):
-    """Start ``pyxs`` as a process of its own, with buffers and signals as from a shell."""
+    """Start ``pyxs`` as a process, with the buffering and signals that a shell gives it."""
     env = {name: value for name, value in env.items() if name != "PYTHONUNBUFFERED"}
     ours = {
         number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGHUP)

@@ -1,4 +1,4 @@
-"""What many tests need: patience, threads, and a count of open descriptors."""
+"""Helpers of many tests: a time limit, waiting, threads, and counting open descriptors."""
 
 import faulthandler
 import os
@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 
-#: Seconds after which something that should have happened has not.
+#: Seconds that a test waits for what should happen at once; then it fails.
 PATIENCE = int(os.environ.get("PYXS_PATIENCE", 20))
 
 
@@ -21,7 +21,7 @@ def until(condition, message="it did not happen"):
 def in_threads(*functions, seconds=PATIENCE):
     """Run each function in a thread of its own; return their results or raise the first failure.
 
-    Threads that do not end in time are a deadlock: their stacks are shown.
+    If threads do not end in time, fail and show their stacks.
     """
     results = [None] * len(functions)
     failures = []
@@ -50,5 +50,5 @@ def in_threads(*functions, seconds=PATIENCE):
 
 
 def descriptors():
-    """How many descriptors this process has open."""
+    """Return how many descriptors this process has open."""
     return len(os.listdir("/proc/self/fd"))

@@ -1,6 +1,6 @@
-"""Make the completion scripts that pyxs carries, of its parser and with shtab.
+"""Makes the completion scripts of pyxs from its parser, with shtab.
 
-``python tests/completion_scripts.py`` writes them; ``test_completion.py`` tells when that is due.
+``python tests/completion_scripts.py`` writes them; ``test_completion.py`` fails if they are old.
 """
 
 import os
@@ -12,8 +12,8 @@ from pyxs.cli import get_parser
 
 DIRECTORY = os.path.dirname(os.path.abspath(pyxs._cli.__file__))
 
-# Both ask the store that the line names. What is typed may be the whole path of a node;
-# then what is below it comes next.
+# Both scripts ask the store that the command line names. If the typed word is the whole path of
+# a node, they offer its children.
 BASH = r"""
 _pyxs_store() {
   local at

@@ -1,4 +1,4 @@
-"""Fixtures that every test may use."""
+"""Fixtures for all tests."""
 
 import faulthandler
 import os
@@ -9,8 +9,8 @@ import pytest
 import daemons
 import xen_utils
 
-# Long, or random programs: what they find does not depend on the interpreter. tox leaves
-# them to the run that README.rst names.
+# Long tests and random programs. Their results do not depend on the interpreter, so tox leaves
+# them out and ``pytest -m thorough`` runs them.
 THOROUGH = (
     "conformance/test_harmless.py",
     "differential/test_differential.py",
@@ -21,17 +21,17 @@ THOROUGH = (
     "test_xenstored_like_c.py",
 )
 
-RUN_MAX = 1200  # seconds; five times what the slowest run here took
+RUN_MAX = 1200  # seconds; the slowest run took a fifth of it
 
 
 def pytest_configure():
-    """Let a run that hangs, even at its very end, show where, and end."""
+    """Show the stacks of a run that hangs, even at exit, and end it."""
     if not os.environ.get("PYXS_LONG"):
         faulthandler.dump_traceback_later(RUN_MAX, exit=True, file=os.dup(2))
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Say above the closing line what ran the tests, and on what."""
+    """Print the interpreter and the daemons above the summary line."""
     terminalreporter.write_line(
         "{}: {} {}, {}".format(
             distribution(),
@@ -66,7 +66,7 @@ def skip_or_fail(reason):
 
 @pytest.fixture
 def start_daemon():
-    """``daemons.start``, for a test that needs several; they end with the test."""
+    """Return ``daemons.start``, for a test that needs several; all stop after the test."""
     started = []
 
     def start(kind, **options):
@@ -83,8 +83,8 @@ def start_daemon():
 
 @pytest.fixture(params=daemons.KINDS)
 def daemon(request, start_daemon):
-    """A fresh daemon of each kind in turn.
+    """Start a fresh daemon; each test runs once for each kind.
 
-    For some only: ``@pytest.mark.parametrize("daemon", ["c"], indirect=True)``.
+    To choose kinds: ``@pytest.mark.parametrize("daemon", ["c"], indirect=True)``.
     """
     return start_daemon(request.param)

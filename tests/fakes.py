@@ -1,7 +1,7 @@
-"""Daemons that do what a test says, byte by byte.
+"""Daemons that send exactly what a test tells them to.
 
-:class:`FakeServer` listens on a Unix socket; :class:`FakeConnection` has no descriptor
-at all, and shows what the router asks of a connection.
+:class:`FakeServer` listens on a Unix socket. :class:`FakeConnection` has no descriptor; it
+records what pyxs asks of a connection.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from pyxs import ConnectionError
 from pyxs._wire.packets import packet_from_wire
 from pyxs.connection import Op, PacketConnection, UnixSocketConnection
 
-#: What a daemon with an empty store answers.
+#: Well-formed payloads of replies; for all other requests it is ``OK``.
 REPLIES = {
     Op.CONTROL: b"OK\0",
     Op.DIRECTORY: b"a\0b\0",
@@ -33,7 +33,7 @@ REPLIES = {
 
 
 def reply_to(request, payload=None, **fields):
-    """The reply to a request; *fields* is what is wrong with it."""
+    """Return the reply to a request; *fields* replaces fields of its header."""
     if payload is None:
         payload = REPLIES.get(request.op, b"OK\0")
     return packet_from_wire(
@@ -45,23 +45,23 @@ def reply_to(request, payload=None, **fields):
 
 
 def error_to(request, name, **fields):
-    """An ERROR, *name* as it stands on the wire."""
+    """Return an ERROR; *name* is its payload."""
     return reply_to(request, name, op=Op.ERROR, **fields)
 
 
 def event(path, token):
-    """A WATCH_EVENT."""
+    """Return a WATCH_EVENT."""
     return packet_from_wire(Op.WATCH_EVENT, 0, 0, path.encode() + b"\0" + token.encode() + b"\0")
 
 
 def honest(peer):
-    """A script: answer every request as it should be."""
+    """Answer every request correctly: a script."""
     for request in peer:
         peer.send(reply_to(request))
 
 
 class Peer:
-    """The server's side of one connection; iterating yields the requests."""
+    """The server's end of one connection; iterating yields the requests."""
 
     def __init__(self, sock):
         self._sock = sock
@@ -73,7 +73,7 @@ class Peer:
         return iter(self.receive, None)
 
     def receive(self):
-        """The next request, or ``None`` when the client is gone."""
+        """Return the next request, or ``None`` when the client has closed."""
         try:
             header = self._stream.read(16)
             if len(header) < 16:
@@ -88,7 +88,7 @@ class Peer:
         return request
 
     def send(self, *messages):
-        """Send packets, or bytes as they are."""
+        """Send packets, or raw bytes."""
         try:
             self._sock.sendall(b"".join(map(bytes, messages)))
         except OSError:
@@ -99,12 +99,12 @@ class Peer:
             self.send(bytes([byte]))
 
     def linger(self):
-        """Answer nothing more, and return when the client is gone."""
+        """Answer no more requests, and return when the client has closed."""
         for _request in self:
             pass
 
     def finish(self):
-        """End the stream, as the client sees it."""
+        """End the stream that the client receives."""
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)
 
@@ -116,10 +116,10 @@ class Peer:
 
 
 class FakeServer:
-    """A daemon whose connections are served by scripts, in turn; the last one by all others.
+    """A daemon that serves each connection by a script.
 
-    A script is a function that is given the :class:`Peer`; when it returns the
-    stream ends.
+    Connections take the scripts in turn; further ones take the last script. A script is a
+    function called with the :class:`Peer`; the stream ends when it returns.
     """
 
     def __init__(self, *scripts):
@@ -159,7 +159,7 @@ class FakeServer:
 
     @property
     def requests(self):
-        """What came, over all connections."""
+        """Return the requests of all connections."""
         return [request for peer in self.peers for request in peer.requests]
 
     def __enter__(self):
@@ -178,7 +178,7 @@ class FakeServer:
 
 
 class FakeConnection(PacketConnection):
-    """A connection in memory: what is sent is kept, what is delivered is received.
+    """A connection in memory: it records packets sent, and receives packets delivered.
 
     :param answer: called with each packet sent; returns the packets that come back.
     """
@@ -188,10 +188,10 @@ class FakeConnection(PacketConnection):
     def __init__(self, answer=lambda packet: ()):
         self.answer = answer
         self.sent = []
-        self.batches = []  # how many packets each call sent
+        self.batches = []  # the number of packets in each call of send_many()
         self.receiving = 0  # threads in recv()
-        self.receives = 0  # calls of it
-        self.connected = 0  # times
+        self.receives = 0  # calls of recv()
+        self.connected = 0  # calls of connect()
         self.disconnected = 0
         self._inbox = queue.Queue()
 
@@ -214,7 +214,7 @@ class FakeConnection(PacketConnection):
             self.deliver(*self.answer(packet))
 
     def deliver(self, *items):
-        """Let packets be received, or an exception be raised."""
+        """Let ``recv()`` return packets, or raise an exception."""
         for item in items:
             self._inbox.put(item)
 
@@ -243,7 +243,7 @@ class FakeConnection(PacketConnection):
 
 
 class FakeBus(UnixSocketConnection):
-    """A socket with the rules of XenBus: one request at a time, ids that mean nothing."""
+    """A socket with the rules of XenBus: one request at a time, and ids mean nothing."""
 
     max_payload = 4080
     max_outstanding = 1

@@ -1,8 +1,8 @@
-"""Forks in tests, which Python since 3.12 warns of: the thread of pytest-timeout is always there.
+"""Forks without the warning that Python since 3.12 gives in a process with several threads.
 
-That thread holds no lock that a child would want, and a child here calls little more than pyxs
-before ``os._exit`` or ``exec``. Where a test has threads of its own, the fork beside them is
-what it tests.
+pytest-timeout always runs a thread. It holds no lock that a child needs, and the children of
+these tests call little more than pyxs before ``os._exit`` or ``exec``. Tests with threads of
+their own fork beside them on purpose.
 """
 
 import contextlib

@@ -21,7 +21,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 _STORE = "test_xenstored_store.py conformance"
 _XS = "test_compat.py"
 
-#: By module: the quick tests that are to notice, in the order in which they run.
+#: By module: the quick tests that should fail, in the order in which they run.
 TESTS = {
     "pyxs/helpers.py": "test_helpers.py test_client.py test_messages.py",
     "pyxs/_wire/framing.py": "test_wire.py test_connection.py",
@@ -47,7 +47,7 @@ EQUIVALENT = {
     ("pyxs/_wire/framing.py", "self.state = packets, [], 0, 0, 1"): "one byte is always there",
 }
 
-# One replacement for each operator: that a plus matters shows with a minus as well.
+# One replacement for each operator is enough to show that the operator matters.
 _LEFT_OUT = [
     r"core/ReplaceBinaryOperator_(?!Add_Sub|Sub_Add|Mul_Div|Mod_Mul|BitAnd_BitOr|BitOr_BitAnd)",
     r"core/ReplaceComparisonOperator_"
@@ -92,7 +92,7 @@ def survivors(module):
             _CONFIG.format(module=module, tests=tests, left_out=json.dumps(_LEFT_OUT))
         )
         for command in (
-            tests,  # without a mutant they must pass
+            tests,  # the tests must pass without a mutant
             "cosmic-ray init config.toml session.sqlite",
             "cr-filter-operators session.sqlite config.toml",
             "cosmic-ray exec config.toml session.sqlite",

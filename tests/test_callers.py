@@ -1,4 +1,4 @@
-"""Scripts as people have them run on pyxs as they run on the C extension."""
+"""Scripts like those of users run the same on pyxs and on the C extension."""
 
 import os
 import pathlib
@@ -56,7 +56,7 @@ def start(request, daemon):
 
 
 def finished(process):
-    """Return what a script printed, once it has ended well."""
+    """Wait until a script has succeeded; return what it printed."""
     output, _ = process.communicate(timeout=3 * PATIENCE)
     assert process.returncode == 0
     return output.splitlines()

@@ -1,4 +1,4 @@
-"""The ``pyxs`` command by itself; ``test_cli_like_c.py`` puts it beside the C tools."""
+"""The ``pyxs`` command; ``test_cli_like_c.py`` compares it with the C tools."""
 
 import contextlib
 import datetime
@@ -69,13 +69,13 @@ def test_mkdir(pyxs, xenstore):
     assert xenstore.read("/there") == "value"
 
 
-def test_all_nodes_or_none_are_changed(pyxs, xenstore):
+def test_a_command_changes_all_nodes_or_none(pyxs, xenstore):
     for words in (["write", "/a", "1", "/bad//path", "2"], ["mkdir", "/a", "/bad//path"]):
         assert pyxs(*words)[0] == 1
         assert not xenstore.exists("/a")
 
 
-def test_bytes_that_are_no_text_pass(pyxs, xenstore):
+def test_values_need_not_be_text(pyxs, xenstore):
     raw = bytes(range(1, 256))
     assert pyxs("write", "-R", "/raw", os.fsdecode(raw))[0] == 0
     assert xenstore.read("/raw").encode("utf-8", "surrogateescape") == raw
@@ -83,7 +83,7 @@ def test_bytes_that_are_no_text_pass(pyxs, xenstore):
 
 
 def test_a_deep_tree(pyxs, xenstore):
-    path = "/d" * 1000  # deeper than calls may go in Python
+    path = "/d" * 1000  # deeper than the recursion limit of Python
     xenstore.write(path, "deep")
     assert pyxs("chmod", "-r", "/d", "n0", "r5")[0] == 0
     status, out, err = pyxs("ls", "-fp", "/")
@@ -101,30 +101,30 @@ def test_a_large_directory(pyxs, xenstore):
 
 
 @pytest.fixture
-def meddle(xenstored, monkeypatch):
+def conflicting_write(xenstored, monkeypatch):
     """Let another client write ``/a`` just before the command commits for the first time."""
-    meddling = []
+    conflicts = []
 
-    class MeddledWith(UnixSocketConnection):
+    class ConflictingConnection(UnixSocketConnection):
         def transmit(self, messages, data, counts):
             for message in messages:
-                meddle_before(message)
+                write_before(message)
             return super().transmit(messages, data, counts)
 
-    def meddle_before(packet):
-        if packet.op == Op.TRANSACTION_END and not meddling:
+    def write_before(packet):
+        if packet.op == Op.TRANSACTION_END and not conflicts:
             with Client(xenstored.path) as other:
                 other.write("/a", "meddled with")
-            meddling.append(packet)
+            conflicts.append(packet)
 
-    monkeypatch.setattr("pyxs._choice.UnixSocketConnection", MeddledWith)
-    return meddling
+    monkeypatch.setattr("pyxs._choice.UnixSocketConnection", ConflictingConnection)
+    return conflicts
 
 
-def test_a_transaction_that_met_a_change_starts_over(pyxs, xenstore, meddle):
+def test_a_command_repeats_its_transaction_after_a_conflict(pyxs, xenstore, conflicting_write):
     xenstore.write_many({"/a": "1", "/b": "2"})
     assert pyxs("read", "/a", "/b") == (0, b"meddled with\n2\n", b"")
-    assert meddle
+    assert conflicting_write
 
 
 # -- values --------------------------------------------------------------------------------
@@ -320,7 +320,7 @@ def test_progress_is_shown_on_a_terminal(xenstore, monkeypatch):
     progress = console.Progress("nodes")
     for _ in range(250):
         progress.step()
-    assert shown.getvalue() == ""  # a second has not passed
+    assert shown.getvalue() == ""  # progress appears only after a second
     clock[0] = 1.5
     for _ in range(1250):
         progress.step()
@@ -333,7 +333,7 @@ def test_progress_is_shown_on_a_terminal(xenstore, monkeypatch):
 
 @pytest.fixture
 def device(xenstored):
-    """A character device that speaks as ``/dev/xen/xenbus`` does, to the same store."""
+    """A character device that gives access to the same store, as ``/dev/xen/xenbus`` does."""
     ours, theirs = pty.openpty()
     tty.setraw(theirs)
     relay = socket.socket(socket.AF_UNIX)
@@ -496,7 +496,7 @@ def test_no_standard_output_at_all(xenstored, xenstore):
     assert done.returncode == 1
 
 
-def test_a_reader_that_leaves_ends_it_silently(xenstore):
+def test_a_closed_pipe_ends_the_command_silently(xenstore):
     xenstore.write_many({"/many/nodes/{}".format(n): "x" * 100 for n in range(2000)})
     for words in (["ls"], ["read", "/many", "/nope"]):
         with start_pyxs(*words) as process:
@@ -505,7 +505,7 @@ def test_a_reader_that_leaves_ends_it_silently(xenstore):
         assert process.returncode == -signal.SIGPIPE
 
 
-def test_an_interrupt_ends_it_silently(xenstored):
+def test_an_interrupt_ends_the_command_silently(xenstored):
     with start_pyxs("watch", "/") as process:
         assert process.stdout.readline() == b"/\n"
         process.send_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""The same command lines through ``pyxs`` and the C tools: alike output, alike success."""
+"""``pyxs`` and the C tools give the same output and exit status for the same command lines."""
 
 import fcntl
 import os
@@ -18,7 +18,7 @@ from command_lines import COMMAND_LINES, run_c_tool
 from conftest import skip_or_fail
 from pyxs import Client, cli
 
-#: Left out, by kind of daemon: pyxs never asks one to remove everything.
+#: Command lines left out, by kind of daemon: pyxs refuses to remove the root.
 REFUSED = {"ocaml": [["rm", "/"]]}
 
 only_c = pytest.mark.parametrize("daemon", ["c"], indirect=True)
@@ -95,7 +95,7 @@ def test_what_a_guest_may_do(start_daemon, pyxs, monkeypatch):
 
 
 def _on_a_terminal(columns, argv, environ):
-    """Run a program on a terminal that wide, and return what it shows there."""
+    """Run a program on a terminal of that width; return its output."""
     terminal, program_side = pty.openpty()
     fcntl.ioctl(program_side, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
     with subprocess.Popen(argv, stdout=program_side, env=environ):
@@ -115,20 +115,20 @@ def _on_a_terminal(columns, argv, environ):
 @pytest.mark.parametrize(
     ("line", "theirs", "ours"),
     [
-        # An option that does not exist is passed over in C, with a message.
+        # The C tool reports an unknown option and goes on.
         ("read -q /a", (b"1\n", True), (b"", False)),
-        # A permission is read as far as it makes sense.
+        # The C tool ignores what follows a valid beginning of a permission.
         ("chmod /a r", (b"", True), (b"", False)),
         ("chmod /a r1x", (b"", True), (b"", False)),
         ("chmod /a n0 r70000", (b"", True), (b"", False)),
-        # So is a number.
+        # It does the same for a number.
         ("watch -n few /a", (b"", True), (b"", False)),
-        # A value may end with NUL, and the last backslash makes it do so.
+        # The C tool writes a NUL at the end of a value, also for a final backslash.
         (r"write /a 1\\000", (b"", True), (b"", False)),
         (r"write /a C:\\", (b"", True), (b"", False)),
-        # "@" begins any special path.
+        # The C tool takes any path that begins with "@".
         ("watch -n 1 @elsewhere", (b"@elsewhere\n", True), (b"", False)),
-        # Help is a failure.
+        # The C tool fails when asked for help.
         ("ls -h", (b"", False), None),
     ],
 )
@@ -171,7 +171,7 @@ def test_reading_escapes_every_byte(daemon, pyxs, monkeypatch):
 @only_c
 def test_writing_takes_escapes(daemon, pyxs, monkeypatch):
     monkeypatch.setenv("XENSTORED_PATH", daemon.path)
-    # What scanf() takes for a number beside digits is left out: \x-1, \x 1, \x0x.
+    # Left out: other numbers that scanf() accepts, such as \x-1, \x 1 and \x0x.
     pieces = [r"\x", r"\1", r"\x4", r"\x41", r"\xfe", r"\101", r"\400", r"\8", r"\n", r"\t", r"\r"]
     pieces += [r"\\", r"\"", r"\q", r"\X", "x", "A", "1", "7", "9", "'", os.fsdecode(b"\xc3\xa9")]
     texts = ["".join(random.choices(pieces, k=random.randint(1, 9))) + "." for _ in range(300)]

@@ -1,4 +1,4 @@
-"""Command lines without options are taken apart without argparse, to the same end."""
+"""Command lines without options are parsed without argparse, with the same result."""
 
 import pytest
 
@@ -8,13 +8,13 @@ from pyxs._cli.subcommands import make_parser
 
 
 def found(args):
-    """Return what was found in a command line; two functions to run can not be compared."""
+    """Return the parsed command line without its function, which cannot be compared."""
     return {name: value for name, value in vars(args).items() if name != "run"}
 
 
 @pytest.mark.parametrize("name", ["exists", "list", "mkdir", "read", "rm", "write"])
 @pytest.mark.parametrize("operands", [["/a", "1"], ["/a", "", "b", "/c"]], ids=len)
-def test_what_is_found_is_what_the_parser_finds(name, operands):
+def test_operands_are_parsed_as_argparse_does(name, operands):
     words = [name, *operands]
     assert found(operands_alone(words)) == found(make_parser([name]).parse_args(words))
 
@@ -35,7 +35,7 @@ def test_what_is_found_is_what_the_parser_finds(name, operands):
     ],
     ids=" ".join,
 )
-def test_all_else_is_for_the_parser(words):
+def test_any_other_command_line_is_left_to_argparse(words):
     assert operands_alone(words) is None
 
 

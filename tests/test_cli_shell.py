@@ -54,7 +54,7 @@ def test_many_commands_in_one_process(script, xenstore):
     assert not xenstore.exists("/b")
 
 
-def test_they_share_a_connection(xenstored):
+def test_commands_of_a_script_share_a_connection(xenstored):
     connections = set()
     with start_pyxs("-", stdin=subprocess.PIPE) as process:
         directory = "/proc/{}/fd".format(process.pid)
@@ -163,7 +163,7 @@ class Terminal:
         deadline = time.monotonic() + PATIENCE
         with contextlib.suppress(OSError):  # EIO: the other side is closed
             while True:
-                # Again and again: what comes before a prompt is not for the shell.
+                # Repeated, because input before a prompt does not reach the shell.
                 self.type("\x15\x04")
                 while select.select([self._fd], [], [], 0.2)[0]:
                     os.read(self._fd, 4096)
@@ -183,7 +183,7 @@ def terminal(xenstored, xenstore):
     assert terminal.end() == 0
 
 
-def test_a_failing_line_does_not_end_it(terminal):
+def test_a_failing_line_does_not_end_the_shell(terminal):
     terminal.type("read /nope\n")
     terminal.see("pyxs read: /nope: No such file or directory")
     terminal.type("exists /nope\nread -q\nread 'x\nread /local/domain/1/name\n")
@@ -191,7 +191,7 @@ def test_a_failing_line_does_not_end_it(terminal):
     terminal.see("web")
 
 
-def test_the_prompt_shows_the_place(terminal):
+def test_the_prompt_shows_the_current_path(terminal):
     terminal.type("cd /local/domain\n")
     terminal.see("pyxs /local/domain> ")
     terminal.type("cd 1\n")

@@ -1,4 +1,4 @@
-"""What of a client needs a daemon that does as the test says."""
+"""Tests of ``Client`` on a daemon that sends what the test tells it."""
 
 import contextlib
 import errno
@@ -35,11 +35,11 @@ def serve():
 
 
 def sent(server):
-    """Type and payload of what was asked."""
+    """Return type and payload of each request."""
     return [(request.op, request.payload) for request in server.requests]
 
 
-# -- what goes out -------------------------------------------------------------------------
+# -- requests ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_eperm_says_that_pyxs_refuses_and_why(monkeypatch):
         ),
     ],
 )
-def test_what_would_harm_a_daemon_is_refused_with_the_reason(use, message):
+def test_a_request_that_would_harm_a_daemon_is_refused_with_the_reason(use, message):
     with pytest.raises(PyXSError) as caught:
         use(Client("/nowhere"))
     assert str(caught.value) == message
@@ -377,7 +377,7 @@ def test_a_daemon_without_features_is_never_sent_an_empty_payload(serve):
 
 
 def parts(pages):
-    """A script: E2BIG to DIRECTORY, then these replies to DIRECTORY_PART."""
+    """Return a script: E2BIG to DIRECTORY, then these replies to DIRECTORY_PART."""
 
     def script(peer):
         replies = iter(pages)
@@ -448,7 +448,7 @@ def test_a_directory_longer_than_the_protocol_allows_is_taken(serve):
 
 
 def tree(fanout, depth):
-    """A script: every node up to a depth has so many children."""
+    """Return a script: every node up to a depth has that many children."""
 
     def script(peer):
         for request in peer:

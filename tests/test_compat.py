@@ -1,4 +1,4 @@
-"""``pyxs.xs`` beyond its results, which ``differential/`` compares with the C extension's."""
+"""Tests of ``pyxs.xs``; ``differential/`` compares its results with the C extension."""
 
 import contextlib
 import errno
@@ -61,7 +61,7 @@ def serve(connect):
 
 
 def call(method, *args):
-    """Call it, whatever comes of it."""
+    """Call the function and ignore its errors."""
     with contextlib.suppress(Error):
         method(*args)
 
@@ -76,7 +76,7 @@ def errno_of(method, *args):
 
 
 def settle(handle):
-    """Return when all events that were sent before are there."""
+    """Return when all events sent before have arrived."""
     handle.get_domain_path(0)
 
 
@@ -108,13 +108,13 @@ def test_an_error_is_a_runtime_error():
     assert str(Error(2, "No such file or directory")) == "(2, 'No such file or directory')"
 
 
-def test_it_connects_at_once(daemon, connect):
+def test_the_constructor_connects(daemon, connect):
     daemon.kill()
     assert errno_of(connect, daemon) in (errno.ECONNREFUSED, errno.ENOENT)
 
 
 @pytest.mark.parametrize("path", ["", "/nowhere/socket"])
-def test_a_path_that_leads_nowhere(monkeypatch, path):
+def test_a_path_without_a_socket(monkeypatch, path):
     monkeypatch.setenv("XENSTORED_PATH", path)
     assert errno_of(xs) == errno.ENOENT
 
@@ -217,7 +217,7 @@ def test_no_path_harms_a_daemon(daemon, handle, path):
 
 
 @pytest.mark.parametrize("nothing", ["", "0", 0, None])
-def test_no_transaction(handle, nothing):
+def test_an_empty_transaction_handle_means_no_transaction(handle, nothing):
     handle.write(nothing, "/key", "value")
     assert handle.read(nothing, "/key") == b"value"
     assert errno_of(handle.transaction_end, nothing) == errno.ENOENT
@@ -398,7 +398,7 @@ def test_fileno_is_readable_while_there_is_an_event(handle):
     descriptor = handle.fileno()
     assert not readable(handle)
     handle.watch("/key", "token")
-    settle(handle)  # its reply came behind the event, which is off the wire now
+    settle(handle)  # the event came before the reply, so that pyxs has received it
     assert readable(handle)
     assert handle.check_watch() == ("/key", "token")
     assert not readable(handle)
@@ -464,7 +464,7 @@ def test_a_signal_handler_that_raises_interrupts_read_watch(handle):
     assert handle.read("", "/key") == b"value"
 
 
-# What a handler raises in a finaliser nobody gets.
+# Python reports an exception in a finalizer and drops it.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_watch_that_was_interrupted_can_be_set_again(connect, daemon):
     class Alarm(Exception):  # noqa: N818
@@ -492,7 +492,7 @@ def test_a_watch_that_was_interrupted_can_be_set_again(connect, daemon):
             except Error as exc:
                 if exc.args[0] != errno.EBADF:
                     raise
-                handle = connect(daemon)  # it struck in the middle of a message
+                handle = connect(daemon)  # the signal struck in the middle of a message
                 continue
             assert handle.read_watch() == ("/key", "token")
             handle.unwatch("/key", "token")

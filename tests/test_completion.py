@@ -113,7 +113,7 @@ def test_paths_are_completed_by_asking_the_store(shell):
     shell.see("web")
 
 
-def test_the_store_asked_is_the_one_on_the_line(shell, xenstored):
+def test_completion_asks_the_store_that_the_command_line_names(shell, xenstored):
     shell.type("unset XENSTORED_PATH\n")
     shell.type("pyxs ls --socket {} /local/domain/1/mem\t".format(xenstored.path))
     shell.see("memory")

@@ -1,4 +1,4 @@
-"""The connections: descriptors, time-outs, and XenBus over a stand-in for its device."""
+"""Connections: descriptors, time-outs, and XenBus with a fake device."""
 
 import contextlib
 import errno
@@ -31,11 +31,11 @@ from pyxs.connection import (
 
 
 class HandlerError(Exception):
-    """What a signal handler raises."""
+    """A signal handler raises this."""
 
 
 class Bound(SocketConnection):
-    """Over a socket that is there already: what arrives is up to the test."""
+    """A connection over an open socket, whose other end the test has."""
 
     path = "bound"
 
@@ -77,7 +77,7 @@ def connect(ends):
         connection.disconnect()
 
 
-# -- where to ------------------------------------------------------------------------------
+# -- paths ---------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -238,7 +238,7 @@ def test_the_variable_that_named_a_device_is_named(environ, device):
         assert "Permission denied; $XENSTORED_PATH names this path; opening" in message
 
 
-def test_a_socket_that_may_not_be_used_says_who_may(tmp_path):
+def test_permission_denied_says_that_connecting_takes_root(tmp_path):
     path = str(tmp_path / "socket")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
@@ -258,7 +258,7 @@ def test_a_socket_that_may_not_be_used_says_who_may(tmp_path):
         (__file__, "this is a file, not a socket"),
     ],
 )
-def test_a_path_that_can_be_no_socket_is_told_apart(path, hint):
+def test_a_path_that_cannot_be_a_socket_gets_a_hint_of_its_own(path, hint):
     message = _message(UnixSocketConnection(path))
     assert hint in message
     assert "running?" not in message
@@ -508,7 +508,7 @@ def test_a_client_works_over_tcp(daemon):
 
 
 def forward(listener, path, count):
-    """Pass bytes between so many TCP connections and a daemon's socket, until they end."""
+    """Forward that many TCP connections to a daemon's socket, until they end."""
     pairs = {}
     for _ in range(count):
         ours = listener.accept()[0]
@@ -529,7 +529,7 @@ def forward(listener, path, count):
 
 
 class Answering(PacketConnection):
-    """The least that a connection of one's own can be: no descriptor, no stream."""
+    """A minimal connection class of a user: it has no descriptor and no stream."""
 
     path = "answering"
 
@@ -575,9 +575,9 @@ def test_a_users_connection_class_need_not_be_a_socket():
 
 
 class Bus:
-    """Stands for the kernel's side of a XenBus device: one message per ``write()``.
+    """The kernel's side of a fake XenBus device: one message per ``write()``.
 
-    It keeps what each write() brought, and lets the test answer.
+    It records the data of each write(), and the test answers.
     """
 
     def __init__(self, sock):
@@ -698,7 +698,7 @@ def test_over_xenbus_resetting_watches_ends_only_ones_own(serving):
 
 @pytest.fixture
 def write_to(monkeypatch):
-    """Let the devices opened next write to these descriptors first, one write each."""
+    """Return a function: the next devices opened write to these descriptors first, once each."""
 
     def write_to(*descriptors):
         writes = [functools.partial(os.write, fd) for fd in descriptors]
@@ -706,7 +706,7 @@ def write_to(monkeypatch):
         class Diverted(io.FileIO):
             @property
             def write(self):
-                # A function in C, as the real one: no frame is its own.
+                # A function in C, like the real one, which has no frame.
                 return writes.pop(0) if writes else super().write
 
         monkeypatch.setattr("pyxs.connection.io.FileIO", Diverted)
@@ -780,7 +780,7 @@ def test_over_xenbus_a_signal_handler_that_raises_ends_the_wait(bus, timeout):
     finally:
         signal.signal(signal.SIGALRM, old)
     with pytest.raises(ConnectionError, match="not connected"):
-        client.connection.fileno()  # a late reply can be given to nobody
+        client.connection.fileno()  # without ids a late reply could be taken for another
 
 
 def test_xenbus_over_a_terminal_in_raw_mode():

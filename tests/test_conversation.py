@@ -1,4 +1,4 @@
-"""One conversation: ids, replies, events, deadlines and threads, fed by hand."""
+"""A conversation over a fake connection: ids, replies, events, deadlines and threads."""
 
 import errno
 import threading
@@ -21,7 +21,7 @@ def read(path=b"/a\0", tx_id=0):
 
 
 def raw(notice):
-    """What stands in an event."""
+    """Return path and token of an event."""
     return notice.path, notice.token
 
 
@@ -51,7 +51,7 @@ def pool():
 
 @pytest.fixture
 def begin(pool):
-    """Begin a conversation over a connection; closed before the threads are waited for."""
+    """Begin a conversation; it is closed before the pool waits for its threads."""
     begun = []
 
     def begin(connection):
@@ -142,7 +142,7 @@ def test_an_unknown_error_keeps_its_name(conversation, connection):
     ],
     ids=str,
 )
-def test_a_reply_that_answers_nothing_ends_the_conversation(conversation, connection, wrong):
+def test_a_wrong_reply_ends_the_conversation(conversation, connection, wrong):
     connection.answer = lambda packet: [reply_to(packet, **wrong)]
     with pytest.raises(UnexpectedPacket, match="^fake: "):
         conversation.call(read())
@@ -182,7 +182,7 @@ def test_where_ids_are_not_trusted_another_type_is_unexpected(begin, connection)
         conversation.call(read())
 
 
-def test_an_answer_that_comes_from_send_is_the_requests(conversation, connection):
+def test_a_pyxserror_from_send_is_the_answer_to_the_request(conversation, connection):
     answers = [PyXSError(errno.EINVAL, "Invalid argument"), None]
 
     def answer(packet):
@@ -204,7 +204,7 @@ def test_an_answer_that_comes_from_send_is_the_requests(conversation, connection
 
 
 class Ledger:
-    """Answers in a thread of its own and keeps how much was unanswered at the most."""
+    """Answers from another thread, and records the most requests and bytes unanswered."""
 
     def __init__(self, connection):
         self._connection = connection
@@ -296,7 +296,7 @@ def test_a_single_request_does_not_wait_for_a_whole_batch(conversation, connecti
         batch.result(PATIENCE)
 
 
-def test_waiting_for_room_is_no_time_out_while_replies_come(begin, connection, pool):
+def test_a_request_may_wait_for_room_while_replies_come(begin, connection, pool):
     connection.socket_timeout = 2
     conversation = begin(connection)
     batches = [[read() for _ in range(400)], [read()]]
@@ -343,7 +343,7 @@ def test_events_of_others_without_end_do_not_delay_the_end_of_a_wait(conversatio
     assert conversation.wait_event(raw, time.monotonic() + 0.1) is None
 
 
-def test_one_threads_time_out_wakes_all(begin, connection, pool):
+def test_a_time_out_of_one_thread_wakes_all_threads(begin, connection, pool):
     connection.socket_timeout = 0.05
     conversation = begin(connection)
     waiting = [pool.submit(conversation.wait_event, raw, None) for _ in range(4)]
@@ -371,11 +371,11 @@ def test_an_event_that_one_call_could_not_take_goes_to_the_next(conversation, co
 
 
 class HandlerError(Exception):
-    """What a signal handler raises."""
+    """A signal handler raises this."""
 
 
 class InterruptibleConnection(FakeConnection):
-    interruptible = True  # whenever recv() raises here, it has taken nothing
+    interruptible = True  # recv() reads nothing before it raises
 
 
 def test_a_late_reply_to_an_abandoned_request_is_dropped(begin):
@@ -452,14 +452,14 @@ def test_a_posted_request_that_is_too_long_is_not_sent(conversation, connection)
 def test_after_an_interruption_another_thread_reads(begin, pool):
     connection = InterruptibleConnection()
     conversation = begin(connection)
-    leader = pool.submit(conversation.call, read(b"/1\0"))
+    reader = pool.submit(conversation.call, read(b"/1\0"))
     until(lambda: connection.receiving)
     other = read(b"/2\0")
     waiting = pool.submit(conversation.call, other)
     until(lambda: len(connection.sent) == 2)
     connection.deliver(HandlerError())
     with pytest.raises(HandlerError):
-        leader.result(PATIENCE)
+        reader.result(PATIENCE)
     connection.deliver(reply_to(connection.sent[1], b"second"))
     waiting.result(PATIENCE)
     assert other.result() == b"second"
@@ -485,7 +485,7 @@ def test_an_interruption_that_may_have_lost_bytes_ends_the_conversation(conversa
     assert connection.disconnected == 1
 
 
-def test_who_fails_to_send_on_a_lost_connection_learns_why_it_was_lost(conversation, connection):
+def test_a_send_on_a_lost_connection_raises_the_cause_of_the_loss(conversation, connection):
     def lose(packet):
         conversation.close()
         raise ConnectionError("fake: Broken pipe")
@@ -509,31 +509,31 @@ def test_an_interruption_while_sending_ends_the_conversation(conversation, conne
 # -- threads -------------------------------------------------------------------------------
 
 
-def test_who_is_served_leaves_the_lead_to_who_is_not(conversation, connection, pool):
+def test_a_waiting_thread_reads_once_the_reader_has_its_reply(conversation, connection, pool):
     first, second = read(b"/1\0"), read(b"/2\0")
-    leading = pool.submit(conversation.call, first)
+    reading = pool.submit(conversation.call, first)
     until(lambda: connection.receiving)
-    sleeping = pool.submit(conversation.call, second)
+    blocked = pool.submit(conversation.call, second)
     until(lambda: len(connection.sent) == 2)
     connection.deliver(reply_to(connection.sent[0], b"first"))
-    leading.result(PATIENCE)
+    reading.result(PATIENCE)
     connection.deliver(reply_to(connection.sent[1], b"second"))
-    sleeping.result(PATIENCE)
+    blocked.result(PATIENCE)
     assert (first.result(), second.result()) == (b"first", b"second")
 
 
 def test_the_reading_thread_serves_a_blocked_thread(conversation, connection, pool):
     first, second = read(b"/1\0"), read(b"/2\0")
-    leading = pool.submit(conversation.call, first)
+    reading = pool.submit(conversation.call, first)
     until(lambda: connection.receiving)
-    sleeping = pool.submit(conversation.call, second)
+    blocked = pool.submit(conversation.call, second)
     until(lambda: len(connection.sent) == 2)
     connection.deliver(reply_to(connection.sent[1], b"second"))
-    sleeping.result(PATIENCE)
+    blocked.result(PATIENCE)
     assert second.result() == b"second"
-    assert not leading.done()
+    assert not reading.done()
     connection.deliver(reply_to(connection.sent[0], b"first"))
-    leading.result(PATIENCE)
+    reading.result(PATIENCE)
 
 
 def test_a_lost_connection_fails_every_waiter_with_the_same_cause(conversation, connection, pool):
@@ -607,7 +607,7 @@ def test_an_event_that_no_live_watch_covers_is_dropped(conversation, connection,
         (b"@releaseDomain/5", "@releaseDomain/5"),
     ],
 )
-def test_what_a_watch_covers(conversation, connection, wpath, path):
+def test_an_event_of_a_path_that_a_watch_covers_is_returned(conversation, connection, wpath, path):
     conversation.events.add(Watch(wpath, b"t"))
     connection.deliver(event(path, "t"))
     assert conversation.poll_event(raw) == (path.encode(), b"t")

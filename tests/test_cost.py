@@ -1,4 +1,4 @@
-"""How much of Python a read takes, and what it imports: no load of the machine changes these."""
+"""The calls, bytecodes and imports of a read, which do not depend on the load of the machine."""
 
 import os
 import subprocess

@@ -28,7 +28,7 @@ def run(name, *args):
 
 @contextlib.contextmanager
 def running(name, *args):
-    """Run an example meanwhile; whatever happens, it ends."""
+    """Run an example in the background, and end it in any case."""
     with subprocess.Popen(
         [sys.executable, str(EXAMPLES / name), *args],
         stdout=subprocess.PIPE,
@@ -159,9 +159,9 @@ def test_the_balancer_skips_nodes_that_are_no_guests(xenstore, balloon):
 @pytest.mark.parametrize(
     ("budget", "targets"),
     [
-        (2000, {"1": 1000, "2": 300}),  # enough: what they use, at most the most
-        (650, {"1": 460, "2": 180}),  # too little: in proportion to what they miss
-        (100, {"1": 100, "2": 100}),  # not even the least: that all the same
+        (2000, {"1": 1000, "2": 300}),  # enough memory: what each uses, up to its maximum
+        (650, {"1": 460, "2": 180}),  # too little: in proportion to what each lacks
+        (100, {"1": 100, "2": 100}),  # less than the minimum of all: the minimum of each
     ],
 )
 def test_shares(balloon, budget, targets):

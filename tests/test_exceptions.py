@@ -1,4 +1,4 @@
-"""What kind of exception is raised, and what it tells."""
+"""The types of exceptions and their attributes."""
 
 import builtins
 import errno
@@ -13,7 +13,7 @@ INVALID = [pyxs.InvalidOperation, pyxs.InvalidPath, pyxs.InvalidPayload, pyxs.In
 
 
 @pytest.mark.parametrize("kind", INVALID + [pyxs.ConnectionError, pyxs.UnexpectedPacket])
-def test_all_are_pyxs_errors(kind):
+def test_all_exceptions_are_pyxs_errors(kind):
     assert issubclass(kind, pyxs.PyXSError)
 
 
@@ -33,7 +33,7 @@ def test_a_lost_connection_is_the_builtin_connection_error(kind):
     assert str(exc) == exc.strerror == "/socket: timed out"
 
 
-def test_a_lost_connection_is_never_taken_for_a_missing_node():
+def test_a_lost_connection_is_never_reported_as_a_missing_node():
     assert pyxs.ConnectionError("/socket: No such file or directory").errno is None
 
 
@@ -142,7 +142,7 @@ def test_the_bad_argument_of_a_call_is_kept(use, name, value):
         pyxs.InvalidPath("/a//b", "bad"),
     ],
 )
-def test_they_can_be_pickled(exc):
+def test_exceptions_can_be_pickled(exc):
     copy = pickle.loads(pickle.dumps(exc))
     assert type(copy) is type(exc)
     assert (copy.args, copy.errno, copy.strerror) == (exc.args, exc.errno, exc.strerror)

@@ -1,4 +1,4 @@
-"""``import xen.lowlevel.xs`` where pyxs stands in: by a call, or by ``$PYTHONPATH``."""
+"""pyxs replaces ``xen.lowlevel.xs``, by a call or by ``$PYTHONPATH``."""
 
 import os
 import subprocess
@@ -50,7 +50,7 @@ assert module is xen.lowlevel.xs is sys.modules["xen.lowlevel.xs"]
 AGAIN = "pyxs.install_as_xen_lowlevel_xs()\n"
 
 
-def test_it_stands_in_where_there_is_no_xen_package():
+def test_it_can_be_installed_without_a_xen_package():
     run(IMPORTS)
 
 
@@ -64,7 +64,7 @@ def test_the_real_package_stays(package):
         assert file.read() == "real = True\n"
 
 
-def test_what_was_imported_before_is_replaced(package):
+def test_installing_replaces_a_module_that_was_imported_before(package):
     forget = (
         "for name in [each for each in sys.modules if each[:3] == 'xen']: del sys.modules[name]"
     )
@@ -76,11 +76,12 @@ def test_installing_it_twice_is_the_same_as_once():
     run(IMPORTS + AGAIN + "assert sys.modules['xen.lowlevel.xs'] is module\n" + IMPORTS)
 
 
-def test_a_package_that_is_broken_says_so(package):
+def test_an_import_error_in_the_real_package_is_raised(package, capfd):
     with open(os.path.join(package, "xen", "lowlevel", "__init__.py"), "w") as file:
         file.write("import what_is_not_there")
     with pytest.raises(subprocess.CalledProcessError):
         run("", package)
+    assert "No module named 'what_is_not_there'" in capfd.readouterr().err
 
 
 TEXT = """

@@ -1,4 +1,4 @@
-"""The package stays small enough to find things in; ``tox -e lint`` checks its imports."""
+"""Limits the sizes of package and modules; ``tox -e lint`` checks the imports."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Payloads of requests, and what replies must hold."""
+"""Payloads of requests, and checks of replies."""
 
 import pytest
 

@@ -1,16 +1,17 @@
 """The same random commands through ``Client`` and ``Monitor`` on every daemon at once.
 
-The in-memory daemon must do exactly as the C daemon does. The OCaml daemon may differ in what
-``conformance/differences.py`` lists, which comes to this here:
+The in-memory daemon must do exactly what the C daemon does. The OCaml daemon may differ as
+``conformance/differences.py`` says:
 
-* Within a transaction it sees the store as it was at its start, the C daemon each node as it is
-  when first used; and it commits more. So once a transaction is overtaken by a change outside,
-  its results there are not compared, and the stores are made equal, empty, when it was committed.
-* It reports each request of a transaction, and to watches of missing nodes whose parent is
-  removed: there its events may be more, never less.
-* Events come in another order, and one that waits already is sent again, where C merges the two.
+* Its transactions see the store as it was at their start; in the C daemon they see each node as it
+  is when they first use it. It also commits more transactions. After a change outside, the test
+  does not compare results of a running transaction, and it empties all stores after the commit.
+* It sends an event for each request of a transaction, and for watches of missing nodes whose
+  parent is removed. In these cases it may send more events, but not fewer.
+* It sends events in another order, and sends an event again where the C daemon merges it with an
+  equal one in the queue.
 
-``PYXS_LONG=1`` makes it 2,000 runs of 50 steps.
+``PYXS_LONG=1`` makes 2,000 runs of 50 steps.
 """
 
 import os
@@ -37,7 +38,7 @@ from conftest import skip_or_fail
 LONG = bool(os.environ.get("PYXS_LONG"))
 
 TOP = "/m"
-#: Written after each command: the event of it follows all others.
+#: The test writes this node after each command; its event follows all others.
 FENCE = "/fence"
 PATHS = [TOP + rest for rest in ("", "/a", "/a/b", "/a/b/c", "/a/d", "/e", "/e/f", "/g/h/i")]
 CLIENTS = (0, 1)
@@ -53,7 +54,7 @@ tokens = st.sampled_from(["t", "u", None])
 
 
 class World:
-    """A daemon and all that talks to it."""
+    """A daemon and its clients."""
 
     def __init__(self, daemon):
         self.kind = daemon.kind
@@ -66,7 +67,7 @@ class World:
             self.watch_fence(monitor)
 
     def empty(self):
-        """Leave nothing of what was done, and no event of it."""
+        """Remove all nodes, and take all events."""
         for transaction in self.transactions.values():
             transaction.close()
         self.transactions.clear()
@@ -74,11 +75,11 @@ class World:
         self.events()
 
     def user(self, client, number):
-        """Who does something: a client, or a transaction of it."""
+        """Return the client, or its transaction of that number."""
         return self.clients[client] if number is None else self.transactions[number]
 
     def events(self):
-        """What each monitor is told of all that was done until now."""
+        """Return the events of each monitor for all that has happened so far."""
         self.clients[0].write(FENCE, "")
         return [self.heard(monitor) for monitor in self.monitors]
 
@@ -109,14 +110,14 @@ class World:
 class SameCommands(RuleBasedStateMachine):
     """Hypothesis picks the commands; each runs in every world."""
 
-    started = {}  # by kind: a daemon for all runs
+    started = {}  # by kind: the daemon that all runs use
 
     transactions = Bundle("transactions")
 
     def __init__(self):
         super().__init__()
         self.worlds = [World(daemon) for daemon in self.started.values()]
-        self.running = {}  # by number: the client, and whether something changed outside
+        self.running = {}  # by number: the client, and whether the store changed outside
         self.last_number = 0
 
     def teardown(self):
@@ -126,7 +127,7 @@ class SameCommands(RuleBasedStateMachine):
     # What is compared
 
     def run(self, command, comparable=True, more_events=False):
-        """Run a command in every world; return what came of it in the C daemon's."""
+        """Run a command in every world and compare; return all results."""
         results = {world.kind: outcome(command, world) for world in self.worlds}
         events = {world.kind: world.events() for world in self.worlds}
         assert results["memory"] == results["c"]
@@ -237,7 +238,7 @@ class SameCommands(RuleBasedStateMachine):
             self.make_equal()
 
     def make_equal(self):
-        """Empty every store; a transaction that runs on is overtaken by that."""
+        """Empty every store; for running transactions that is a change outside."""
         for world in self.worlds:
             world.clients[0].rm(TOP)
             world.events()
@@ -278,15 +279,15 @@ def test_every_daemon_does_the_same():
             max_examples=2000 if LONG else 25,
             stateful_step_count=50 if LONG else 25,
             deadline=None,
-            derandomize=not LONG,  # CI finds nothing new; the long form does
+            derandomize=not LONG,  # the same examples each time in CI, new ones in the long form
             suppress_health_check=list(HealthCheck),
         ),
     )
 
 
 @pytest.mark.parametrize("daemon", ["memory", "c"], indirect=True)
-def test_a_child_that_went_and_came_again_in_a_transaction(daemon):
-    # Found by the machine above: the in-memory daemon lost the connection here.
+def test_a_child_removed_outside_and_written_again_in_a_transaction(daemon):
+    # The random commands found this: the in-memory daemon ended the connection.
     with pyxs.Client(daemon.path, socket_timeout=PATIENCE) as client:
         client.write("/m/a/b/c", 1)
         transaction = client.transaction()

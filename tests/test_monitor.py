@@ -1,4 +1,4 @@
-"""What of a monitor needs a daemon that does as the test says."""
+"""Tests of ``Monitor`` on a daemon that sends what the test tells it."""
 
 import os
 import resource
@@ -48,7 +48,7 @@ def test_a_wait_with_nothing_to_report_sends_nothing_and_uses_no_cpu(serve):
     assert monitor.wait(timeout=1) is None
     after = resource.getrusage(resource.RUSAGE_SELF)
     assert len(server.requests) == sent
-    # One poll() in that second: a loop with any sleep in it would switch ever again.
+    # wait() blocks once; a loop that sleeps would switch contexts many times.
     assert after.ru_nvcsw - before.ru_nvcsw < 20
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.1
 
@@ -241,7 +241,7 @@ def test_fileno_is_readable_when_the_connection_is_lost(serve):
     assert not readable(monitor)
 
 
-def test_fileno_goes_quiet_when_unwatch_drops_the_events(serve):
+def test_fileno_is_not_readable_after_unwatch_drops_the_events(serve):
     def script(peer):
         for request in peer:
             peer.send(event("/a", "t"), reply_to(request))

@@ -1,4 +1,4 @@
-"""What of pyxs a user sees: its names, their documentation, and what they were in 0.4."""
+"""The public names of pyxs: their types and documentation, and the names of 0.4."""
 
 import inspect
 import subprocess
@@ -61,7 +61,7 @@ def test_everything_public_is_documented(name):
         for function in functions_of(each)
         if (function.__module__ or "").startswith("pyxs")
         and (function.__name__[:1] != "_" or function.__name__.endswith("__"))
-        and function.__name__ not in ("__init__", "__new__", "__annotate__")  # the last is 3.14's
+        and function.__name__ not in ("__init__", "__new__", "__annotate__")  # 3.14 adds the last
         and not inspect.getdoc(getattr(each, function.__name__, function))
     ]
     assert undocumented == []

@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 LONG_AGO = 1000000000
 SWITCH = "pyxs/as_xen_lowlevel_xs"
 
-#: A program for the C extension, as its user wrote it.
+#: A program written for the C extension.
 SCRIPT = """
 from xen.lowlevel.xs import Error, xs
 store = xs()
@@ -27,7 +27,7 @@ PRINTED = "b'up' pyxs._xs.api True\n"
 
 
 def build(tree, **environ):
-    """Build in *tree*, from the package that is tested, which may be an installed one."""
+    """Build in *tree* from the package under test, which may be installed."""
     package = pathlib.Path(pyxs.__file__).parent
     shutil.copytree(str(package), str(tree / "pyxs"))
     (tree / "packaging").mkdir()
@@ -55,12 +55,12 @@ def pyz(tmp_path_factory):
 
 @pytest.fixture
 def bare(tmp_path):
-    """An interpreter that has the standard library only."""
+    """An interpreter with the standard library only."""
     subprocess.check_call([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")])
     return str(tmp_path / "bare" / "bin" / "python")
 
 
-def test_it_is_the_command(pyz, bare):
+def test_the_file_runs_as_the_command(pyz, bare):
     assert output(bare, pyz, "--version") == "pyxs {}\n".format(pyxs.__version__)
     inner = [bare, pyz, "write", "/a", "1", "/b", "2"]
     assert output(bare, pyz, "run", "--", *inner) == ""
@@ -68,17 +68,17 @@ def test_it_is_the_command(pyz, bare):
     assert 'a = "1"\n' in output(bare, pyz, "run", "--", "sh", "-c", listing)
 
 
-def test_it_runs_by_its_own_name(pyz, bare):
+def test_the_file_can_be_executed(pyz, bare):
     path = os.pathsep.join([os.path.dirname(bare), os.environ["PATH"]])
     assert output(pyz, "run", "--", pyz, "exists", "/", PATH=path) == ""
 
 
-def test_it_is_the_package(pyz, bare, xenstored):
+def test_the_package_can_be_imported_from_the_file(pyz, bare, xenstored):
     script = "import pyxs; print(pyxs.Client().exists('/'), pyxs.__file__)"
     assert output(bare, "-c", script, PYTHONPATH=pyz) == "True {}/pyxs/__init__.py\n".format(pyz)
 
 
-def test_it_stands_in_for_the_c_extension(pyz, bare, xenstored):
+def test_the_file_replaces_the_c_extension(pyz, bare, xenstored):
     line = "import pyxs; pyxs.install_as_xen_lowlevel_xs()\n"
     assert output(bare, "-c", line + SCRIPT, PYTHONPATH=pyz) == PRINTED
 
@@ -88,7 +88,7 @@ def test_a_variable_switches_a_program_over_to_the_file(pyz, bare, xenstored):
     assert output(bare, "-c", SCRIPT, PYTHONPATH=path) == PRINTED
 
 
-def test_it_is_built_to_the_same_bytes_whatever_the_files_dates_and_modes(tmp_path):
+def test_dates_and_modes_of_files_do_not_change_the_built_file(tmp_path):
     file = pathlib.Path(build(tmp_path, SOURCE_DATE_EPOCH=str(LONG_AGO)))
     before = file.read_bytes()
     for path in (tmp_path / "pyxs").rglob("*.py"):
@@ -101,7 +101,7 @@ def test_it_is_built_to_the_same_bytes_whatever_the_files_dates_and_modes(tmp_pa
     assert dates == {time.gmtime(LONG_AGO)[:6]}
 
 
-def test_it_holds_the_license(pyz):
+def test_the_file_contains_the_license(pyz):
     with zipfile.ZipFile(pyz) as archive:
         assert archive.read("LICENSE") == (ROOT / "LICENSE").read_bytes()
         assert archive.read("LICENSE.GPL") == (ROOT / "LICENSE.GPL").read_bytes()

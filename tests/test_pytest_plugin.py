@@ -1,4 +1,4 @@
-"""The fixtures that pyxs gives to the tests of its users."""
+"""The fixtures of pyxs for the tests of its users."""
 
 import subprocess
 import sys

@@ -14,7 +14,7 @@ from command_lines import PYXS, start_pyxs
 from forks import forkpty
 from pyxs import Client, cli
 
-#: A program that tells which signals it gets, until SIGTERM.
+#: A program that prints the signals it gets, until SIGTERM.
 LISTENER = """
 import os, signal, sys, time
 def told(number, frame):
@@ -165,7 +165,7 @@ def test_run_restores_the_signal_handlers(run):
     "number", [signal.SIGINT, signal.SIGHUP, signal.SIGUSR1], ids=lambda number: number.name
 )
 def test_run_passes_signals_on(number):
-    # In a session of its own: there is no terminal that would have sent it to both.
+    # In a session of its own, so that no terminal sends the signal to both.
     with start_pyxs("run", sys.executable, "-c", LISTENER, start_new_session=True) as process:
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(number)
@@ -189,7 +189,7 @@ def test_a_key_on_the_terminal_reaches_the_command_once():
     show_until(b"ready")
     os.write(terminal, b"\x03")
     show_until(b"SIGINT")
-    time.sleep(0.2)  # a second one would have come by now
+    time.sleep(0.2)  # a second signal would have arrived by now
     os.kill(pid, signal.SIGTERM)
     with contextlib.suppress(OSError):  # EIO: the terminal's side is closed
         while True:

@@ -1,4 +1,4 @@
-"""``pyxs.snapshot``: what does not depend on the daemon, and any tree on two of them."""
+"""``pyxs.snapshot``: parsing, and random trees on two daemons."""
 
 import json
 
@@ -28,7 +28,7 @@ def real(request):
     if reason is not None:
         skip_or_fail(reason)
     with daemons.start(request.param) as daemon, Client(daemon.path) as client:
-        for domid in (1, 2, 7):  # the C daemon lets nobody own a node that is not there
+        for domid in (1, 2, 7):  # in the C daemon only an introduced domain can own a node
             client.introduce_domain(domid, 1, 1)
         yield client
 

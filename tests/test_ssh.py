@@ -51,7 +51,7 @@ def free_port():
 
 @pytest.fixture
 def ssh_config(tmp_path):
-    """The configuration file with which ssh reaches an sshd of the test's own, as any host."""
+    """The ssh configuration that leads any host name to an sshd of the test."""
     if SSHD is None or shutil.which("ssh") is None:
         skip_or_fail("sshd or ssh is missing: apt-get install openssh-server openssh-client")
     for name in ("host_key", "user_key"):
@@ -59,7 +59,7 @@ def ssh_config(tmp_path):
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)], check=True
         )
     if os.geteuid() == 0:
-        os.makedirs("/run/sshd", exist_ok=True)  # where root's sshd confines its children
+        os.makedirs("/run/sshd", exist_ok=True)  # sshd run by root needs this directory
     values = {"port": free_port(), "directory": tmp_path, "user": getpass.getuser()}
     (tmp_path / "sshd_config").write_text(SERVER.format(**values))
     (tmp_path / "ssh_config").write_text(USER.format(**values))
@@ -107,7 +107,7 @@ def test_the_store_of_another_host_is_used_as_ones_own(xenstored, xenstore, ssh_
             assert far.wait_for("/vm/web", "gone", timeout=PATIENCE) == "gone"
 
 
-def test_the_command_reaches_it_too(xenstored, xenstore, ssh_config, tunnel):
+def test_the_command_reaches_the_store_of_another_host(xenstored, xenstore, ssh_config, tunnel):
     xenstore.write("/vm/web", "on")
     with tunnel("host", ssh_config, xenstored.path) as path:
         shown = subprocess.run(

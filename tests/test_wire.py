@@ -12,7 +12,7 @@ from pyxs._wire.packets import PAYLOAD_MAX, Op, Packet, packet_from_wire
 
 
 def header(op, rq_id, tx_id, size):
-    """A header made without pyxs: four native uint32, xs_wire.h."""
+    """Return a header made without pyxs: four native uint32, as in xs_wire.h."""
     return struct.pack("=IIII", op, rq_id, tx_id, size)
 
 

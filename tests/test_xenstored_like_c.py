@@ -1,21 +1,21 @@
-"""The in-memory daemon cannot be told from the C daemon of Xen 4.17.
+"""The in-memory daemon behaves like the C daemon of Xen 4.17.
 
-Random programs run on both, a third of them on the bare wire, a third as domain 0 and two guests,
-and a third through the C extension, and every result and event must be the same.
-``PYXS_PROGRAMS`` says how many (150; 500 in the full run); a failure shows the seed that repeats
-it, to be given as ``PYXS_SEED``.
+Random programs run on both daemons: a third as requests of domain 0, a third as domain 0 and two
+guests, and a third through the C extension. Every result and event must be the same.
+``PYXS_PROGRAMS`` is the number of programs (150; 500 in the full run). A failure shows its seed;
+``PYXS_SEED`` repeats it.
 
-Left out, because the two differ there on purpose:
+The programs leave out cases in which the two differ on purpose:
 
-* what ends the C daemon: READ, DIRECTORY, GET_PERMS, MKDIR, RM with a payload that is not
+* requests that end the C daemon: READ, DIRECTORY, GET_PERMS, MKDIR, RM with a payload that is not
   one string, SET_PERMS of ``@introduceDomain`` by a guest, RELEASE of domain 0 or of the one
   that owns ``/``
-* what only Xen's head knows: the depth of a watch, ``@releaseDomain/<domid>``, GET_FEATURE,
-  SET_FEATURE, GET_QUOTA, SET_QUOTA
-* domains that do not exist: in memory every one up to 32751 does
-* RELEASE of a domain that is another's target: it stays introduced in C
+* requests that only the development version of Xen knows: the depth of a watch,
+  ``@releaseDomain/<domid>``, GET_FEATURE, SET_FEATURE, GET_QUOTA, SET_QUOTA
+* domains that do not exist: in memory, all up to 32751 exist
+* RELEASE of a domain that is another's target: in C it stays introduced
 * whether events of RELEASE come before or after its reply: in C, that depends on who connected when
-* CONTROL of what a store in memory has not: log files, memory reports, live update
+* CONTROL of log files, memory reports and live update, which are not in memory
 """
 
 import contextlib
@@ -50,7 +50,7 @@ def c_daemon():
         skip_or_fail(reason)
 
 
-#: What differs in other versions, ``conformance/differences.py`` tells.
+#: ``conformance/differences.py`` lists what differs in other versions.
 as_4_17 = pytest.mark.skipif(
     xen_utils.VERSION != (4, 17), reason="the in-memory daemon does as that of Xen 4.17"
 )
@@ -63,7 +63,7 @@ class WirePrograms:
     """Makes random programs: lists of steps (client, operation, payload, transaction id)."""
 
     starts = ["/", "/", "/", "", "/local/domain/0/", "/local/domain/1/"]
-    reconnects = 0.01  # how many of the steps
+    reconnects = 0.01  # the share of steps that reconnect
 
     def __init__(self, seed):
         self.random = random.Random(seed)
@@ -246,7 +246,7 @@ def results_of(clients, program):
         else:
             packet = clients[number].ask(op, payload, tx_id)
             reply = (packet.op, packet.payload)
-            if packet.op == Op.DIRECTORY_PART:  # generations are counted from another start
+            if packet.op == Op.DIRECTORY_PART:  # the first generation differs between daemons
                 reply = (packet.op, packet.payload.partition(b"\0")[2])
         before = list(clients[number].events)
         if op == Op.RELEASE:
@@ -256,7 +256,7 @@ def results_of(clients, program):
 
 
 def whole_tree(client, path=b"/"):
-    """Yield each node, what it holds and who may use it, in order."""
+    """Yield path, children, value and permissions of each node, in order."""
     names = client.get(Op.DIRECTORY, path + b"\0")
     yield path, names, client.get(Op.READ, path + b"\0"), client.get(Op.GET_PERMS, path + b"\0")
     # A name may be listed though the node is gone: see test_xenstored_store.
@@ -397,7 +397,7 @@ def parts_of(path):
     """Return what DIRECTORY and DIRECTORY_PART give for listings of 4080 to 4100 bytes."""
     answers = []
     with Wire(path) as client:
-        for _ in range(1100):  # generations have four digits from here on
+        for _ in range(1100):  # from here on, generations have four digits
             client.get(Op.WRITE, b"/counted\0")
         for number in range(4):
             client.get(Op.MKDIR, b"/dir/%s\0" % (b"%d" % number * 1000))

@@ -31,7 +31,7 @@ def daemon():
 
 @pytest.fixture
 def connect():
-    """Returns a new connection to a path; they end with the test."""
+    """Return a new connection to a path; it ends with the test."""
     with contextlib.ExitStack() as stack:
         yield lambda path: stack.enter_context(Wire(path))
 
@@ -272,7 +272,7 @@ def test_any_bytes_at_all_leave_the_daemon_serving(daemon, client, caplog):
                 size = len(payload) + random_.choice([0, 0, 0, 0, 1, -1, 5000])
                 op = random_.choice([*range(28), 1 << 31])
                 pieces.append(struct.pack("=4I", op, 1, 0, max(size, 0)) + payload)
-            with contextlib.suppress(OSError):  # the daemon was faster
+            with contextlib.suppress(OSError):  # the daemon closed the connection first
                 hostile.sock.sendall(b"".join(pieces))
                 hostile.sock.shutdown(socket.SHUT_WR)
                 while hostile.sock.recv(1 << 16):
@@ -306,7 +306,7 @@ def test_a_client_that_reads_no_events_delays_no_other_client_and_loses_no_event
     slow.get(Op.WATCH, b"/n\0t\0")
     for number in range(20000):
         client.send(Op.WRITE, b"/n/%d\0" % number)
-        if number % 100 == 99:  # so many in one go
+        if number % 100 == 99:  # the client sends 100 requests at once
             assert [client.receive().op for _ in range(100)] == [Op.WRITE] * 100
     assert slow.heard() == [b"/n\0t\0"] + [b"/n/%d\0t\0" % number for number in range(20000)]
 
@@ -332,7 +332,7 @@ def test_replies_that_are_not_fetched_make_only_their_client_wait(daemon, client
         with contextlib.suppress(BlockingIOError):
             greedy.send(Op.READ, b"/long\0")
             sent += 1
-    assert sent < 50000  # the daemon takes no more of its requests
+    assert sent < 50000  # the daemon no longer reads its requests
     assert client.get(Op.READ, b"/tool\0") == b""
     greedy.sock.setblocking(True)
     replies = [greedy.receive() for _ in range(sent)]
@@ -344,7 +344,7 @@ def test_replies_that_are_not_fetched_make_only_their_client_wait(daemon, client
 
 
 def in_child(function):
-    """Run it in a forked process; return its exit status, 0 unless something was raised."""
+    """Run a function in a forked process; return its exit status, 0 if nothing was raised."""
     pid = fork()
     if not pid:
         signal.alarm(PATIENCE)
@@ -358,7 +358,7 @@ def in_child(function):
 
 
 def test_a_forked_child_leaves_the_daemon_alone(daemon, client):
-    client.get(Op.READ, b"/\0")  # it is accepted now
+    client.get(Op.READ, b"/\0")  # the daemon has accepted the connection
 
     def stops():
         before = descriptors()

@@ -1,7 +1,8 @@
 """The store of the in-memory daemon, without sockets.
 
-What it has in common with the C daemon for domain 0 is in ``test_xenstored_like_c.py``; here is
-what only a guest sees, what only Xen's head knows, and what would end the C daemon.
+``test_xenstored_like_c.py`` compares the store with the C daemon. These tests are of guests, of
+requests that only the development version of Xen knows, and of requests that would end the C
+daemon.
 """
 
 import os
@@ -22,7 +23,7 @@ HOME = b"/local/domain/1"
 
 
 class Speaker:
-    """A session, and what it says and hears."""
+    """A session, its requests and its events."""
 
     def __init__(self, store, domid):
         self.store = store
@@ -261,7 +262,7 @@ def test_a_domid_that_no_domain_can_have_owns_nothing(dom0):
 # Events
 
 
-def test_events_come_only_of_nodes_that_the_guest_may_read(guest, other):
+def test_a_guest_gets_events_only_of_nodes_it_may_read(guest, other):
     other.watch(HOME)
     guest.write(b"key")
     assert other.heard() == [HOME + b"/key\0t\0"]
@@ -273,7 +274,7 @@ def test_events_come_only_of_nodes_that_the_guest_may_read(guest, other):
     assert other.heard() == [HOME + b"/key/below\0t\0"]
 
 
-def test_a_guest_that_could_read_a_node_hears_that_it_no_longer_can(guest, other, dom0):
+def test_a_guest_gets_an_event_when_it_loses_the_right_to_read(guest, other, dom0):
     dom0.write(b"/top/key")
     dom0.set_perms(b"/top/key", b"r0")
     other.watch(b"/top/key")
@@ -289,7 +290,7 @@ def test_the_first_event_comes_even_when_the_guest_may_not_read(guest, dom0):
     assert guest.heard() == [b"/secret\0t\0"]
 
 
-def test_a_guest_hears_of_domains_only_when_it_may(guest, other, dom0, store):
+def test_a_guest_gets_events_of_domains_only_with_permission(guest, other, dom0, store):
     for name in (b"@introduceDomain", b"@releaseDomain"):
         guest.watch(name)
     store.introduce(5)
@@ -499,7 +500,7 @@ def test_quotas_are_shown_and_set_by_control(guest, dom0):
 # Transactions that cannot be committed any more
 
 
-def test_what_a_transaction_sees_of_a_node_that_was_created_elsewhere(dom0):
+def test_a_transaction_and_a_node_created_outside_after_its_start(dom0):
     tx_id = dom0.begin()
     assert dom0.read(b"/a/b", tx_id) == "ENOENT"  # and looks at / and /a
     dom0.write(b"/a/b/c")
@@ -514,7 +515,7 @@ def test_what_a_transaction_sees_of_a_node_that_was_created_elsewhere(dom0):
     assert dom0.commit(tx_id) == "EAGAIN"
 
 
-# What only Xen's head knows
+# Requests of the development version of Xen
 
 
 @pytest.mark.parametrize(
@@ -605,7 +606,7 @@ def test_reset_watches_removes_watches_and_transactions_of_the_session_alone(gue
     assert guest.commit(tx_id) == "ENOENT"
 
 
-# What ends the real daemons
+# Requests that end the real daemons
 
 
 @pytest.mark.parametrize("op", [Op.READ, Op.DIRECTORY, Op.GET_PERMS, Op.MKDIR, Op.RM])
@@ -669,7 +670,7 @@ def test_any_request_gets_one_answer_and_leaves_the_store_whole(dom0, guest):
         speaker = random_.choice([dom0, guest])
         op = random_.choice(list(range(28)) + [65535])
         if op == Op.RELEASE:
-            continue  # it would end the guest's session
+            continue  # RELEASE would end the session of the guest
         payload = b"\0".join(random_.choice(pieces) for _ in range(random_.randrange(5)))
         speaker.send(op, payload[:4096], random_.choice([0, 0, 1, 2]))
         if op == Op.TRANSACTION_START and len(speaker.session.transactions) > 3:
@@ -704,7 +705,7 @@ def test_random_transactions_leave_the_store_whole(dom0, store):
 
 
 def assert_whole(dom0):
-    """Every node can be reached from the root, is counted for its owner, and is not pinned."""
+    """Check that the root leads to every node, and that each is counted and not pinned."""
     tree = dom0.store.tree
     reached = {}
     stack = [b"/"]
@@ -725,7 +726,7 @@ def assert_whole(dom0):
 
 
 def fill(speaker, nodes):
-    """Write nodes below ``/wide`` without the detour over the wire."""
+    """Write nodes below ``/wide`` directly into the store."""
     store = speaker.store
     for number in range(nodes):
         path = b"/wide/%06d" % number
@@ -733,7 +734,7 @@ def fill(speaker, nodes):
 
 
 def test_a_process_with_100000_nodes_takes_less_than_100_mb():
-    # Not getrusage(): its peak begins with what the process that forked this one had.
+    # Not getrusage(): its peak includes that of the process that forked this one.
     program = (
         "from test_xenstored_store import Speaker, Store, fill\n"
         "fill(Speaker(Store(), 0), 100000)\n"

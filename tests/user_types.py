@@ -1,4 +1,4 @@
-"""What ``mypy --strict`` sees in a user's code; tox -e lint checks it, nothing runs it."""
+"""A user's code for ``mypy --strict``; tox -e lint checks it, and nothing runs it."""
 
 from typing import Dict, List, Optional, Tuple, Union
 

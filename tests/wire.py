@@ -1,4 +1,4 @@
-"""A client of the bare wire: it sends what it is told, and tells all that came back."""
+"""A client without checks: it sends any request, and returns every message it receives."""
 
 import socket
 import struct
@@ -17,7 +17,7 @@ class Wire:
         self.reconnect()
 
     def reconnect(self):
-        """Begin anew, as another client."""
+        """Open a new connection, and forget all of the old one."""
         self.close()
         self.sock = socket.socket(socket.AF_UNIX)
         # Not settimeout(): the C daemon listens with a backlog of 1, and when that
@@ -28,7 +28,7 @@ class Wire:
         self._framer = Framer()
         self._packets = []
         self._rq_id = 0
-        self.events = []  # payloads of those that came, in order
+        self.events = []  # their payloads, in order
 
     def __enter__(self):
         return self
@@ -60,7 +60,7 @@ class Wire:
         return self._packets.pop(0)
 
     def ask(self, op, payload, tx_id=0):
-        """Send a request; return its reply, after putting what came before in ``events``."""
+        """Send a request and return its reply; add events that came before it to ``events``."""
         rq_id = self.send(op, payload, tx_id)
         while True:
             packet = self.receive()
@@ -80,14 +80,14 @@ class Wire:
         return reply.payload
 
     def heard(self):
-        """Return the events of all that has happened so far, each once."""
-        # Answers come in order: an event that waits is sent before this reply.
+        """Return the events of all that has happened so far, and forget them."""
+        # The daemon sends in order: queued events come before this reply.
         self.ask(Op.GET_DOMAIN_PATH, b"0\0")
         events, self.events = self.events, []
         return events
 
     def ended(self):
-        """Whether the daemon has ended the connection, after what it had sent before."""
+        """Return whether the daemon has closed the connection; skip what it sent before."""
         while True:
             packet = self.receive()
             if packet is None:

@@ -1,4 +1,4 @@
-"""Which of Debian's ``xen-utils`` is installed. Any Python imports this, with pyxs or without."""
+"""Finds the installed ``xen-utils`` of Debian; also for Pythons without pyxs."""
 
 import glob
 import os
@@ -31,7 +31,7 @@ INSTALL = "apt-get install --no-install-recommends xen-utils-4.17 (xen-utils-4.2
 
 
 def description():
-    """Return in words which daemons there are, to the last digit of their version."""
+    """Return the names of the installed daemons and their full version."""
     if not _INSTALLED:
         return "no xenstored"
     try:

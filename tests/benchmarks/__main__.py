@@ -1,18 +1,17 @@
-"""How fast pyxs is beside its peers, on one real daemon.
+"""Measures pyxs and its peers on one real daemon.
 
 ::
 
     python tests/benchmarks [--short] [--any-cpu] [--before REVISION] [--json FILE] [JOB ...]
 
-The peers are the C extension ``xen.lowlevel.xs``, the C tools, pyxs 0.4.1 from the
-package index, in an environment of its own, and pyxs as an earlier revision of this
-repository has it. Each runs in a process of its own on the same
-interpreter, CPython 3.11 because Debian builds the C extension for it, and on the same C
-xenstored. They take turns in small slices, so that what else the machine does meets all alike.
-A figure is the median over the slices; a ratio is the median of the ratios of slices of the
-same turn. Each row has the ratios to the earlier revision too, of wall and of CPU time.
-Who is in no ratio is there for scale, and skips most turns. In the rows of
-single calls all share one CPU; --any-cpu leaves that to the scheduler.
+The peers are the C extension ``xen.lowlevel.xs``, the C tools, pyxs 0.4.1 from the package
+index, and pyxs at an earlier revision of this repository. Each peer runs in a process of its
+own. All use the same C xenstored and the same interpreter: CPython 3.11, for which Debian builds
+the C extension. The peers take turns in small slices, so that other load of the machine affects
+all of them alike. A figure is the median over the slices. A ratio is the median of the ratios of
+slices of the same turn. Each row also has the ratios of wall and of CPU time to the earlier
+revision. A peer that is in no ratio shows the scale only, and skips most turns. In the rows of
+single calls all processes share one CPU; with --any-cpu the scheduler chooses.
 
 Needs Debian's gcc, libc6-dev, xen-utils-4.17 and xenstore-utils.
 """
@@ -41,16 +40,16 @@ sys.path.insert(0, os.path.dirname(HERE))
 
 import daemons  # noqa: E402
 
-BEFORE = "b16aad8"  # the last commit whose threads led, slept and woke each other by locks
-SCALE_TURNS = 5  # a peer that is there for scale takes every fifth turn
+BEFORE = "b16aad8"  # the last commit before the package got one folder for each job
+SCALE_TURNS = 5  # a peer that is in no ratio takes every fifth turn
 
 
 class Worker:
-    """A peer's process; a context manager that ends it."""
+    """The process of a peer; a context manager that ends it."""
 
     def __init__(self, peer, python, environ):
         self._peer = peer
-        # What is installed is compiled once, not at each start.
+        # Python compiles an installed package once, not at each start.
         environ = dict(environ)
         environ.pop("PYTHONDONTWRITEBYTECODE", None)
         self._process = subprocess.Popen(
@@ -58,7 +57,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environ,
-            cwd="/",  # python -c and -m import from where they run, before they look elsewhere
+            cwd="/",  # python -c and -m import from the working directory first
             universal_newlines=True,
         )
 
@@ -175,7 +174,7 @@ def start_workers(daemon, before, stack):
 
 
 def extract(revision, directory):
-    """Put pyxs as a revision has it into a directory."""
+    """Extract pyxs at a revision into a directory."""
     archive = subprocess.Popen(
         ["git", "-C", ROOT, "archive", revision, "pyxs"], stdout=subprocess.PIPE
     )
@@ -197,7 +196,7 @@ def install_old_pyxs(directory):
 
 
 def run(row, workers):
-    """Measure a row and return what there is to tell, ready for JSON."""
+    """Measure a row and return its results, ready for JSON."""
     subject = ("pyxs", row.job, row.units)
     beside = (row.beside, row.beside_job or row.job, row.beside_units or row.units)
     before = ("before", row.job, row.units)
@@ -237,7 +236,7 @@ def ratio(ours, theirs, figure):
     """Return the median of the ratios of slices of the same turn, and their quartiles."""
     if ours[0][figure] is None:
         return {"ratio": None, "quartiles": None}
-    # The kernel counts CPU time in steps: a slice of one call may seem to take none.
+    # The kernel counts CPU time in steps, so that a slice of one call may have none.
     ratios = [
         one[figure] / other[figure] for one, other in zip(ours, theirs) if other[figure] > 0
     ] or [float("nan")] * 2
@@ -248,7 +247,7 @@ def ratio(ours, theirs, figure):
 
 
 def take_turns(sides, rivals, rounds, workers):
-    """Return each side's slices. The order turns about: no side is always first."""
+    """Return each side's slices. The order alternates, so that no side is always first."""
     slices = {side: [] for side in sides}
     for side in sides:
         measure(side, workers)  # warms up

@@ -1,7 +1,7 @@
-"""What a read costs whatever the machine: ``python tests/benchmarks/instructions.py``.
+"""Counts what a read executes, on any machine: ``python tests/benchmarks/instructions.py``.
 
-Counted are the calls of Python functions and the bytecodes that one ``Client.read`` executes
-over a socket when the connection is there; its own call and its first bytecode are among them.
+It counts the calls of Python functions and the bytecodes of one ``Client.read`` over a connected
+socket, including the call of ``read`` itself and its first bytecode.
 """
 
 import sys
@@ -11,13 +11,13 @@ from pyxs.xenstored import XenStored
 
 
 def count(function, *args):
-    """Return how many Python functions *function*, itself one, calls, and how many bytecodes."""
+    """Return how many calls of Python functions and how many bytecodes *function* makes."""
     counted = {"call": 0, "opcode": 0}
 
     def trace(frame, event, arg):
         if event in counted:
             counted[event] += 1
-        frame.f_trace = trace  # 3.12 and later look at it when the next is set
+        frame.f_trace = trace  # 3.12 and later read it when f_trace_opcodes is set
         frame.f_trace_lines = False
         frame.f_trace_opcodes = True
         return trace

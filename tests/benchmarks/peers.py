@@ -1,8 +1,8 @@
-"""The peers, each with its jobs, written as its users would write them.
+"""The peers and their jobs, written as users of each peer would write them.
 
-A job does a number of units of its work: calls, keys, nodes, events. One that has to
-look at the clock itself returns its seconds, or those of wall and of CPU time. A peer lacks the
-jobs it has no way to do.
+A job does a number of units of work: calls, keys, nodes or events. A job that measures the time
+itself returns seconds, or seconds of wall and of CPU time. A peer has no method for a job that
+it cannot do.
 """
 
 import atexit
@@ -120,7 +120,7 @@ class Before(Pyxs):
     """This project at an earlier revision."""
 
     name = "before"
-    dump = None  # until the revision compared with has snapshots
+    dump = None  # until the earlier revision has snapshots
 
 
 class CExtension:
@@ -268,7 +268,7 @@ class OldPyxs:
 
 
 class CTools:
-    """``xenstore-read`` and its like: a process a call, or one for all of a batch."""
+    """``xenstore-read`` and the like: one process for each call, or for a whole batch."""
 
     def read(self, calls):
         for _ in range(calls):
@@ -347,8 +347,8 @@ def in_threads(job, calls):
 
 
 def event_seconds(peer, write, events):
-    """Return the seconds from before each write until the event is out of another process, and
-    those of CPU time that waiting for it takes there.
+    """Return the seconds from each write until another process has its event, and the seconds of
+    CPU time that the other process spends waiting.
     """
     watcher = _watcher(peer)
     wall = cpu = 0.0
@@ -367,14 +367,14 @@ def _watcher(peer):
         [sys.executable, __file__, peer], stdout=subprocess.PIPE, universal_newlines=True
     )
     atexit.register(watcher.terminate)
-    watcher.stdout.readline()  # the event that answers the watch itself
+    watcher.stdout.readline()  # the first event of the watch
     return watcher
 
 
 def watch(peer):
-    """Tell of every event when it came, and the CPU time of the wait for it.
+    """Print when each event came, and the CPU time of the wait for it.
 
-    perf_counter is one clock for all processes.
+    All processes share the clock of perf_counter.
     """
     wait = PEERS[peer]().watch()
     while True:
@@ -387,7 +387,7 @@ def watch(peer):
 #: What the installed ``pyxs`` does.
 _COMMAND = "import sys; from pyxs.cli import main; sys.exit(main())"
 
-# os is there in every interpreter that was not started without its site.
+# os counts as bare: site imports it, and only -S leaves site out.
 _IMPORT = """
 import os, sys, time
 sys.path.append(sys.argv[1])
@@ -400,13 +400,13 @@ print(*sys.modules)
 
 
 def import_seconds(modules, times):
-    """Return what importing *modules* takes in bare interpreters, their start not counted."""
+    """Return the seconds to import *modules* in bare interpreters, without their start."""
     return sum(float(_import(modules)[0]) for _ in range(times))
 
 
 @functools.lru_cache(maxsize=None)
 def standard_modules():
-    """Return the modules that ``import pyxs`` brings along and a bare interpreter lacks."""
+    """Return the standard modules that ``import pyxs`` imports into a bare interpreter."""
     bare = _import([])[1].split()
     return [
         name

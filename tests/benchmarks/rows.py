@@ -1,13 +1,13 @@
-"""The rows of the table: jobs of pyxs, and what each is measured beside."""
+"""The rows of the table: a job of pyxs, and the job that it is compared with."""
 
 from typing import NamedTuple, Tuple
 
 
 class Row(NamedTuple):
-    """A job and the ratio it is held to.
+    """A job, and the ratio that it must reach.
 
-    The peers that have the job do it *rounds* times, *units* each time. A row
-    beside pyxs itself concerns no other peer.
+    Every peer that has the job does it *rounds* times, *units* each time. If a row
+    compares pyxs with pyxs, no other peer takes part.
     """
 
     work: str
@@ -17,12 +17,12 @@ class Row(NamedTuple):
     bar: float
     aim: float
     beside: str = "C extension"
-    beside_job: str = ""  # the same job
-    beside_units: int = 0  # as many
-    figure: str = "wall"  # what the ratio is of, or "cpu"
+    beside_job: str = ""  # empty: the same job
+    beside_units: int = 0  # 0: as many
+    figure: str = "wall"  # the time that the ratio compares: "wall" or "cpu"
     trees: Tuple[int, ...] = ()  # trees that the store must hold, by their number of nodes
-    #: For jobs of single calls: the daemon and all peers share one CPU. On several, a call
-    #: takes thrice as long for the peer that the scheduler puts on another one.
+    #: The daemon and all peers share one CPU; for jobs of single calls. A call takes three
+    #: times as long for a peer that the scheduler puts on another CPU than the daemon.
     one_cpu: bool = False
 
 

@@ -1,4 +1,4 @@
-"""What the store holds while the peers are measured."""
+"""The contents of the store while the peers are measured."""
 
 import itertools
 import subprocess
@@ -78,7 +78,7 @@ GUEST = [(line.split() + [""])[:2] for line in _GUEST.strip().splitlines()]
 
 
 def watched_key(peer):
-    """Return the key that a peer watches: one of its own, so that no other is woken."""
+    """Return the key that a peer watches; each has its own, so that no other gets events."""
     return "/bench/watched/" + peer.replace(" ", "-").replace(".", "-")
 
 
@@ -88,12 +88,12 @@ def many_keys(count):
 
 
 def tree(nodes):
-    """Return the path under which a tree of so many nodes is kept."""
+    """Return the path of the tree with that many nodes."""
     return "/trees/{}".format(nodes)
 
 
 def singles(keys):
-    """Yield what the rows about single calls and about bulk calls need."""
+    """Yield the nodes for the rows of single calls and of bulk calls."""
     yield KEY, "x" * 20
     yield LONG_KEY, "x" * 2000
     yield TRANSACTION_KEY, "0"
@@ -104,7 +104,7 @@ def singles(keys):
 
 
 def guests(nodes):
-    """Yield a tree of so many nodes, guest after guest; 12,801 are 200 guests."""
+    """Yield a tree of that many nodes, guest after guest; 12,801 nodes are 200 guests."""
     return itertools.islice(_guests(tree(nodes)), nodes)
 
 
@@ -117,7 +117,7 @@ def _guests(top):
 
 
 def fill(daemon, nodes):
-    """Write *nodes* with the C tool, so that no peer is asked to build what it is measured on."""
+    """Write *nodes* with the C tool, which does not affect the processes of the peers."""
     pairs = iter(nodes)
     for batch in iter(lambda: list(itertools.islice(pairs, 500)), []):
         subprocess.run(

@@ -1,8 +1,8 @@
-"""The process that one peer runs in: takes a job and a number of units, answers with seconds.
+"""The process of one peer: it runs jobs and answers with their times.
 
 ``python worker.py PEER`` reads lines of JSON on standard input, such as ``["read", 100]``, and
-answers each with a line such as ``[0.0051, 0.0021]``: wall time, and CPU time (user and
-system, that of finished child processes too), or ``null`` where it would tell nothing.
+answers each with a line such as ``[0.0051, 0.0021]``: the seconds of wall and of CPU time. CPU
+time is user and system time, also of finished child processes, or ``null`` if it has no meaning.
 """
 
 import gc
@@ -21,7 +21,7 @@ def serve(peer):
 
 
 def measure(job, units):
-    # No job pays for another's garbage; what it makes itself is collected as in any program.
+    # A job must not collect the garbage of another; it collects its own as in any program.
     gc.collect()
     gc.freeze()
     cpu, wall = _cpu_seconds(), time.perf_counter()

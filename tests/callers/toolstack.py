@@ -1,4 +1,4 @@
-"""A toolstack: makes what a guest needs, and clears it away again."""
+"""A toolstack: makes the nodes of a guest, and removes them again."""
 
 import errno
 
@@ -16,7 +16,7 @@ handle.mkdir("", home)
 handle.set_permissions("", home, [{"dom": GUEST}])
 handle.set_permissions("", home, [{"dom": GUEST}, {"dom": BACKEND, "read": True}])
 print(handle.get_permissions("", home))
-# The owner as one who is granted something: domain 0 becomes the owner.
+# The list grants rights to the guest only: domain 0 becomes the owner.
 handle.set_permissions("", home, [{"dom": GUEST, "read": True, "write": True}])
 print(handle.get_permissions("", home))
 

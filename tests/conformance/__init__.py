@@ -1,4 +1,4 @@
-"""One suite for every daemon and every connection, and what its tests share."""
+"""Tests that hold for every daemon and every connection, and their helpers."""
 
 import contextlib
 import errno
@@ -15,7 +15,7 @@ _fences = itertools.count()
 
 @contextlib.contextmanager
 def refused(*names):
-    """The daemon answers the one request in the body with one of these errnos."""
+    """Check that the daemon refuses the request in the body with one of these errnos."""
     with pytest.raises(PyXSError) as caught:
         yield
     answer = caught.value
@@ -25,7 +25,7 @@ def refused(*names):
 
 
 def outcome(function, *args):
-    """What a call returned, or the name of the errno with which the daemon refused it."""
+    """Return what a call returns, or the name of the errno if the daemon refuses it."""
     try:
         return function(*args)
     except PyXSError as answer:
@@ -35,9 +35,9 @@ def outcome(function, *args):
 
 
 def heard(monitor):
-    """The events of everything that had happened when this was called, in order."""
+    """Return the events of all that has happened so far, in order."""
     fence = "fence-{}".format(next(_fences))
-    monitor.watch(fence)  # its own first event comes after all that are waiting
+    monitor.watch(fence)  # the first event of this watch comes after all queued events
     events = []
     while True:
         event = monitor.wait(timeout=PATIENCE)

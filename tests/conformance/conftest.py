@@ -1,13 +1,13 @@
 """The connection under test and the daemon behind it.
 
-Each test runs on a fresh daemon of each kind. To run them on connections that
-are there already, name these and the kind of daemon behind them::
+Each test runs on a fresh daemon of each kind. To run the tests on existing
+connections, name these and the kind of daemon behind them::
 
     PYXS_CONFORMANCE=c@xenbus:/dev/xen/xenbus,c@socket:/run/xenstored/socket
 
-Then each test keeps to a subtree of its own, which it removes, and those marked
-``own_daemon`` are left out; in a guest, those marked ``dom0`` as well.
-``PYXS_CONFORMANCE=c,ocaml`` chooses among the fresh daemons.
+Each test then uses a subtree of its own and removes it. Tests marked ``own_daemon``
+are left out, and in a guest also those marked ``dom0``.
+``PYXS_CONFORMANCE=c,ocaml`` runs the tests on fresh daemons of these kinds only.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ _counter = itertools.count()
 
 
 class Setting(NamedTuple):
-    """Which daemon a test runs on, and how it gets there."""
+    """The kind of daemon that a test runs on, and the connection to it."""
 
     kind: str
     backend: str = "socket"
@@ -62,13 +62,13 @@ class Setting(NamedTuple):
         return self.path is not None and not pyxs.Client.SU
 
     def suits(self, item):
-        """Whether a test makes sense here."""
+        """Return whether a test can run with this setting."""
         marks = {mark.name for mark in item.iter_markers()}
         if self.path is None:
             return True
         if self.in_guest:
             return not marks & {"own_daemon", "dom0"}
-        # In dom0 the tools take the socket, whatever the test takes.
+        # In dom0 the tools always use the socket.
         return not ("own_daemon" in marks or (self.backend == "xenbus" and "tools" in marks))
 
     def __str__(self):
@@ -103,11 +103,11 @@ def pytest_collection_modifyitems(config, items):
 
 
 class Store:
-    """A daemon's store as the test reaches it.
+    """The store under test, and how a test connects to it.
 
-    ``kind`` is the daemon's, ``domid`` that of the connection's domain,
-    ``max_payload`` what fits a message, ``daemon`` the daemon itself if the test
-    has one of its own.
+    ``kind`` is the kind of daemon, ``domid`` the domain of the connection,
+    ``max_payload`` the longest payload that the connection takes, and ``daemon``
+    the daemon if it was started for the test, else ``None``.
     """
 
     def __init__(self, setting, daemon, keepers):
@@ -127,9 +127,9 @@ class Store:
 
     @contextlib.contextmanager
     def keeper(self):
-        """A client to prepare the test and to clean up after it.
+        """Yield a client that prepares the test and cleans up after it.
 
-        On a daemon that outlives the test it is the same for all of them.
+        All tests on an existing daemon share one client.
         """
         if self.daemon is not None:
             with pyxs.Client(**self.where) as client:
@@ -141,7 +141,7 @@ class Store:
 
     @property
     def rounds(self):
-        """How often to try what fails now and then; a store of others may be emulated."""
+        """How often to repeat what fails rarely: less on an existing, perhaps emulated, daemon."""
         return 10 if self.daemon is None else 100
 
     @property
@@ -164,7 +164,7 @@ def keepers():
 
 @pytest.fixture
 def store(setting, start_daemon, keepers, request):
-    """The store under test; a daemon of the test's own must survive it."""
+    """The store under test; a daemon started for the test must still run at its end."""
     if request.node.get_closest_marker("tools") and shutil.which("xenstore-ls") is None:
         skip_or_fail("xenstore-ls is missing: apt-get install xenstore-utils")
     daemon = start_daemon(setting.kind) if setting.path is None else None
@@ -174,7 +174,7 @@ def store(setting, start_daemon, keepers, request):
 
 @pytest.fixture
 def known(store):
-    """Look up what this daemon does where the daemons differ."""
+    """A function that looks up what this daemon does where daemons differ."""
     return lambda name: DIFFERENCES[name].answer(store.kind, xen_utils.VERSION)
 
 
@@ -238,7 +238,7 @@ def relative(store):
     """The relative path of a node for this test alone, and the absolute one."""
     path = "pyxs-test-{}-{}".format(os.getpid(), next(_counter))
     if store.domid:
-        path = "data/" + path  # of its home a guest may write to this
+        path = "data/" + path  # a guest may write to this part of its home
     yield path, "/local/domain/{}/{}".format(store.domid, path)
     remove(store, path)
 

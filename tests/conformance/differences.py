@@ -1,8 +1,8 @@
-"""Where the daemons differ. A test asserts what stands here, no less; ``docs/`` shows it.
+"""The known differences between daemons. Tests assert them exactly, and ``docs/`` shows them.
 
-An entry tells, for each daemon, what a call returned or the name of its errno. Where
-versions differ too, it is a dictionary: what holds from each version on. The in-memory
-daemon does as the C daemon of Xen 4.17 does unless the entry says otherwise.
+An entry has, for each daemon, what a call returns or the name of its errno. Where versions
+differ too, that is a dictionary by the first version that behaves so. Unless the entry says
+otherwise, the in-memory daemon does what the C daemon of Xen 4.17 does.
 """
 
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ class _Difference(NamedTuple):
     memory: Any
 
     def answer(self, kind, version=None):
-        """Return what a daemon of this kind does, and of this version of Xen."""
+        """Return what a daemon of this kind and version of Xen does."""
         answer = getattr(self, kind)
         if not isinstance(answer, dict):
             return answer
@@ -126,7 +126,7 @@ DIFFERENCES = {
     ),
 }
 
-# What a transaction did, and what was done outside it before its commit.
+# Each key: an operation in a transaction, and another one outside before its commit.
 DIFFERENCES.update(
     {
         "commit: " + case: _differ(

@@ -16,7 +16,7 @@ def paths_below(root, count):
     [pytest.param(count, marks=pytest.mark.anywhere) for count in (0, 1, 2, 64)]
     + [65, pytest.param(500, marks=pytest.mark.busy)],
 )
-def test_what_was_written_together_is_read_together(client, root, count):
+def test_read_many_returns_what_write_many_wrote(client, root, count):
     values = {path: "value of " + path for path in paths_below(root, count)}
     assert client.write_many(values) is None
     assert client.read_many(values) == values
@@ -54,7 +54,7 @@ def test_the_keys_are_the_paths_as_given(client, root):
 
 
 @pytest.mark.busy
-def test_large_values_do_not_choke_the_connection(client, root):
+def test_values_larger_than_the_socket_buffers_do_not_deadlock(client, root):
     # Far more than the socket buffers of both sides hold.
     values = dict.fromkeys(paths_below(root, 900), "v" * 1900)
     client.write_many(values)
@@ -110,7 +110,7 @@ def test_one_path_is_not_taken_for_a_list_of_letters(client, path):
 
 
 @pytest.mark.busy
-def test_many_in_a_transaction_are_seen_together(client, other, root):
+def test_write_many_in_a_transaction_takes_effect_at_the_commit(client, other, root):
     values = dict.fromkeys(paths_below(root, 200), "value")
     with client.transaction() as t:
         t.write_many(values)

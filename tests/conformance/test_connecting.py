@@ -83,7 +83,7 @@ def test_a_daemon_that_is_not_there_is_a_connection_error(store):
     client.connection.disconnect()
 
 
-def test_a_missing_socket_is_not_taken_for_a_missing_node(tmp_path):
+def test_a_missing_socket_is_not_reported_as_a_missing_node(tmp_path):
     with pytest.raises(pyxs.ConnectionError, match="No such file"):
         pyxs.Client(unix_socket_path=str(tmp_path / "socket")).read("/key", default="fallback")
 
@@ -129,7 +129,7 @@ def test_a_monitor_needs_no_daemon_before_it_watches(store):
     monitor.close()
 
 
-def test_no_descriptor_is_left_behind(store):
+def test_closing_closes_every_descriptor(store):
     before = descriptors()
     for _ in range(20):
         with pyxs.Client(unix_socket_path=store.path) as client:

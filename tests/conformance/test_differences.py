@@ -1,4 +1,4 @@
-"""The table of known differences holds nothing but differences, and no row that is not used."""
+"""Each row of the table of differences shows a difference, and a test uses it."""
 
 import os
 

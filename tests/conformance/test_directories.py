@@ -17,7 +17,7 @@ def name(number):
 
 @pytest.fixture
 def crowded(client, store, known, root):
-    """A node with so many children that their names take 18,000 bytes."""
+    """A node whose children have names of 18,000 bytes together."""
     client.write_many(("{}/{}".format(root, name(number)), "") for number in range(COUNT))
     if store.max_payload != 4096 and known("a long list over XenBus") is not None:
         assert outcome(client.ls, root) == known("a long list over XenBus")
@@ -25,7 +25,7 @@ def crowded(client, store, known, root):
     return root
 
 
-pytestmark = pytest.mark.dom0  # a guest's quota holds a node and its list to 2,048 bytes
+pytestmark = pytest.mark.dom0  # a guest's node may have 2,048 bytes with the names of children
 
 
 @pytest.mark.busy

@@ -10,7 +10,7 @@ from . import outcome, refused
 @pytest.mark.anywhere
 @pytest.mark.parametrize("domid", [0, 1, 7, 32751])
 def test_the_path_of_a_domain(client, domid):
-    # Whether it exists does not matter.
+    # The domain need not exist.
     assert client.get_domain_path(domid) == "/local/domain/{}".format(domid)
 
 
@@ -31,7 +31,7 @@ def test_a_domain_is_introduced_until_it_is_released(client):
 
 @pytest.mark.own_daemon
 def test_a_domain_may_be_introduced_again(client):
-    # After a soft reset the toolstack does; the ring is then the same one.
+    # A toolstack introduces a domain again after a soft reset, with the same ring.
     client.introduce_domain(7, 1, 1)
     client.introduce_domain(7, 1, 1)
     client.release_domain(7)

@@ -1,4 +1,4 @@
-"""The daemon's errors name the node that was asked for."""
+"""Errors of the daemon name the node of the request."""
 
 import errno
 import posixpath

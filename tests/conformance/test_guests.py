@@ -1,4 +1,4 @@
-"""What a domain without privileges may do, seen through a client of its own."""
+"""The rights of a guest, tested with a client that speaks as the guest."""
 
 import pytest
 
@@ -15,7 +15,7 @@ HOME = "/local/domain/7"
 
 @pytest.fixture
 def home(client):
-    """The home of the guest as a toolstack makes it, and something that is none of its business."""
+    """The home of the guest as a toolstack makes it, and a node that the guest may not use."""
     client.write(HOME + "/name", "guest")
     client.set_permissions(HOME, ["n7"])
     client.set_permissions(HOME + "/name", ["n0", "r7"])
@@ -35,7 +35,7 @@ def guest(socket, cleanup):
 
 @pytest.fixture
 def guest_monitor(socket, cleanup):
-    """A monitor that speaks as the guest; over a ring there is no client beside it."""
+    """A monitor that speaks as the guest; over a ring it is the only connection."""
     monitor = pyxs.monitor(socket, socket_timeout=PATIENCE)
     cleanup.callback(monitor.close)
     return monitor
@@ -44,7 +44,7 @@ def guest_monitor(socket, cleanup):
 # ---- Its home --------------------------------------------------------------
 
 
-def test_relative_paths_begin_at_its_home(guest, client):
+def test_relative_paths_begin_at_the_home_of_the_guest(guest, client):
     guest.write("data/key", "value")
     assert guest.read("data/key") == guest.read(HOME + "/data/key") == "value"
     assert client.read(HOME + "/data/key") == "value"
@@ -53,13 +53,13 @@ def test_relative_paths_begin_at_its_home(guest, client):
     assert client.ls(HOME) == ["name"]
 
 
-def test_its_nodes_are_its_own(guest, client):
+def test_a_guest_owns_the_nodes_it_creates(guest, client):
     guest.write("data/key", "value")
     for path in ("/data", "/data/key"):
         assert client.get_permissions(HOME + path) == ["n7"]
 
 
-def test_it_is_introduced(guest, client):
+def test_a_guest_is_introduced(guest, client):
     assert client.is_domain_introduced(DOMID)
     assert guest.get_domain_path(DOMID) == HOME
 
@@ -98,7 +98,7 @@ def test_a_transaction_of_a_guest(guest, client):
     ],
     ids=lambda value: ",".join(value) if isinstance(value, list) else "",
 )
-def test_permissions_tell_who_reads_and_who_writes(guest, client, perms, reads, writes):
+def test_permissions_decide_whether_a_guest_reads_and_writes(guest, client, perms, reads, writes):
     client.write("/node/child", "value")
     client.set_permissions("/node", perms)
     allowed = {"reads": reads, "writes": writes}
@@ -138,7 +138,7 @@ def test_a_missing_node_below_one_that_the_guest_may_not_read(guest, known):
     assert outcome(guest.read, "/secret/missing") == expected
 
 
-def test_it_changes_permissions_of_its_own_nodes_only(guest, client, known):
+def test_a_guest_changes_permissions_of_its_own_nodes_only(guest, client, known):
     guest.write("data", "")
     guest.set_permissions("data", ["n7", "r1"])
     assert client.get_permissions(HOME + "/data") == ["n7", "r1"]
@@ -148,7 +148,7 @@ def test_it_changes_permissions_of_its_own_nodes_only(guest, client, known):
     assert client.get_permissions(HOME + "/data") == ["n7", "r1"]
 
 
-def test_it_removes_its_own_nodes_only(guest, client):
+def test_a_guest_removes_its_own_nodes_only(guest, client):
     guest.write("data/child", "")
     guest.rm("data")
     for path in ("/secret", "/secret/child", "name"):
@@ -170,7 +170,7 @@ def test_a_walk_lists_an_unreadable_node_with_an_empty_value(guest, client):
     ]
 
 
-def test_it_does_nothing_that_dom0_does(guest, client):
+def test_a_guest_is_refused_the_methods_of_dom0(guest, client):
     for call in (
         lambda: guest.introduce_domain(2, 1, 1),
         lambda: guest.release_domain(DOMID),
@@ -207,7 +207,7 @@ def test_a_relative_watch_of_a_guest_reports_relative_paths(guest_monitor, clien
     assert heard(guest_monitor) == [("data/key", "t")]
 
 
-def test_changes_that_it_may_not_read_are_not_reported(guest_monitor, client):
+def test_changes_that_a_guest_may_not_read_are_not_reported(guest_monitor, client):
     guest_monitor.watch("/", "t")
     heard(guest_monitor)
     client.write("/secret/child", "")
@@ -215,7 +215,7 @@ def test_changes_that_it_may_not_read_are_not_reported(guest_monitor, client):
     assert heard(guest_monitor) == [(HOME + "/data", "t")]
 
 
-def test_the_domains_of_others_come_and_go_unseen(guest_monitor, client, known):
+def test_a_guest_gets_no_events_of_other_domains(guest_monitor, client, known):
     for path in ("@introduceDomain", "@releaseDomain"):
         outcome(guest_monitor.watch, path, "t")
     heard(guest_monitor)
@@ -228,7 +228,7 @@ def test_the_domains_of_others_come_and_go_unseen(guest_monitor, client, known):
 
 
 def count_until_refused(call):
-    """How many calls succeed before the daemon refuses one, and what it says then."""
+    """Return how many calls succeed before the daemon refuses one, and the errno."""
     for number in range(3000):
         try:
             call(number)
@@ -243,11 +243,11 @@ def test_a_value_over_the_quota(guest, known):
 
 def test_the_quota_of_nodes(guest, client, known):
     limit, answer = known("a guest's nodes")
-    # Not all in one: a node's list of children counts towards its size.
+    # In several directories, because the names of children count towards the size of a node.
     made = count_until_refused(
         lambda number: guest.mkdir("data/{}/{}".format(number // 50, number % 50))
     )
-    above = 2 + (made[0] - 1) // 50 + 1  # the home, which is the guest's, data, and those below
+    above = 2 + (made[0] - 1) // 50 + 1  # the home, which the guest owns, data, and the nodes below
     assert (made[0] + above, made[1]) == (limit, answer)
     guest.rm("data/0/0")
     guest.mkdir("data/0/again")

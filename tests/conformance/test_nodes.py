@@ -41,7 +41,7 @@ def test_every_byte_string_comes_back_byte_for_byte(client, root):
 
 
 @pytest.mark.anywhere
-def test_what_was_read_can_be_written_elsewhere_unchanged(client, root):
+def test_a_value_that_was_read_can_be_written_elsewhere_unchanged(client, root):
     client.write(root + "/key", EVERY_BYTE)
     client.write(root + "/copy", client.read(root + "/key"))
     assert client.execute_command(pyxs.connection.Op.READ, root + "/copy") == EVERY_BYTE
@@ -62,7 +62,7 @@ def test_a_value_that_ends_with_nul_is_refused_and_changes_nothing(client, root,
     assert client.read(root + "/key") == "before"
 
 
-# A guest's quota holds a whole node to 2,048 bytes, not only its value.
+# A guest's quota limits a whole node, not only its value, to 2,048 bytes.
 @pytest.mark.parametrize("length", [1, 100, pytest.param(2048, marks=pytest.mark.dom0)])
 def test_a_long_value_comes_back(client, root, length):
     client.write(root + "/key", "v" * length)

@@ -39,7 +39,7 @@ def test_a_snapshot_has_values_and_permissions(client, tree):
     }
 
 
-def test_what_was_taken_is_restored(client, tree):
+def test_restore_brings_back_the_nodes_of_a_snapshot(client, tree):
     taken = snapshot.take(client, tree)
     client.rm(tree)
     assert snapshot.restore(client, taken) is True
@@ -54,7 +54,7 @@ def test_nodes_that_are_not_in_the_snapshot_stay(client, tree):
     assert client.read(tree + "/a") == "1"
 
 
-def test_the_text_is_the_snapshot(client, tree):
+def test_the_text_parses_to_the_snapshot(client, tree):
     text = "".join(snapshot.lines(client, [tree]))
     assert snapshot.parse(text) == snapshot.take(client, tree)
     assert list(snapshot.parse(text)) == list(snapshot.take(client, tree))

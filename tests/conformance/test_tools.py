@@ -33,7 +33,7 @@ def test_xenstore_read_shows_every_byte_of_a_value(client, root, tool):
 
 
 @pytest.mark.parametrize("value", ["value", "", "two words", "line\nbreak", "h\u00e9 \u20ac"])
-def test_what_xenstore_write_wrote_is_read(client, root, tool, value):
+def test_a_value_written_by_xenstore_write_is_read(client, root, tool, value):
     tool("xenstore-write", root + "/key", value)
     assert client.read(root + "/key") == value
 

@@ -12,7 +12,7 @@ from . import outcome, refused
 
 
 def conflict(t, other, path):
-    """Make the commit of *t* fail on every daemon: what it read and wrote has changed."""
+    """Change a node that *t* has read and written, so that its commit fails on every daemon."""
     before = t.read(path)
     t.write(path, before + "+")
     other.write(path, before + " changed")
@@ -147,7 +147,7 @@ def test_700_transactions_in_a_row(client, root):
 
 # ---- What conflicts --------------------------------------------------------
 
-# What a transaction does, and what is done outside it before its commit.
+# For each case: calls in a transaction, and a call outside it before its commit.
 CONFLICTS = {
     "read and written, rewritten": (
         lambda t, p: t.write(p + "/key", t.read(p + "/key") + "+"),
@@ -204,7 +204,7 @@ SOMETIMES_CONFLICTS = {
 
 @pytest.fixture(params=["another client", "the same client"])
 def outsider(request, client, other):
-    """Who makes the change outside the transaction: that does not matter."""
+    """The client that makes the change outside the transaction; either conflicts."""
     return other if request.param == "another client" else client
 
 
@@ -336,7 +336,7 @@ def test_a_transaction_does_not_start_within_another(client):
 
 
 @pytest.mark.anywhere
-def test_a_transaction_outlives_nothing_but_its_block(client, root):
+def test_a_transaction_has_no_id_after_its_block(client, root):
     with client.transaction() as t:
         t.write(root + "/key", "1")
     assert t.tx_id == 0
@@ -421,15 +421,15 @@ def test_an_invalid_number_of_attempts_is_refused(client, attempts):
 
 
 @pytest.mark.busy
-def test_a_counter_that_many_threads_raise_loses_nothing(client, root):
+def test_no_increment_of_a_counter_by_several_threads_is_lost(client, root):
     client.write(root + "/counter", 0)
 
-    def raise_it(t):
+    def increase(t):
         t.write(root + "/counter", int(t.read(root + "/counter")) + 1)
 
     def run():
         for _ in range(25):
-            client.run_transaction(raise_it)
+            client.run_transaction(increase)
 
     in_threads(*[run] * 4)
     assert client.read(root + "/counter") == "100"
@@ -439,7 +439,7 @@ def test_a_counter_that_many_threads_raise_loses_nothing(client, root):
 
 
 def test_a_transaction_belongs_to_its_connection(client, make_client, root):
-    # Ids are counted for each connection: the same number elsewhere is another one.
+    # Each connection numbers its own transactions: another one may have the same id.
     with client.transaction() as t:
         t.write(root + "/key", "value")
         stranger = make_client()
@@ -516,6 +516,6 @@ def test_removing_a_node_whose_child_another_client_removed(client, other, known
     other.rm(root + "/dir/gone")
     expected = known("removing what lists a child that is gone")
     assert outcome(t.rm, root + "/dir") == expected
-    if expected is not None:  # the children before it are removed, those after it are not
+    if expected is not None:  # the children before it are removed, later ones are not
         assert t.ls(root + "/dir") == ["gone", "z"]
     t.transaction_end(commit=False)

@@ -1,4 +1,4 @@
-"""``Client.wait_for``: the value of a node, once it is the one that is asked for."""
+"""``Client.wait_for`` returns the value of a node once it meets a condition."""
 
 import contextlib
 import errno
@@ -12,7 +12,7 @@ from common import PATIENCE, descriptors, until
 
 @pytest.fixture
 def start_waiting(make_client):
-    """Call ``wait_for`` in a thread, and return a function that waits for what it returned."""
+    """Call ``wait_for`` in a thread; return a function that waits for its result."""
     threads = []
 
     def start(*args, **options):
@@ -39,7 +39,7 @@ def start_waiting(make_client):
 
 
 def watched(condition, seen):
-    """Return a condition that tells when it has been asked."""
+    """Return a condition that releases *seen* whenever it is called."""
 
     def asked(value):
         seen.release()
@@ -137,7 +137,7 @@ def test_wait_for_raises_the_exception_of_its_condition(client, root):
     assert client.wait_for(root + "/a") == "1"
 
 
-def test_nothing_is_left_behind(client, root):
+def test_wait_for_closes_its_descriptors(client, root):
     client.write(root + "/a", "1")
     before = descriptors()
     client.wait_for(root + "/a")

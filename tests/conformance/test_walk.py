@@ -23,7 +23,7 @@ def tree(client, root):
 
 
 def below(top, steps):
-    """What a walk yielded, with paths relative to its top and the names in order."""
+    """Return what a walk yielded, with relative paths and sorted names."""
     return [(path[len(top) :], value, sorted(children)) for path, value, children in steps]
 
 

@@ -14,7 +14,7 @@ from . import heard, outcome, refused
 
 @pytest.fixture
 def watched(monitor, root):
-    """A monitor that watches the test's root with the token "t", its first event taken."""
+    """A monitor that watches the root with the token "t" and has taken the first event."""
     monitor.watch(root, "t")
     assert monitor.wait(timeout=PATIENCE) == (root, "t")
     return monitor
@@ -236,7 +236,7 @@ def test_a_path_and_a_token_that_fill_a_message_are_watched(monitor, store, root
 def test_depth_limits_a_watch_where_the_daemon_knows_it(monitor, client, store, root, known):
     expected = known("a watch with a depth")
     if store.max_payload != 4096:
-        expected = "ENOSYS"  # Linux drops the depth without a word
+        expected = "ENOSYS"  # Linux silently drops the depth
     assert outcome(monitor.watch, root, "t", 1) == expected
     if expected is not None:
         return
@@ -288,7 +288,7 @@ def test_a_watch_can_be_set_again(watched, client, store, root):
         client.write(root + "/key", "")
         watched.unwatch(root, "t")
         watched.watch(root, "t")
-        # Nothing of the earlier watch is left, only the new one's first event.
+        # Only the first event of the new watch is left.
         assert heard(watched) == [(root, "t")]
 
 
@@ -381,7 +381,7 @@ def test_the_descriptor_is_readable_while_an_event_can_be_had(watched, client, r
 
 def test_the_descriptor_is_readable_for_an_event_read_behind_a_reply(watched, client, root):
     client.write(root + "/key", "")
-    watched.watch(root + "/other", "u")  # takes the event off the wire with its reply
+    watched.watch(root + "/other", "u")  # receives the event together with its reply
     assert readable(watched)
     assert watched.check() == (root + "/key", "t")
     assert readable(watched, PATIENCE)
@@ -467,7 +467,7 @@ def test_an_aborted_transaction_is_not_reported(watched, client, root):
 
 
 @pytest.mark.anywhere
-def test_what_a_transaction_did_twice_or_undid(watched, client, root, known):
+def test_events_of_a_transaction_that_repeats_and_undoes_changes(watched, client, root, known):
     client.write(root + "/key", "")
     heard(watched)
     with client.transaction() as t:
@@ -492,7 +492,7 @@ def test_special_paths_can_be_watched(monitor):
 
 
 @pytest.mark.own_daemon
-def test_the_coming_and_going_of_domains_is_reported(monitor, client):
+def test_introducing_and_releasing_a_domain_is_reported(monitor, client):
     monitor.watch("@introduceDomain", "come")
     monitor.watch("@releaseDomain", "go")
     heard(monitor)
@@ -516,7 +516,7 @@ def test_one_thread_waits_while_others_watch_and_unwatch(watched, client, root):
             if event is not None and event.token == "t":
                 seen.append(event.path)
 
-    def juggle(name):
+    def watch_and_unwatch(name):
         def run():
             for number in range(100):
                 path = "{}/{}-{}".format(root, name, number)
@@ -531,7 +531,7 @@ def test_one_thread_waits_while_others_watch_and_unwatch(watched, client, root):
         time.sleep(0.1)
         done.set()
 
-    in_threads(wait, juggle("x"), juggle("y"), write)
+    in_threads(wait, watch_and_unwatch("x"), watch_and_unwatch("y"), write)
     assert seen == ["{}/key-{}".format(root, number) for number in range(100)]
 
 
@@ -566,7 +566,7 @@ def test_close_wakes_a_thread_that_waits(watched):
     in_threads(wait, close)
 
 
-def test_a_closed_monitor_may_be_closed_again_and_waits_no_more(watched):
+def test_a_closed_monitor_may_be_closed_again_and_does_not_wait(watched):
     watched.close()
     watched.close()
     with pytest.raises(pyxs.ConnectionError):
@@ -623,7 +623,7 @@ def test_a_client_makes_monitors(client, other, root):
         assert heard(with_one) == [(root + "/key", "t")]
     finally:
         with_one.close()
-    assert client.exists(root)  # its connection is another one
+    assert client.exists(root)  # the monitor has a connection of its own
 
 
 def test_a_client_watches_and_waits(client, other, root):
@@ -631,7 +631,7 @@ def test_a_client_watches_and_waits(client, other, root):
     assert client.wait() == (root, "t")
     other.write(root + "/key", "1")
     assert client.wait() == (root + "/key", "t")
-    client.write(root + "/key", "2")  # its own changes too
+    client.write(root + "/key", "2")  # events of its own changes come too
     assert client.wait() == (root + "/key", "t")
     client.unwatch(root, "t")
     with refused("ENOENT"):

@@ -80,7 +80,7 @@ class _Daemon:
         return dict(os.environ, XENSTORED_PATH=self.path)
 
     def alive(self):
-        """Return whether it answers a request within five seconds."""
+        """Return whether the daemon answers a request within five seconds."""
         with socket.socket(socket.AF_UNIX) as probe:
             # Not settimeout(): both daemons listen with a backlog of 1. When that is full,
             # connect() on a socket with a time-out fails at once with EAGAIN.
@@ -102,15 +102,15 @@ class _Daemon:
         raise NotImplementedError
 
     def kill(self):
-        """End it as a crash does; its socket file remains."""
+        """Kill the daemon, as in a crash; its socket file remains."""
         raise NotImplementedError
 
     def restart(self):
-        """End it if it runs, and start it again with the same path and an empty store."""
+        """Stop the daemon if it runs; start it again with the same path and an empty store."""
         raise NotImplementedError
 
     def stop(self):
-        """End it and remove its files; a second call does nothing."""
+        """Stop the daemon and remove its files; a second call does nothing."""
         raise NotImplementedError
 
     def __enter__(self):

@@ -1,5 +1,5 @@
 """The same random programs on ``pyxs.xs`` and on the C extension.
 
-``programs`` makes a program and runs it on whatever opens connections like ``xs``;
-``worker`` runs them on the C extension, in the interpreter that it was built for.
+``programs`` makes a program and runs it on any class like ``xs``. ``worker`` runs programs on
+the C extension, in the interpreter for which the extension was built.
 """

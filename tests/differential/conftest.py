@@ -1,4 +1,4 @@
-"""Where the C extension is to be had."""
+"""The fixture that finds the C extension."""
 
 import pathlib
 import shutil
@@ -14,7 +14,7 @@ WORKER = pathlib.Path(__file__).with_name("worker.py")
 
 @pytest.fixture(scope="session")
 def python():
-    """The Python that the C extension was built for."""
+    """The Python for which the C extension was built."""
     found = shutil.which("python3", path="/usr/bin")
     if found is None or subprocess.call(
         [found, str(WORKER)], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -1,14 +1,13 @@
-"""Random programs for an ``xs``: what to call, and what came of it.
+"""Makes random programs for an ``xs``, runs them and records what each step did.
 
-A program is a list of steps, plain data that can be pickled. :func:`run` runs one on any
+A program is a list of steps, plain data that can be pickled. :func:`run` runs a program on any
 class like ``xs`` and returns what each step did, again as plain data: equal behaviour gives
-equal lists. It knows nothing of daemons: ``XENSTORED_PATH`` says where ``connect`` leads.
+equal lists. ``XENSTORED_PATH`` names the daemon. Two runs in turn on one daemon can be compared,
+even if the daemon has other clients.
 
-On a daemon that others use too, two runs one after the other compare as well.
-
-Left out is what differs on purpose (``docs/xs-differences.csv``); and since daemons merge
-identical events that wait, and C's reading thread takes its time, events are compared in sets,
-each after a round trip that brings in all that were sent before.
+The programs leave out calls that differ on purpose (``docs/xs-differences.csv``). Events are
+compared as sets, because daemons merge identical queued events and the reading thread of the C
+extension may be late. A round trip before each set brings in all events sent earlier.
 """
 
 import collections
@@ -22,11 +21,11 @@ import xen_utils
 
 __all__ = ["CALLS", "clean", "generate", "run"]
 
-#: Calls in a program; what opens, closes and drains comes on top.
+#: Calls in a program, without the steps that take events before and after them.
 CALLS = 60
 
 Step = collections.namedtuple("Step", "handle method args kwargs")
-Transaction = collections.namedtuple("Transaction", "slot style")  # a handle got earlier
+Transaction = collections.namedtuple("Transaction", "slot style")  # a handle of an earlier step
 Token = collections.namedtuple("Token", "number")
 
 _HANDLES = 3
@@ -45,8 +44,8 @@ _PATHS = [
     "/missing",
     "/missing/too",
 ] + ["r", "r/s", "/local/domain/0/r", "/local/domain/0", "@introduceDomain", "@releaseDomain"]
-#: Xen 4.20 lets dom0 make nodes whose names are longer than a reply, so that nobody can
-#: list what is above them.
+#: Xen 4.20 lets dom0 make nodes whose names are longer than a reply; then no client can list
+#: their parents.
 _LISTABLE = 3071 if xen_utils.VERSION >= (4, 20) else 5000
 _LENGTHS = [1022, 1023, 2046, 2047, 3070, 3071, 4093, 4094, 4095, 5000]
 _BAD_PATHS = (
@@ -74,7 +73,7 @@ _NO_PERMISSIONS = [None, "n0", (), {"dom": 0}, 5]
 
 
 class _Author:
-    """Makes up one program."""
+    """Makes one random program."""
 
     def __init__(self, seed, domids):
         self._random = random.Random(seed)
@@ -90,7 +89,7 @@ class _Author:
             if self._one_in(40):
                 args = self._wrong_number(args)
             if method == "watch":
-                # An event that waits from an earlier watch with this token: see the table.
+                # Takes events of an earlier watch with this token; see docs/xs-differences.csv.
                 steps.append(Step(handle, "drain", (), {}))
             steps.append(Step(handle, method, args, kwargs))
             if self._one_in(8):
@@ -160,10 +159,10 @@ class _Author:
         path = self._path()
         if isinstance(path, str) and path.startswith("@"):
             path = "@releaseDomain"
-            if isinstance(perms, list):  # xenstored 4.20 crashes when a domain that owns it goes
+            if isinstance(perms, list):  # xenstored 4.20 crashes when its owner is released
                 perms = [{"dom": 0}] + perms
         if path == "/":
-            perms = [{"dom": 0}]  # a domain that owned it would take all along when released
+            perms = [{"dom": 0}]  # the release of its owner would remove all nodes
         return (self._tx(), path, perms), {}
 
     def _watch(self):
@@ -179,7 +178,7 @@ class _Author:
     def _transaction_end(self):
         abort = self._pick([0, 0, 0, 1, -1, True, self._number()])
         if self._one_in(10):
-            # With no second fault: which of two is met first is not worth keeping.
+            # No second fault: which of two faults is reported first may differ.
             return ("1",), {self._pick(["transaction", "more"]): 1}
         if self._one_in(2):
             return (self._tx(), abort), {}
@@ -216,8 +215,8 @@ _METHODS = (
 def generate(seed, calls=CALLS, domids=(1, 2, 7, 9)):
     """Return a program.
 
-    :param seed: the same one gives the same program.
-    :param domids: what to introduce, release and retarget; never 0.
+    :param seed: equal seeds give equal programs.
+    :param domids: the domains to introduce, to release and to give targets; never 0.
     """
     return _Author(seed, domids).program(calls)
 
@@ -228,7 +227,7 @@ class _Run:
         self._error = error
         self._handles = [connect() for _ in range(_HANDLES)]
         self._transactions = [""] * _SLOTS
-        # Some are equal, none are the same.
+        # Some tokens are equal, but no two are the same object.
         self._tokens = ["token", "".join(["tok", "en"]), [0], [0], 5, object()]
 
     def close(self):
@@ -246,7 +245,7 @@ class _Run:
         except self._error as exc:
             return "Error", exc.args
         except TypeError:
-            return ("TypeError",)  # its words are Python's, and not of every version
+            return ("TypeError",)  # the message is Python's, and differs between versions
         except Exception as exc:
             return type(exc).__name__, exc.args
 
@@ -260,7 +259,7 @@ class _Run:
         result = getattr(self._handles[step.handle], step.method)(*args, **kwargs)
         if step.method == "transaction_start":
             self._transactions[number % _SLOTS] = result
-            # Which one is for the daemon to choose.
+            # The daemon chooses the number.
             return type(result).__name__, re.fullmatch("[1-9A-F][0-9A-F]*", result) is not None
         if step.method == "fileno":
             return type(result).__name__, result >= 0
@@ -277,7 +276,7 @@ class _Run:
     def _drain(self, handle):
         """Return all events that were sent, as a set."""
         events = set()
-        handle.get_domain_path(0)  # its reply comes after them
+        handle.get_domain_path(0)  # the reply comes after all events sent before
         poll = select.poll()
         poll.register(handle.fileno(), select.POLLIN)
         while True:
@@ -286,7 +285,7 @@ class _Run:
                 event = handle.check_watch()
             except self._error as exc:
                 if exc.args[0] == errno.EAGAIN:
-                    continue  # a stale event: see the table
+                    continue  # a stale event; see docs/xs-differences.csv
                 raise
             if event is None:
                 return "events", frozenset(events)
@@ -299,7 +298,7 @@ class _Run:
 
 
 def _plain(value):
-    """Return a value with the types of all that it is made of."""
+    """Return a value together with the types of all its parts."""
     name = type(value).__name__
     if isinstance(value, list):
         return name, [_plain(item) for item in value]
@@ -322,11 +321,11 @@ def run(program, connect, error):
 
 
 def clean(connect, error, domids=(1, 2, 7, 9)):
-    """Empty the store and forget domains, so that no program depends on the last."""
+    """Empty the store and release domains, so that no program depends on an earlier one."""
     handle = connect()
     calls = [(handle.rm, ("", "/" + name)) for name in handle.ls("", "/")]
     calls += [(handle.write, ("", "/", b"")), (handle.set_permissions, ("", "/", [{"dom": 0}]))]
-    # Those that have targets first: see _set_target.
+    # Domains with targets first; see _set_target.
     calls += [(handle.release_domain, (domid,)) for domid in reversed(domids)]
     for method, args in calls:
         with contextlib.suppress(error):

@@ -26,7 +26,7 @@ WORKER = pathlib.Path(__file__).with_name("worker.py")
 
 
 class Extension:
-    """The C extension at work on one daemon."""
+    """A process that runs programs on the C extension, on one daemon."""
 
     def __init__(self, python, daemon):
         self.daemon = daemon

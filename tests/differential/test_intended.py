@@ -1,4 +1,4 @@
-"""The intended differences: what ``docs/xs-differences.csv`` says of either side is so."""
+"""The C extension and pyxs differ exactly as ``docs/xs-differences.csv`` says."""
 
 import csv
 import pathlib
@@ -12,7 +12,7 @@ import xen_utils
 
 TABLE = pathlib.Path(__file__).parent.parent.parent / "docs" / "xs-differences.csv"
 
-#: What each script begins with. A call's outcome is one line of its output.
+#: The beginning of each script. Each call prints its outcome as one line.
 PRELUDE = """
 import os, select, signal, socket, struct, sys, threading, time
 

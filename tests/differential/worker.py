@@ -1,7 +1,7 @@
-"""Runs programs on the C extension, in a process of the Python that it was built for.
+"""Runs programs on the C extension, in a process of the Python for which it was built.
 
-Each program comes pickled on the standard input, each list of outcomes goes so to the
-standard output.
+It reads pickled programs from standard input, and writes the pickled list of outcomes of each
+to standard output.
 """
 
 import os
@@ -12,7 +12,7 @@ sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 import xen_utils  # noqa: E402
 
-# First, for tests/ has a package called xen too.
+# First in sys.path: tests/ has a package called xen too.
 sys.path.insert(0, xen_utils.EXTENSION)
 
 from xen.lowlevel.xs import Error, xs  # noqa: E402
@@ -20,7 +20,7 @@ from xen.lowlevel.xs import Error, xs  # noqa: E402
 from differential import programs  # noqa: E402
 
 requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-os.dup2(2, 1)  # what the extension may print goes elsewhere
+os.dup2(2, 1)  # anything that the extension prints goes to standard error
 while True:
     try:
         program = pickle.load(requests)

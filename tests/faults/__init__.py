@@ -1,4 +1,4 @@
-"""Daemons that die, lie and stall; threads, forks, signals, and bytes nobody planned.
+"""Tests with daemons that fail, with threads, forks and signals, and with random input.
 
 Each test runs in a short form. ``PYXS_LONG=1 pytest tests/faults`` runs the long ones.
 """
@@ -9,12 +9,12 @@ LONG = bool(os.environ.get("PYXS_LONG"))
 
 
 def scaled(short, long):
-    """So many in CI, so many when there is time."""
+    """Return the number for the short form, or the one for the long form."""
     return long if LONG else short
 
 
 def resident_kib():
-    """The memory of this process."""
+    """Return how much memory this process uses, in KiB."""
     with open("/proc/self/status") as status:
         for line in status:
             if line.startswith("VmRSS:"):

@@ -1,4 +1,4 @@
-"""Operations that are interrupted while other threads wait on the same object."""
+"""Operations to interrupt while other threads use the same object."""
 
 import contextlib
 import sys
@@ -15,7 +15,7 @@ _READERS = 2
 
 
 class Bystander:
-    """A thread that runs a function; what the function raises, :meth:`finish` raises."""
+    """Runs a function in a thread; :meth:`finish` raises what the function raised."""
 
     def __init__(self, function):
         self._function = function
@@ -43,7 +43,7 @@ class Bystander:
             time.sleep(0.0005)
 
     def finish(self, nudge=None):
-        """Wait until the thread ends; *nudge* is called again and again meanwhile."""
+        """Wait until the thread ends, and call *nudge* repeatedly until then."""
         deadline = time.monotonic() + PATIENCE
         while self._thread.is_alive():
             if nudge is not None:
@@ -63,7 +63,7 @@ def _depth(frame):
 
 
 class BesideReaders(ClientOperation):
-    """Beside threads whose replies are late: one reads for all, and one sleeps."""
+    """Two other threads wait for late replies: one reads the connection, the other is blocked."""
 
     def before(self):
         super().before()
@@ -85,12 +85,12 @@ class BesideReaders(ClientOperation):
             reader.finish(self.place.release)
 
     def close(self):
-        self._finish()  # else they would connect the client again
+        self._finish()  # these threads would connect the client again
         super().close()
 
 
 class BesideBusyReaders(ClientOperation):
-    """Beside threads that read all the time."""
+    """Other threads read nodes all the time."""
 
     def before(self):
         self._stop = False
@@ -111,12 +111,12 @@ class BesideBusyReaders(ClientOperation):
             reader.finish()
 
     def close(self):
-        self._finish()  # else they would connect the client again
+        self._finish()  # these threads would connect the client again
         super().close()
 
 
 class BesideWait(MonitorOperation):
-    """Beside a thread that waits for an event."""
+    """Another thread waits for an event."""
 
     def before(self):
         with contextlib.suppress(PyXSError):
@@ -130,12 +130,12 @@ class BesideWait(MonitorOperation):
         self._waiter.until_blocked()
 
     def _wait(self):
-        with contextlib.suppress(ConnectionError):  # the watch went with the connection
+        with contextlib.suppress(ConnectionError):  # the watch ended with the connection
             event = self.subject.wait()
             assert event in (("key", "bystander"), ("few/0", "token")), event
 
     def after(self):
-        with contextlib.suppress(PyXSError):  # it is set still, but if all were reset
+        with contextlib.suppress(PyXSError):  # EEXIST, unless all watches were reset
             self.subject.watch("key", "bystander")
         self._waiter.finish(self.place.change)
         self.subject.close()
@@ -143,7 +143,7 @@ class BesideWait(MonitorOperation):
 
 
 class BesideReadWatch(XsOperation):
-    """Beside a thread in ``read_watch()``."""
+    """Another thread waits in ``read_watch()``."""
 
     def before(self):
         super().before()

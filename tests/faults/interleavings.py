@@ -1,10 +1,11 @@
-"""Runs threads one at a time, through every order with a given number of preemptions.
+"""Runs threads one at a time, in every order with up to a given number of preemptions.
 
-A *step* is an instruction of pyxs that may change or look at what threads share: a call, an
-assignment to an attribute, a change of a container (each line on 3.6). A schedule says at
-which steps the running thread is stopped for another; but for that a thread runs until it
-blocks. When all are blocked the daemon may answer, then time passes; a thread that then still
-waits without a deadline waits for ever, and the schedule is reported.
+A *step* is an instruction of pyxs that may read or change what threads share: a call, an
+assignment to an attribute, a change of a container (on 3.6, each line is a step). A schedule
+says at which steps the scheduler stops the running thread and runs another. At all other steps
+a thread runs until it blocks. When all threads are blocked, the scheduler lets the daemon
+answer; when the daemon has no answer, it lets time pass. If no blocked thread has a deadline
+then, the threads are deadlocked and the scheduler reports the schedule.
 """
 
 import dis
@@ -26,27 +27,27 @@ _SHARED = frozenset(
     if name.startswith(("CALL", "STORE_ATTR", "STORE_SUBSCR", "DELETE_", "CONTAINS_OP", "FOR_ITER"))
 )
 _BY_LINE = sys.version_info < (3, 7)
-_STUCK = 60  # seconds of real time in which no thread comes to a step: a defect of the test
+_STUCK = 60  # seconds of real time without a step; then the test itself is at fault
 
 
 class Stopped(BaseException):
-    """Ends a thread of a run that is over."""
+    """Ends a thread after its run has ended."""
 
 
 class DeadlockError(AssertionError):
-    """Every thread waits, and nothing will come."""
+    """Every thread is blocked, and nothing can unblock one."""
 
 
 class _Thread:
-    """A thread under the scheduler."""
+    """A thread that the scheduler runs."""
 
     def __init__(self, scheduler, function):
         self._scheduler = scheduler
         self._function = function
         self.failure = None
         self.done = False
-        self.ready = None  # when blocked: whether it can go on
-        self.timeout = None  # when blocked: seconds until it goes on anyway
+        self.ready = None  # when blocked: returns whether it can go on
+        self.timeout = None  # when blocked: seconds until its time-out
         self.expired = False
         self.turn = threading.Semaphore(0)
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -73,18 +74,18 @@ class _Thread:
 
 
 class Scheduler:
-    """One run of some threads.
+    """Runs threads once, by a schedule.
 
-    :param schedule: pairs of a step, counted over all threads, and the number of the thread
-        to which it then goes, ascending.
-    :param idle: called when all threads are blocked; returns whether it let something arrive.
+    :param schedule: pairs of a step and a thread, in ascending order: at that step, counted
+        over all threads, the scheduler switches to the thread of that number.
+    :param idle: called when all threads are blocked; returns whether it let a message arrive.
     """
 
     def __init__(self, schedule=(), idle=lambda: False):
         self._schedule = list(schedule)
         self._idle = idle
         self.step = 0
-        self.choices = []  # at each step: the threads that could have gone on instead
+        self.choices = []  # for each step: the other threads that could have run
         self.now = 0.0
         self.stopped = False
         self._threads = []
@@ -158,7 +159,7 @@ class Scheduler:
         thread.turn.release()
 
     def block(self, ready, timeout=None):
-        """Block the running thread until *ready* says yes; ``False``: *timeout* passed first."""
+        """Block the running thread until *ready* is true; return ``False`` on a time-out."""
         me = self._current
         if self.stopped:
             raise Stopped
@@ -173,12 +174,12 @@ class Scheduler:
         return not me.expired
 
     def finished(self):
-        """The running thread has ended."""
+        """Switch to another thread when the running one has ended."""
         if not self.stopped:
             self._choose_next()
 
     def _choose_next(self):
-        """Let a thread go on that can, perhaps the running one; return whether it is another."""
+        """Switch to a thread that can run; return ``False`` if it is the running one."""
         me = self._current
         while True:
             for thread in self._threads:
@@ -211,7 +212,7 @@ class Scheduler:
             if not thread.done and thread._thread.ident in frames
         )
 
-    # -- what stands in for the modules threading and time -----------------------------------
+    # -- replaces the modules threading and time ---------------------------------------------
 
     def Lock(self):  # noqa: N802
         return _Lock(self)
@@ -221,7 +222,7 @@ class Scheduler:
 
 
 class _Lock:
-    """A lock whose waiters the scheduler knows. Its other methods are those of a real one."""
+    """A lock that blocks in the scheduler; its other methods are those of a real lock."""
 
     def __init__(self, scheduler):
         self._scheduler = scheduler
@@ -241,7 +242,7 @@ class _Lock:
 
 
 class Daemon:
-    """Answers when no thread can go on, a message at a time; or at once.
+    """Answers at once, or one message at a time when no thread can run.
 
     :param reply: returns the packets that answer a packet.
     """
@@ -253,7 +254,7 @@ class Daemon:
         self.connection = None
 
     def take(self, packet):
-        """A packet was sent."""
+        """Take a packet that the client sent."""
         packet = packet_from_wire(packet.op, packet.rq_id, packet.tx_id, packet.payload)
         self._unanswered += self._reply(packet)
         if self._at_once:
@@ -261,7 +262,7 @@ class Daemon:
                 pass
 
     def answer(self):
-        """Let the next message arrive; return whether there was one."""
+        """Deliver the next message; return whether there was one."""
         if not self._unanswered:
             return False
         self.connection.inbox.append(self._unanswered.pop(0))
@@ -269,11 +270,11 @@ class Daemon:
 
 
 def explore(prepare, preemptions, stride=1):
-    """Run threads through all schedules of up to so many preemptions.
+    """Run threads by every schedule with at most that many preemptions.
 
     :param prepare: returns a fresh scheduler for a schedule, the functions of the threads, and
         a function that checks what they have done.
-    :param stride: of the last preemption's places each so many is taken.
+    :param stride: the last preemption is tried at one in that many steps.
     :returns: how many schedules were run.
     """
     count = 0

@@ -1,11 +1,12 @@
-"""Runs an operation again and again, an exception raised at one point of it after another.
+"""Runs an operation repeatedly, and raises an exception at a different point each time.
 
-What a trace or profile function raises stands for what a signal handler raises. A *point* is
-an instruction of pyxs about to be executed (a line on 3.6, which traces no instructions), or
-the return of a C function that pyxs called. The end of the work is found, not foretold: the
-first run that passes fewer points than asked for is the last.
+A trace or profile function raises the exception, as a signal handler would. A *point* is an
+instruction of pyxs about to be executed (a line on 3.6, which traces no instructions), or the
+return of a C function that pyxs called. The number of points is not known in advance: the runs
+end with the first that finishes before it reaches its point.
 
-The thread under test is not the main one, so that a run which hangs is seen, shown and left.
+The operation runs in a thread of its own, so that the main thread can report and abandon a run
+that hangs.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ import pyxs
 from common import descriptors
 
 HANG = 10  # seconds without a step
-HANGS_MAX = 2  # then an operation is given up
+HANGS_MAX = 2  # after so many, the other points of an operation are left out
 SHOWN_MAX = 12  # failures, in a message
 
 _CLIENT = os.path.dirname(pyxs.__file__) + os.sep
@@ -32,33 +33,33 @@ MODES = ("lines" if sys.version_info < (3, 7) else "opcodes", "c_returns")
 
 
 class HandlerError(Exception):
-    """What a program's own handler may raise."""
+    """An exception of the program, raised by its handler."""
 
 
 def lost():
-    """What a handler that itself uses pyxs may raise."""
+    """Return an exception that a handler may raise if it uses pyxs."""
     return pyxs.ConnectionError("from a handler")
 
 
-#: What is raised: each is called for a new exception.
+#: The exceptions to raise; each entry is called to make a new one.
 KINDS = (KeyboardInterrupt, TimeoutError, HandlerError, ValueError, lost)
 
 
 def is_client_code(code):
-    """Whether code is of pyxs, but not of its daemon."""
+    """Return whether the code belongs to pyxs, but not to its daemon."""
     name = code.co_filename
     return name.startswith(_CLIENT) and not name.startswith(_DAEMON)
 
 
 class Points:
-    """Counts the points that this thread passes in a function, and raises at one of them."""
+    """Counts the points that this thread passes in a function, and raises an exception at one."""
 
     def __init__(self, mode):
         self._mode = mode
         self._ours = {}
         self.passed = 0
-        self.where = None  # the point at which it raised
-        self.finalizing = False  # whether that was in a finalizer, which keeps exceptions
+        self.where = None  # the point where the exception was raised
+        self.finalizing = False  # whether a finalizer was running: it drops exceptions
 
     def run(self, function, target=0, exception=None):
         """Call *function*; raise *exception* at point *target*, counted from 1."""
@@ -74,7 +75,7 @@ class Points:
             return function()
         finally:
             arm(None)
-            # It holds the frames that it has passed, this one too.
+            # The traceback of the exception refers to this frame.
             exception = self._exception = None
 
     def _is_ours(self, code):
@@ -91,7 +92,7 @@ class Points:
         if not self._is_ours(frame.f_code):
             return None
         if self._mode == "opcodes":
-            frame.f_trace = self._step  # 3.12 and later look at it when the next is set
+            frame.f_trace = self._step  # 3.12 and later read it when f_trace_opcodes is set
             frame.f_trace_lines = False
             frame.f_trace_opcodes = True
         return self._step
@@ -110,7 +111,7 @@ class Points:
 
 
 def _place(frame):
-    """Say where a frame is, with the frames of pyxs above it."""
+    """Describe where a frame is, and the frames of pyxs that called it."""
     offset = frame.f_lasti
     names = []
     here = frame
@@ -135,13 +136,13 @@ def _is_finalizing(frame):
 
 
 class Explorer:
-    """Takes one operation through its points.
+    """Interrupts one operation at its points.
 
-    :param make: called for the operation: an object with ``before()``, which brings it to
-        where it starts, ``run()``, ``after()``, which raises unless all works as it should
-        after an interruption, and ``close()``.
+    :param make: returns the operation, an object with ``before()``, which prepares a run,
+        ``run()``, ``after()``, which raises unless the object still works after an
+        interruption, and ``close()``.
     :param mode: one of :data:`MODES`.
-    :param kinds: for each point, what is raised there.
+    :param kinds: returns the :data:`KINDS` to raise at a point.
     :param points: an iterable of point numbers, in ascending order.
     """
 
@@ -150,18 +151,18 @@ class Explorer:
         self._points = Points(mode)
         self._kinds = kinds
         self._numbers = iter(points)
-        self.passed = 0  #: points of the run that nothing interrupted
-        self.interruptions = 0  #: runs that something did
+        self.passed = 0  #: points of the uninterrupted run
+        self.interruptions = 0  #: runs that were interrupted
         self.failures = []
         self._hangs = 0
         self._now = ("at the start", time.monotonic())
         self._abandoned = set()
 
     def explore(self):
-        """Go through all points and return the failures, each a text."""
+        """Interrupt the operation at all points; return the failures as texts."""
         interval = sys.getswitchinterval()
-        sys.setswitchinterval(1e-4)  # threads beside the operation are to run beside it
-        gc.disable()  # what is left is to go with its last reference
+        sys.setswitchinterval(1e-4)  # other threads run during the operation
+        gc.disable()  # objects must be freed by their reference counts alone
         try:
             return self._explore()
         finally:
@@ -188,7 +189,7 @@ class Explorer:
                 return self.failures
 
     def report(self):
-        """The failures as one text."""
+        """Return the failures as one text."""
         shown = self.failures[:SHOWN_MAX]
         if self._hangs and not any("hangs\n" in failure for failure in shown):
             shown += [failure for failure in self.failures if "hangs\n" in failure][:1]
@@ -228,7 +229,7 @@ class Explorer:
         return operation, descriptors()
 
     def _interrupt(self, operation, number, kind, level):
-        """Run the operation once; return whether it passed too few points, and a problem."""
+        """Run the operation once; return whether it ended before the point, and any problem."""
         points = self._points
         self._now = ("point {}, {}".format(number, kind.__name__), time.monotonic())
         exception, came = kind(), None
@@ -246,7 +247,7 @@ class Explorer:
         self._now = ("{} {}".format(self._now[0], points.where), time.monotonic())
         if came is not exception and not points.finalizing:
             return False, "{!r} came out".format(came)
-        # Its traceback holds the frames of the operation.
+        # Its traceback refers to the frames of the operation.
         came = exception = None
         try:
             operation.after()

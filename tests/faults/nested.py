@@ -1,7 +1,7 @@
 """A program whose handlers call pyxs while its main thread is in pyxs; see test_nested.py.
 
-``python nested.py SUBJECT CALLER SECONDS SOCKET`` prints how many calls were made, and ends
-with a failure, or with all stacks when it hangs.
+``python nested.py SUBJECT CALLER SECONDS SOCKET`` prints how many calls were made. It exits
+with a message if a call failed, and with the stacks of all threads if it hangs.
 """
 
 import collections
@@ -15,18 +15,18 @@ import time
 
 import pyxs
 
-STUCK = 30  # seconds more than it was to run
-DEPTH_MAX = 2  # handlers within handlers
+STUCK = 30  # seconds after the time to run, then it hangs
+DEPTH_MAX = 2  # how deep handlers interrupt handlers
 
 FIRST, LAST = "/nested/first", "/nested/last"
 
 
-#: Asked for here: pyxs imports xs on first use, which a handler would interrupt.
+#: Looked up before any handler runs: pyxs imports xs on first use.
 ERRORS = (pyxs.PyXSError, pyxs.Error)
 
 
 class Caller:
-    """Makes the calls of a handler, and judges them."""
+    """Makes the calls of a handler, and collects their failures."""
 
     def __init__(self, calls):
         self._calls = calls
@@ -36,7 +36,7 @@ class Caller:
         self.counts = collections.Counter()
 
     def __call__(self, *unused):
-        # Not each time: the main thread has to come to something too.
+        # Most handlers return at once, so that the main thread makes progress.
         if self._depth >= DEPTH_MAX or self._rng.random() < 0.7:
             return
         self._depth += 1
@@ -123,12 +123,12 @@ def monitor_work(client):
 
 
 class Handle:
-    """An xs, and what its main thread does with it."""
+    """An ``xs`` handle, and what the main thread is doing with it."""
 
     def __init__(self):
         self.xs = pyxs.xs()
         self.transaction = None
-        self.awaited = False  # an event, which nobody else may take
+        self.awaited = False  # the main thread waits for an event that no handler may take
 
 
 def xs_calls(subject):
@@ -187,7 +187,7 @@ def expect(found, wanted):
 
 
 def by_signal(caller, steps):
-    """Call from a signal handler, each 100 microseconds."""
+    """Call from a signal handler, every 100 microseconds."""
     signal.signal(signal.SIGALRM, caller)
     signal.setitimer(signal.ITIMER_REAL, 1e-4, 1e-4)
     try:
@@ -197,7 +197,7 @@ def by_signal(caller, steps):
 
 
 class Finalized:
-    """Garbage in a cycle, which calls when it is collected."""
+    """An object in a reference cycle; it calls when the collector frees it."""
 
     def __init__(self, caller):
         self.cycle = self
@@ -238,7 +238,7 @@ CALLERS = {"signal": by_signal, "finalizer": by_finalizer, "trace": by_trace}
 
 
 def take(steps, between=lambda: None):
-    """Work until the time is over; return how many steps that were."""
+    """Run steps until the time has passed; return how many there were."""
     end = time.monotonic() + seconds
     for number, _step in enumerate(steps, 1):
         between()

@@ -1,4 +1,4 @@
-"""The public operations that are interrupted, and what must hold after each."""
+"""The public operations to interrupt, and what must hold after each."""
 
 import contextlib
 import errno
@@ -13,12 +13,12 @@ from pyxs import Client, ConnectionError, Monitor, PyXSError
 
 from .places import MANY_NAMES
 
-#: More than a connection takes at a time.
+#: More requests than a connection of these tests takes at a time.
 MANY_PATHS = ["few/0", "few/1", "few/2", "few/3", "few/4", "key", "empty"]
 
 
 def works(call, *args):
-    """Return what a call returns; it may say ``ConnectionError`` once."""
+    """Return what a call returns; repeat it once after ``ConnectionError``."""
     try:
         return call(*args)
     except ConnectionError:
@@ -30,7 +30,7 @@ def expect(found, wanted):
 
 
 class ClientOperation:
-    """An operation of a client that is connected."""
+    """An operation of a connected client."""
 
     def __init__(self, place, transport, operation):
         self.place = place
@@ -58,14 +58,14 @@ class ClientOperation:
 
 
 class Connecting(ClientOperation):
-    """An operation of a client that is not connected."""
+    """An operation of a closed client, which connects."""
 
     def before(self):
         self.client.close()
 
 
 class InTransaction(ClientOperation):
-    """An operation of a client that is in a transaction."""
+    """An operation of a client in a transaction."""
 
     def before(self):
         super().before()
@@ -74,7 +74,7 @@ class InTransaction(ClientOperation):
 
 
 class Watching:
-    """What a monitor, or a client by its own, is asked: not watched, or watched with an event."""
+    """An operation of a monitor, with or without a watch that has an event."""
 
     def __init__(self, place, transport, operation, watched):
         self.place = place
@@ -100,14 +100,14 @@ class Watching:
 
     def after(self):
         subject = self.subject
-        with contextlib.suppress(PyXSError):  # it may be set still, or lost
+        with contextlib.suppress(PyXSError):  # ENOENT if the watch is lost
             subject.unwatch("key", "token")
         self._watch()
         self.place.change()
         expect(subject.wait(timeout=PATIENCE), ("key", "token"))
         subject.unwatch("key", "token")
         expect(subject.wait(timeout=0), None)
-        for number in range(5):  # another watch's events, in their order
+        for number in range(5):  # the events of another watch come in order
             works(subject.watch, "few/{}".format(number), "few")
         for number in range(5):
             expect(subject.wait(timeout=PATIENCE), ("few/{}".format(number), "few"))
@@ -119,7 +119,7 @@ class Watching:
 
 
 class MonitorOperation(Watching):
-    """A monitor, whose descriptor some select on."""
+    """An operation of a monitor whose ``fileno()`` is in use."""
 
     def after(self):
         super().after()
@@ -139,7 +139,7 @@ def _readable(fileno, seconds=0):
 
 
 class ClientWatch(Watching):
-    """The watches of a client's own monitor."""
+    """An operation of a client's own monitor."""
 
     @staticmethod
     def make(connection):
@@ -151,7 +151,7 @@ class ClientWatch(Watching):
 
 
 class XsOperation:
-    """An operation of an ``xs``, which never connects anew."""
+    """An operation of an ``xs`` handle, which never connects again."""
 
     def __init__(self, place, transport, operation, state=""):
         self.place = place
@@ -212,7 +212,7 @@ class XsOperation:
         expect(handle.transaction_end(t), True)
 
     def _lost(self, handle, number):
-        """It says that it is lost, and goes on saying so; or it is closed."""
+        """Check that a lost or closed handle refuses every call."""
         assert number in (errno.EBADF, errno.EPIPE, errno.EINVAL), os.strerror(number)
         for _ in range(2):
             with pytest.raises(pyxs.Error, match="Bad file descriptor|Invalid argument"):
@@ -226,7 +226,7 @@ class XsOperation:
 
 
 class XsOpening(XsOperation):
-    """The constructor."""
+    """The constructor of ``xs``."""
 
     def before(self):
         self.close()
@@ -333,7 +333,7 @@ XS_IN_TRANSACTION = {
 }
 
 
-#: What the operations are of, the class, the operations, and what else the class is given.
+#: Names of groups, the class and operations of each, and more arguments for the class.
 GROUPS = [
     ("Client", ClientOperation, CLIENT, ()),
     ("Client", Connecting, CONNECTING, ()),

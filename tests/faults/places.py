@@ -1,6 +1,6 @@
-"""A daemon in a process of its own that serves the operations which are interrupted.
+"""A daemon in a process of its own, for the operations to interrupt.
 
-They speak as a guest: its quotas show a transaction or a watch that was left behind.
+The operations run as a guest: a transaction or a watch left behind uses up its quotas.
 """
 
 import os
@@ -14,14 +14,14 @@ from pyxs.connection import UnixSocketConnection
 DOMID = 7
 HOME = "/local/domain/7"
 
-#: The names of a node's children that take several messages to list.
+#: Names of children; it takes several messages to list them.
 MANY_NAMES = ["{:03}{}".format(number, "n" * 60) for number in range(80)]
 
 TRANSPORTS = ("socket", "bus")
 
 
 class NarrowConnection(UnixSocketConnection):
-    """A socket for few requests at a time, so that few fill it."""
+    """A socket that takes four requests at a time, so that few requests fill it."""
 
     max_outstanding = 4
 
@@ -29,7 +29,8 @@ class NarrowConnection(UnixSocketConnection):
         return NarrowConnection(self.path, self.socket_timeout)
 
 
-# READs of "slow" wait until something is written to "release"; "held" tells how many do.
+# The daemon holds replies to READs of "slow" until a client writes to "release". A READ of
+# "held" returns how many it holds.
 _DAEMON = """
 import sys
 from pyxs.connection import Op, Packet
@@ -86,7 +87,7 @@ class Place:
         self.admin.write_many({HOME + "/many/" + name: "" for name in MANY_NAMES})
 
     def connection(self, transport):
-        """A new connection of the guest."""
+        """Return a new connection of the guest."""
         return (FakeBus if transport == "bus" else NarrowConnection)(self.path)
 
     def change(self, name="key"):
@@ -94,11 +95,11 @@ class Place:
         self.admin.write(HOME + "/" + name, "value")
 
     def held(self):
-        """How many requests wait for :meth:`release`."""
+        """Return how many requests wait for :meth:`release`."""
         return int(self.admin.read("held"))
 
     def release(self):
-        """Let the replies to READs of ``slow`` go."""
+        """Send the replies to READs of ``slow``."""
         self.admin.write("release", "")
 
     def __enter__(self):

@@ -20,14 +20,14 @@ from . import scaled
 
 
 def in_child(function):
-    """Run the function in a forked child; fail if it fails or hangs there."""
+    """Run the function in a forked child; fail if it fails or hangs."""
     reader, writer = os.pipe()
     pid = fork()
     if pid == 0:
         status = 1
         try:
             os.close(reader)
-            signal.alarm(PATIENCE)  # a lock that hangs must not outlive the test
+            signal.alarm(PATIENCE)  # a child that hangs on a lock must not outlive the test
             function()
             status = 0
         except BaseException as failure:
@@ -58,7 +58,7 @@ def test_a_child_gets_a_connection_of_its_own(daemon):
     client.close()
 
 
-def test_a_child_closes_what_it_inherited_and_shuts_nothing_down():
+def test_a_child_does_not_shut_down_the_connection_of_its_parent():
     with FakeServer(honest) as server:
         client = Client(server.path, socket_timeout=PATIENCE)
         client.read("/a")
@@ -248,7 +248,7 @@ def test_forks_while_threads_are_in_calls(daemon):
     monitor.close()
 
 
-def square_of_what_is_stored(number):
+def square_of_stored_value(number):
     return int(shared.read("/{}".format(number))) ** 2
 
 
@@ -263,7 +263,7 @@ def test_multiprocessing_workers_share_a_client_made_before_the_fork(daemon):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         with multiprocessing.get_context("fork").Pool(4) as pool:
-            squares = pool.map(square_of_what_is_stored, range(50))
+            squares = pool.map(square_of_stored_value, range(50))
     assert squares == [number**2 for number in range(50)]
     assert shared.read("/7") == "7"
     shared.close()

@@ -1,7 +1,7 @@
-"""Bytes that nobody planned for the parser, the client and the in-memory daemon, and objects
-that nobody planned for every public method.
+"""Random bytes for the parser, the client and the in-memory daemon, and unexpected objects for
+every public method.
 
-A failure shows the seed that repeats it, to be given as ``PYXS_SEED``.
+A failure shows its seed; ``PYXS_SEED`` repeats it.
 """
 
 import gc
@@ -44,7 +44,7 @@ def a_payload(rng):
 
 
 def a_message(rng):
-    """A message, mostly well-framed, of which much may be wrong."""
+    """Return a message that is mostly well-framed, with random contents."""
     payload = a_payload(rng)
     op = rng.randrange(28) if rng.random() < 0.9 else rng.getrandbits(32)
     size = len(payload)
@@ -125,7 +125,7 @@ CALLS = [
 
 
 def a_reply_stream(rng):
-    """What comes back: about right, or anything."""
+    """Return replies, some well-formed and some random."""
     replies = [a_stream(rng)] if rng.random() < 0.3 else []
     for number in range(1, rng.randrange(1, 4)):
         op = rng.choice(list(REPLIES))
@@ -136,7 +136,7 @@ def a_reply_stream(rng):
 
 
 def test_a_client_takes_any_bytes(rng):
-    gc.collect()  # what earlier tests left to it is not to be counted
+    gc.collect()  # so that descriptors left by earlier tests are not counted
     open_before = descriptors()
     memory = None
     for number in range(scaled(4000, 100000)):
@@ -188,7 +188,7 @@ def test_the_in_memory_daemon_takes_any_bytes(rng, caplog):
                     for data in iter(lambda: sock.recv(65536), b""):
                         replies += framer.feed(data)
                 except (BrokenPipeError, ConnectionResetError):
-                    continue  # it does not like this client any more; a hang is a time-out
+                    continue  # the daemon closed the connection; had it hung, recv() would time out
                 assert all(isinstance(reply.op, Op) for reply in replies)
                 assert not framer.begun, "a reply was cut"
             if number % 100 == 0:
@@ -204,7 +204,7 @@ def test_the_in_memory_daemon_takes_any_bytes(rng, caplog):
 
 
 class Strange:
-    """An object that is nothing that any method wants."""
+    """An object that no method accepts."""
 
     def __repr__(self):
         return "<strange>"
@@ -225,7 +225,7 @@ OBJECTS = [
 ]
 # fmt: on
 
-#: Beside these, what would wait for ever or end what is under test is left out.
+#: Methods and their numbers of arguments. Methods that wait or close are left out.
 CLIENT_METHODS = {
     "execute_command": 4,
     "read": 2,
@@ -312,7 +312,7 @@ def test_no_object_as_an_argument_harms_a_daemon(daemon, rng, monkeypatch):
     outside = Client(daemon.path, socket_timeout=PATIENCE)
     client = Client(daemon.path, socket_timeout=PATIENCE)
     monitor = client.monitor()
-    monitor.watch("/", "all")  # the C daemon's worst defects need a watch
+    monitor.watch("/", "all")  # the worst defects of the C daemon show only while a watch is set
     handle = pyxs.xs()
     targets = [(client, CLIENT_METHODS), (monitor, MONITOR_METHODS), (handle, XS_METHODS)]
     for number in range(scaled(3000, 100000)):

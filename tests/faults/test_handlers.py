@@ -1,4 +1,4 @@
-"""What signal handlers raise and do, dropped handles, and the owner of a connection."""
+"""Signal handlers that raise or use pyxs, dropped objects, and the owner of a connection."""
 
 import contextlib
 import errno
@@ -11,24 +11,24 @@ import pytest
 
 import pyxs
 from common import PATIENCE, descriptors
-from fakes import FakeBus, FakeServer, event, honest, reply_to
+from fakes import FakeBus, FakeServer, honest, reply_to
 from pyxs import Client, ConnectionError, Monitor, PyXSError
-from pyxs.connection import UnixSocketConnection
+from pyxs.connection import Op, UnixSocketConnection
 
 from .places import Place
 
 
 @contextlib.contextmanager
 def handled(handler, seconds=0.05):
-    """Run the body, and *handler* once, after so long."""
+    """Run the body, and call *handler* once from a signal after some seconds."""
 
     def once(*_):
         signal.setitimer(signal.ITIMER_REAL, 0)
         handler()
 
     old = signal.signal(signal.SIGALRM, once)
-    # Repeated, because Python runs no handler of a signal that comes just before a system call
-    # blocks, until the call returns.
+    # The signal repeats: if it comes just before a system call blocks, Python runs the handler
+    # only after the call returns.
     signal.setitimer(signal.ITIMER_REAL, seconds, 0.5)
     try:
         yield
@@ -37,11 +37,11 @@ def handled(handler, seconds=0.05):
         signal.signal(signal.SIGALRM, old)
 
 
-# -- what a handler raises ---------------------------------------------------------------
+# -- handlers that raise -----------------------------------------------------------------
 
 
 class HandlerError(Exception):
-    """A program's own."""
+    """An exception of the program, raised by its handler."""
 
 
 RAISED = [
@@ -60,7 +60,7 @@ RAISED = [
 
 
 def until_raised(exception, call):
-    """Run a call that waits until a handler raises; check that just this comes out."""
+    """Run a call that blocks until a handler raises; check that the call raises the same."""
 
     def handler():
         raise exception
@@ -68,18 +68,18 @@ def until_raised(exception, call):
     with pytest.raises(type(exception)) as caught, handled(handler):
         call()
     assert caught.value is exception
-    exception.__traceback__ = None  # it is raised again in other tests
+    exception.__traceback__ = None  # other tests raise the same object
 
 
 @pytest.fixture
 def late():
-    """A server whose first reply comes after ``release``."""
+    """A server that holds its first reply until ``release`` is set."""
     release = threading.Event()
 
     def script(peer):
         first = peer.receive()
         assert release.wait(PATIENCE)
-        if first is not None:  # the handler was not faster than the request
+        if first is not None:  # None if the handler ran before the request was sent
             peer.send(reply_to(first, b"late"))
         honest(peer)
 
@@ -102,13 +102,14 @@ def test_read_raises_the_exception_of_a_signal_handler(make, timeout, raised, la
 
 @pytest.fixture
 def watched():
-    """A server whose peers have an event for the watch set on them after ``release``."""
+    """A server that sends an event of the first watch once ``release`` is set."""
     release = threading.Event()
 
     def script(peer):
-        peer.send(reply_to(peer.receive()))
+        request = peer.receive()
+        peer.send(reply_to(request))
         assert release.wait(PATIENCE)
-        peer.send(event("/a", "t"))
+        peer.send(reply_to(request, request.payload, op=Op.WATCH_EVENT, rq_id=0))
         honest(peer)
 
     with FakeServer(script) as server:
@@ -139,16 +140,16 @@ def test_read_watch_raises_the_exception_of_a_signal_handler_and_keeps_its_watch
     monkeypatch.setenv("XENSTORED_PATH", watched.path)
     handle = pyxs.xs()
     token = object()
-    # The token on the wire is the handle's own affair: the server cannot send its event.
     handle.watch("/a", token)
     until_raised(raised, handle.read_watch)
     watched.release.set()
+    assert handle.read_watch() == ("/a", token)
     assert handle.read("", "/a") == b"value"
     assert len(watched.peers) == 1
     handle.close()
 
 
-# -- what a handler does -------------------------------------------------------------------
+# -- handlers that use pyxs ----------------------------------------------------------------
 
 
 def test_a_handler_that_closes_the_monitor_ends_the_loop_over_its_events(watched):
@@ -196,7 +197,7 @@ def test_a_handler_that_reads_while_its_thread_waits_for_a_reply_gets_its_own(ma
     client.close()
 
 
-# -- a dropped handle ------------------------------------------------------------------------
+# -- dropped objects -------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -259,7 +260,7 @@ def test_a_dropped_client_is_closed_at_its_last_reference(make, answer, place, n
 
 
 def xs_wrong_transaction(handle, place):
-    assert handle.read("77", "key") is None  # ENOENT, as the C extension has it
+    assert handle.read("77", "key") is None  # ENOENT, as with the C extension
     refused(handle.transaction_end, "77")
 
 

@@ -1,6 +1,6 @@
-"""Whatever a daemon sends: the documented exception in time, and the next command is right.
+"""A fault of the daemon raises the documented exception in time, and the next command succeeds.
 
-Each fault strikes the first connection; the connections after it are served honestly.
+The fault occurs on the first connection; the server answers later connections correctly.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from fakes import REPLIES, FakeBus, FakeServer, error_to, event, honest, reply_t
 from pyxs import Client, ConnectionError, PyXSError, UnexpectedPacket
 from pyxs.connection import Op, Packet
 
-#: Every request, by the method that sends it, and replies that the request does not define.
+#: For each request: a call that sends it, and payloads that are no valid reply to it.
 NOT_OK = [b"", b"OK", b"ok\0", b"OK\0\0", b"\0", b"T\0", b"OK\0x"]
 REQUESTS = {
     Op.READ: (lambda c: c.read("/a"), []),  # a value may be anything
@@ -60,7 +60,7 @@ def _nothing_is_left_open():
 
 
 def after_one(fault):
-    """A script: answer the first request by *fault*, and no other."""
+    """Return a script that answers the first request by *fault*, and no other."""
 
     def script(peer):
         request = peer.receive()
@@ -72,7 +72,7 @@ def after_one(fault):
 
 
 def survive(script, expected, use=lambda c: c.read("/a"), match=None, timeout=PATIENCE):
-    """A first connection served by a script ends one command; the next command is right."""
+    """Check that one command fails over a connection with a fault, and the next one succeeds."""
     with FakeServer(script, honest) as server:
         client = Client(server.path, socket_timeout=timeout)
         client.SU = True
@@ -483,7 +483,7 @@ def test_every_waiting_thread_is_woken(last):
             peer.receive()
             arrived.release()
         peer.send(last)
-        # Nothing more: the end of the stream where that is the fault, else a stall.
+        # The stream ends here if that is the fault; otherwise it stalls.
         if len(last) >= 16:
             peer.linger()
 

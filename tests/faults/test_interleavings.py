@@ -1,7 +1,7 @@
-"""Threads on one object, through every order with up to two preemptions: none waits for ever.
+"""Threads that use one object never deadlock, in any order with up to two preemptions.
 
-Each step stands for a moment at which the interpreter may switch threads. ``PYXS_LONG=1``
-takes every order; else each so many of the second preemption's.
+Each step stands for a moment at which the interpreter may switch threads. ``PYXS_LONG=1`` runs
+every order; otherwise the second preemption is tried at one in 97 steps.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ STRIDE = scaled(97, 1)
 
 
 class Connection(FakeConnection):
-    """Receives when the scheduler lets something arrive."""
+    """Receives a message when the scheduler delivers one."""
 
     def __init__(self, daemon, scheduler, limit, trusts_ids):
         super().__init__()
@@ -70,7 +70,7 @@ class Connection(FakeConnection):
 
 
 def replies(packet):
-    """What a daemon says: to a WATCH its event follows, to a WRITE one for each watch."""
+    """Return what the daemon sends: the reply, and after that of a WATCH its event."""
     if packet.op == Op.WATCH:
         return [reply_to(packet), event("/a", "t")]
     if packet.op == Op.READ:
@@ -90,7 +90,7 @@ def at_once(request):
 
 @pytest.fixture
 def run(kind, at_once, monkeypatch):
-    """Explore threads that *threads* makes of a client or monitor, a list, and what to check."""
+    """Explore threads; *threads* returns their functions and a check of the results."""
     limit, trusts_ids = {"socket": (64, True), "narrow": (2, True), "bus": (1, False)}[kind]
 
     def run(make, threads, preemptions=2, connected=True):
@@ -249,7 +249,7 @@ def test_two_waiting_threads_get_one_event_each(run):
 
         def watch():
             monitor.watch("/a", "t")
-            # The same event again: as if the node had been written.
+            # The same event again, as if the node had been written.
             monitor.connection.inbox.append(event("/a", "t"))
 
         return [
@@ -290,7 +290,7 @@ def test_a_check_beside_a_wait(run):
             results.append(monitor.wait(timeout=1))
 
         def taken():
-            # One of them has the event, or it waits to be taken.
+            # check() or wait() took the event, or it is still queued.
             assert [result for result in results if result] or monitor.check()
 
         return [wait, check, lambda: monitor.watch("/a", "t")], taken

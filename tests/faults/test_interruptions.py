@@ -1,7 +1,7 @@
-"""Whatever is raised at whatever instruction of an operation: it passes, and all works after.
+"""An exception raised at any instruction of an operation reaches the caller, and pyxs works on.
 
-``PYXS_LONG=1`` takes every point and everything that may be raised; else a part, another on
-each interpreter. ``PYXS_POINTS=17,18`` takes those. With ``-s`` the numbers are shown.
+``PYXS_LONG=1`` tries every point with every exception; otherwise a part of them, a different one
+on each interpreter. ``PYXS_POINTS=17,18`` tries only these points. ``-s`` shows the numbers.
 """
 
 import itertools
@@ -17,18 +17,18 @@ from .interruptions import KINDS, MODES, Explorer
 from .places import TRANSPORTS, Place
 
 pytestmark = [
-    # A socket that was interrupted before it could be kept is closed by its finalizer.
+    # If the exception strikes before pyxs has stored a new socket, a finalizer closes it.
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
-    # What is raised in a finalizer nobody gets.
+    # Python reports an exception in a finalizer and drops it.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.timeout(0 if LONG else 300),
 ]
 
-#: Every so many points in CI, by interpreter; primes, so that loops are met at each step.
+#: The distance of points, by interpreter. Primes reach every instruction of a loop.
 STRIDE = 1 if LONG else (23, 29, 31, 37, 41, 43, 47)[sys.version_info[1] % 7]
 CHOSEN = os.environ.get("PYXS_POINTS")
 
-#: The makers of all operations, by name: a class, the operation, and what else it is given.
+#: The makers of all operations, by name: a class, the operation, and more arguments for the class.
 OPERATIONS = {
     "{}: {}".format(subject, name): (cls, operation, options)
     for subject, cls, group, options in operations.GROUPS + bystanders.GROUPS
@@ -55,7 +55,7 @@ def points(mode):
 def kinds(number):
     if LONG or CHOSEN:
         return KINDS
-    return [KINDS[number % len(KINDS)]]  # STRIDE has no factor in common
+    return [KINDS[number % len(KINDS)]]  # each in turn: STRIDE and 5 have no common factor
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -76,3 +76,4 @@ def test_an_operation_is_interrupted_at_any_point(name, transport, mode, place, 
     _totals[name, transport, mode] = (explorer.passed, explorer.interruptions)
     print("{:40} {:7} {:9} {:6} points".format(name, transport, mode, explorer.passed))
     assert not explorer.failures, explorer.report()
+    assert explorer.interruptions or CHOSEN, "no point was interrupted"

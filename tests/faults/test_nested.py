@@ -1,4 +1,4 @@
-"""A call made while the same thread is in another on the same object never blocks on itself."""
+"""A call from a handler never deadlocks with the call that the handler interrupted."""
 
 import os
 import subprocess
@@ -16,8 +16,8 @@ SECONDS = scaled(2, 10)
 @pytest.mark.parametrize("daemon", ["memory", "c"], indirect=True)
 @pytest.mark.parametrize("caller", ["signal", "finalizer", "trace"])
 @pytest.mark.parametrize("subject", ["client", "monitor", "xs"])
-def test_a_call_within_a_call_completes_or_says_why_not(subject, caller, daemon):
-    # A process of its own: should it hang, it shows where, and the other tests go on.
+def test_a_call_from_a_handler_completes_or_is_refused(subject, caller, daemon):
+    # In a process of its own: if it hangs, it prints where and exits, and other tests go on.
     program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "nested.py")
     done = subprocess.run(
         [sys.executable, program, subject, caller, str(SECONDS), daemon.path],

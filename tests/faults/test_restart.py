@@ -1,4 +1,4 @@
-"""The C daemon is killed and started again while everything is in use."""
+"""A daemon is killed and started again while clients and monitors use it."""
 
 import threading
 import time
@@ -15,12 +15,12 @@ RESTARTS = 10
 
 
 @pytest.mark.parametrize("daemon", ["c", "ocaml"], indirect=True)
-def test_everyone_goes_on_when_the_daemon_comes_back(daemon):
+def test_clients_and_monitors_recover_when_the_daemon_restarts(daemon):
     open_before = descriptors()
     shared = Client(daemon.path, socket_timeout=PATIENCE)
     stop = threading.Event()
     progress = [0] * 8  # successes since the last restart
-    reported = [0, 0]  # losses, by monitor
+    reported = [0, 0]  # losses seen by each monitor
 
     def read_and_write(thread, client):
         path = "/{}".format(thread)
@@ -28,7 +28,7 @@ def test_everyone_goes_on_when_the_daemon_comes_back(daemon):
             try:
                 value = "{}-{}".format(thread, progress[thread])
                 client.write(path, value)
-                # The store is empty after a restart: never another value, though.
+                # After a restart the store is empty, but a value is never another one.
                 assert client.read(path, value) == value
                 progress[thread] += 1
             except ConnectionError:
@@ -47,7 +47,7 @@ def test_everyone_goes_on_when_the_daemon_comes_back(daemon):
             except ConnectionError:
                 time.sleep(0.001)
             except PyXSError as exc:
-                # In the new daemon's first moments the parent may be another's doing.
+                # A restart must not show as any other error.
                 raise AssertionError("not a ConnectionError: {!r}".format(exc)) from exc
 
     def watch(index):
@@ -59,7 +59,7 @@ def test_everyone_goes_on_when_the_daemon_comes_back(daemon):
                         monitor.wait(timeout=0.2)
                 except ConnectionError:
                     with pytest.raises(ConnectionError):
-                        monitor.wait(timeout=0)  # until it watches anew
+                        monitor.wait(timeout=0)  # until it watches again
                     reported[index] += 1
                     while not stop.is_set() and not daemon.alive():
                         time.sleep(0.005)
@@ -91,4 +91,4 @@ def test_everyone_goes_on_when_the_daemon_comes_back(daemon):
     )
     for client in [shared, *own]:
         client.close()
-    assert descriptors() <= open_before + 2  # the daemon's own may have other numbers
+    assert descriptors() <= open_before + 2  # the restarted daemon may hold more

@@ -1,4 +1,4 @@
-"""A signal handler that raises interrupts every wait, and no later reply is misread."""
+"""An exception of a signal handler ends every wait, and later replies reach their requests."""
 
 import contextlib
 import random
@@ -15,20 +15,20 @@ from pyxs import Client, ConnectionError, PyXSError
 from . import scaled
 
 pytestmark = [
-    # A socket that a signal keeps from being kept is closed by its finaliser, which says so.
+    # If the signal strikes before pyxs has stored a new socket, a finalizer closes it.
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
-    # What a handler raises in a finaliser nobody gets.
+    # Python reports an exception in a finalizer and drops it.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 
 class HandlerError(Exception):
-    """What the handler raises."""
+    """The handler raises this."""
 
 
 @contextlib.contextmanager
 def alarm(seconds):
-    """Raise HandlerError in the body after so long."""
+    """Raise HandlerError in the body after some seconds."""
 
     def handler(signum, frame):
         raise HandlerError
@@ -60,7 +60,7 @@ def test_a_wait_for_a_reply_is_interrupted_and_the_late_reply_dropped(make, time
         release.set()
         for _ in range(100):
             assert client.read("/a") == "value"
-        # A socket goes on; where ids mean nothing another connection is needed.
+        # Over a socket the client keeps its connection; without ids it needs a new one.
         assert len(server.peers) == (1 if make is not FakeBus else 2)
         client.close()
 
@@ -102,7 +102,7 @@ def test_read_watch_is_interrupted():
 
 @pytest.mark.parametrize("daemon", ["memory", "c"], indirect=True)
 def test_a_watch_that_was_interrupted_can_be_set_again(daemon):
-    # Wherever the signal struck, the daemon and the monitor agree in the end.
+    # At whatever point the signal struck, daemon and monitor must agree on the watch.
     rng = random.Random(1)
     monitor = pyxs.monitor(daemon.path, socket_timeout=PATIENCE)
     interrupted = 0
@@ -113,7 +113,7 @@ def test_a_watch_that_was_interrupted_can_be_set_again(daemon):
                 monitor.unwatch("/a", "t")
         except HandlerError:
             interrupted += 1
-        with contextlib.suppress(PyXSError):  # it may be set still, or lost
+        with contextlib.suppress(PyXSError):  # ENOENT if the watch is lost
             monitor.unwatch("/a", "t")
         monitor.watch("/a", "t")
         assert monitor.wait(timeout=PATIENCE) == ("/a", "t")
@@ -125,7 +125,7 @@ def test_a_watch_that_was_interrupted_can_be_set_again(daemon):
 
 @pytest.mark.parametrize("daemon", ["memory", "c"], indirect=True)
 @pytest.mark.parametrize("others", [0, 3])
-def test_signals_at_any_moment_neither_hang_nor_mislead(daemon, others):
+def test_a_signal_at_any_moment_causes_no_hang_and_no_wrong_value(daemon, others):
     rng = random.Random(2)
     client = Client(daemon.path, socket_timeout=PATIENCE)
     client.write_many({"/{}".format(number): number for number in range(50)})

@@ -1,4 +1,4 @@
-"""Many events and many reads: none lost, descriptors and memory flat."""
+"""Many events and reads: no event is lost, and descriptors and memory do not grow."""
 
 import threading
 
@@ -10,14 +10,14 @@ from pyxs import Client
 
 from . import resident_kib, scaled
 
-#: Beyond this much more memory, in KiB, something grows.
+#: How much more memory a run may use at its end, in KiB.
 SLACK = 16384
 
 
 @pytest.mark.parametrize("daemon", ["memory", "c", "ocaml"], indirect=True)
 def test_no_event_is_lost(daemon):
     count = scaled(10000, 1000000)
-    batch = 500  # paths in use: none waits twice, so that no daemon merges events
+    batch = 500  # each path has one queued event at most, so that no daemon merges events
     monitor = pyxs.monitor(daemon.path)
     monitor.watch("/soak", "t")
     assert monitor.wait(timeout=PATIENCE) == ("/soak", "t")
@@ -50,7 +50,7 @@ def test_no_event_is_lost(daemon):
 
 
 @pytest.mark.parametrize("daemon", ["memory", "c", "ocaml"], indirect=True)
-def test_reads_leave_nothing_behind(daemon):
+def test_reads_do_not_leak_memory_or_descriptors(daemon):
     count = scaled(10000, 1000000)
     with Client(daemon.path) as client:
         client.write_many({"/{}".format(number): number for number in range(100)})

@@ -16,7 +16,7 @@ THREADS = 16
 
 
 def mixed_calls(client, thread, count):
-    """Calls of every kind, whose results this thread alone decides."""
+    """Make calls of every kind on nodes that only this thread changes."""
     rng = random.Random(thread)
     root = "/t/{}".format(thread)
     client.mkdir(root)

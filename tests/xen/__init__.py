@@ -1,4 +1,4 @@
-"""Tests in dom0 and in a guest of a real Xen, and their common helpers."""
+"""Tests in dom0 and in a guest of a real Xen, and their helpers."""
 
 import subprocess
 import sys
@@ -7,12 +7,12 @@ from common import PATIENCE
 
 
 def taken(monitor, count):
-    """The next events, which must come."""
+    """Return the next events; fail if they do not come."""
     return [monitor.wait(timeout=PATIENCE) for _ in range(count)]
 
 
 def pyxs_command(*args):
-    """Run the ``pyxs`` command; return what came of it."""
+    """Run the ``pyxs`` command; return the finished process."""
     return subprocess.run(
         [sys.executable, "-m", "pyxs"] + list(args),
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""The agent in the guest that ``test_dom0.py`` boots: it answers what dom0 writes."""
+"""The agent in the guest that ``test_dom0.py`` boots: it answers values that dom0 writes."""
 
 import pyxs
 
@@ -15,7 +15,7 @@ def main():
         value = client.read(event.path, default="")
         if event.path == "data/question" and value:
             client.write("data/answer", value.upper())
-        # The kernel knows "poweroff" and others, and answers those itself.
+        # The kernel answers "poweroff" and some other requests itself.
         if event.path == "control/shutdown" and value == "s3":
             client.write("control/shutdown", "")
 

@@ -1,6 +1,6 @@
 """Tests that need a real Xen. ``run``, beside this file, boots one for them.
 
-It sets ``PYXS_XEN`` to the domain they run in (``dom0`` or ``guest``) and
+``run`` sets ``PYXS_XEN`` to the domain in which the tests run (``dom0`` or ``guest``) and
 ``PYXS_XENSTORED`` to the kind of daemon.
 """
 
@@ -18,7 +18,7 @@ from common import PATIENCE
 
 HERE = pathlib.Path(__file__).parent
 DOMAIN = os.environ.get("PYXS_XEN")
-#: The second is the first's old name, which in dom0 all tests use as well.
+#: In dom0 all tests also use the second path, the old name of the device.
 DEVICES = ["/dev/xen/xenbus"] + ["/proc/xen/xenbus"] * (DOMAIN == "dom0")
 
 _counter = itertools.count()
@@ -41,7 +41,7 @@ def kind():
 
 @pytest.fixture(params=DEVICES)
 def where(request):
-    """How a client gets to the connection under test."""
+    """The arguments of a client for the connection under test."""
     return {"xen_bus_path": request.param}
 
 
@@ -92,7 +92,7 @@ def root(client):
 
 
 class Process:
-    """A Python program that prints a line for each thing that happens to it."""
+    """A running Python program that prints a line for each event."""
 
     def __init__(self, program, *args):
         self._popen = subprocess.Popen(

@@ -29,8 +29,8 @@ else:
     PLACES = ["xenbus:" + DEVICES[0]]
     FILES = ["conformance", "xen/test_xenbus.py", "xen/test_guest.py"]
 
-# Under emulation all tests take about thirty times as long as elsewhere. These marks are left
-# out: their tests make thousands of requests, or do not depend on the connection.
+# Under emulation all tests take about thirty times as long as elsewhere. Tests with these marks
+# are left out: they make thousands of requests, or do not depend on the connection.
 LEFT_OUT = {"busy", "anywhere", "own_daemon"}
 OPTIONS = ["-q", "-m", " and ".join("not " + mark for mark in sorted(LEFT_OUT))]
 OPTIONS += ["--ignore", "tests/conformance/test_differences.py"]
@@ -71,8 +71,8 @@ class Plugin:
 
 
 def main():
-    # Thirty times the default, because of the emulation: after 5 ms in the interpreter a
-    # thread would have done very little.
+    # Thirty times the default. Under emulation a thread does very little in the default
+    # of 5 ms.
     sys.setswitchinterval(0.15)
     os.environ.update(
         PYXS_XENSTORED=KIND,

@@ -21,7 +21,7 @@ CONNECTIONS = [
     {"xen_bus_path": "/dev/xen/xenbus"},
     {"xen_bus_path": "/proc/xen/xenbus"},
 ]
-#: Of a domain that is never run.
+#: The domid of a domain that never runs.
 PAUSED = """
 name = "paused"
 type = "pv"
@@ -82,7 +82,7 @@ def home(guest):
 
 @pytest.fixture
 def paused(tmp_path):
-    """Make a domain that is there and does not run; return its domid."""
+    """Make a domain that exists but never runs; return its domid."""
     config = tmp_path / "config"
     config.write_text(PAUSED)
 
@@ -121,7 +121,7 @@ def test_a_domain_comes_and_goes(paused):
 
 
 def test_a_domain_is_released_and_introduced_again(paused, kind):
-    # As a toolstack does when a guest has reset itself.
+    # A toolstack does this when a guest has reset itself.
     domid = paused()
     for where in CONNECTIONS:
         with pyxs.Client(**where) as client, pyxs.monitor(**where) as monitor:
@@ -135,7 +135,7 @@ def test_a_domain_is_released_and_introduced_again(paused, kind):
             assert taken(monitor, 1) == [("@releaseDomain", "gone")]
             assert client.is_domain_introduced(domid) is False
 
-            if kind == "ocaml":  # it does not take back a domain that it has released
+            if kind == "ocaml":  # the daemon does not introduce a domain again after its release
                 with refused("EINVAL"):
                     client.introduce_domain(domid, mfn, port)
                 return
@@ -165,8 +165,8 @@ def test_a_live_guest_gets_a_target(guest):
 # -- a conversation with a guest ---------------------------------------------------
 
 
-def test_dom0_and_a_guest_hear_each_other(client, monitor, home):
-    # The guest's monitor hears the question, ours the answer.
+def test_dom0_and_a_guest_get_events_of_each_other(client, monitor, home):
+    # The monitor of the guest gets the question, and ours the answer.
     monitor.watch(home + "/data/answer", "answer")
     taken(monitor, 1)
     for word in ("one", "two", "three"):
@@ -221,7 +221,7 @@ def test_a_daemon_that_does_not_answer_in_time_is_a_connection_error(make_client
     client.read("/local/domain/0/name")
     with pause_daemon(), pytest.raises(pyxs.ConnectionError):
         client.read("/local/domain/0/name")
-    for _ in range(100):  # it first serves what has piled up
+    for _ in range(100):  # the daemon first answers the requests of the meantime
         with contextlib.suppress(pyxs.ConnectionError):
             assert client.read("/local/domain/0/name") == "Domain-0"
             return
@@ -232,7 +232,7 @@ def test_a_daemon_that_does_not_answer_in_time_is_a_connection_error(make_client
 
 
 def test_a_guest_shuts_down_when_it_is_asked_to(guest, home):
-    # The last test: it takes the guest from the others.
+    # The last test of the guest, because it ends the guest.
     with monitors_on_each_connection() as monitors, pyxs.Client() as client:
         for monitor in monitors:
             monitor.watch("@releaseDomain", "gone")
@@ -264,7 +264,7 @@ def test_a_dump_of_this_host_fills_the_daemon_in_memory(home, tmp_path, how):
 
 
 def in_order(listing):
-    """The lines of ``xenstore-ls``, those of siblings in the order of their names."""
+    """Return the lines of ``xenstore-ls``, with siblings sorted by name."""
     paths, place = {}, []
     for line in listing.splitlines():
         depth = len(line) - len(line.lstrip(" "))

@@ -1,4 +1,4 @@
-"""Tests of a guest: what it may do, and its way to the store without a socket."""
+"""Tests in a guest: its rights, and its connection to the store without a socket."""
 
 import errno
 import os
@@ -75,7 +75,7 @@ def test_a_guest_shares_a_node_and_withdraws_it(client, root, domid):
     assert client.get_permissions(root + "/key") == shared
 
 
-def test_a_guest_gives_no_node_away(client, root):
+def test_a_guest_cannot_give_a_node_to_another_domain(client, root):
     client.write(root + "/key", "")
     with refused("EACCES", "EPERM"):
         client.set_permissions(root + "/key", ["n0"])
@@ -85,7 +85,7 @@ def test_a_guest_gives_no_node_away(client, root):
 
 
 class Recorder(XenBusConnection):
-    """Remembers what it was asked to do."""
+    """Records the calls of its methods."""
 
     def __init__(self):
         super().__init__()
@@ -131,7 +131,7 @@ def test_the_daemon_refuses_them_too(client):
 
 
 def test_a_guest_has_so_many_transactions_and_no_more(make_client, client, root):
-    # The quota is 10; what xenstored refuses is the next one after it is exceeded.
+    # The quota is 10; xenstored takes one more and refuses the one after that.
     transactions = [client.transaction() for _ in range(11)]
     for number, transaction in enumerate(transactions):
         transaction.write("{}/{}".format(root, number), "")
@@ -141,12 +141,12 @@ def test_a_guest_has_so_many_transactions_and_no_more(make_client, client, root)
         make_client(transaction=True)
     transactions.pop().transaction_end(commit=False)
     make_client(transaction=True).transaction_end(commit=False)
-    client.close()  # and with it the others
+    client.close()  # ends the other transactions too
     assert client.ls(root) == []
 
 
 def test_too_many_children_are_refused(client, root):
-    # A node and the names of its children have 2,048 bytes.
+    # A node and the names of its children may have 2,048 bytes together.
     with refused("ENOSPC"):
         for number in range(40):
             client.write("{}/{}".format(root, str(number) * 50), "")
@@ -157,7 +157,7 @@ def test_too_many_children_are_refused(client, root):
 
 
 def test_too_many_watches_are_refused(monitor, client, root):
-    # The kernel passes on what xenstored answers as the errno of write().
+    # The kernel returns the error of xenstored as the errno of write().
     with refused("E2BIG"):
         for number in range(2000):
             monitor.watch(root, "token-{}".format(number))
@@ -171,7 +171,7 @@ def test_too_many_watches_are_refused(monitor, client, root):
 # -- getting there -----------------------------------------------------------------
 
 
-def test_a_client_without_a_socket_is_told_the_way():
+def test_the_error_without_a_socket_names_the_device():
     for use in (
         lambda: pyxs.Client().read("name"),
         lambda: pyxs.Client(transaction=True),

@@ -44,7 +44,7 @@ def test_a_variable_switches_a_program_over():
 
 @pytest.fixture
 def agent():
-    """The process that systemd would start by the unit."""
+    """The process that systemd would start for the unit."""
     AGENT.parent.mkdir(parents=True, exist_ok=True)
     AGENT.write_bytes((EXAMPLES / AGENT.name).read_bytes())
     unit = (EXAMPLES / "guest-agent.service").read_text().splitlines()
@@ -67,7 +67,7 @@ def test_the_command_of_the_unit_publishes_facts_and_answers(agent):
         monitor.watch(home + "data/os_name")
         while client.read(home + "data/os_name", default=None) != "Linux":
             assert monitor.wait(timeout=PATIENCE) is not None
-        # Linux in dom0 reads the node too, and leaves s3 to others.
+        # Linux in dom0 reads the node too, but ignores s3.
         client.write(home + "control/shutdown", "s3")
         assert agent.stdout.readline() == "asked for s3\n"
         assert client.read(home + "control/shutdown") == ""

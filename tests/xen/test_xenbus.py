@@ -1,4 +1,4 @@
-"""Tests of pyxs where XenBus on Linux behaves otherwise than a socket."""
+"""Tests of pyxs for what XenBus on Linux does differently from a socket."""
 
 import itertools
 import os
@@ -37,7 +37,7 @@ for event in monitor:
 
 @pytest.fixture
 def start_watcher(start_process, where):
-    """Start another process that watches a path, and has seen its first event."""
+    """Start another process that watches a path, and wait for its first event."""
 
     def start(path, token):
         process = start_process(WATCHER, where["xen_bus_path"], path, token)
@@ -51,20 +51,20 @@ def start_watcher(start_process, where):
 
 
 def test_16_threads_write_many_values_through_one_client(client, make_client, where, root, kind):
-    # The kernel lets a second request, sent before the reply to the first, corrupt it.
-    # Emulated, that many take long: once in full, on the two CPUs that dom0 has beside
-    # xenstored, elsewhere a few.
+    # In the kernel, a second request before the reply to the first corrupts that reply.
+    # Under emulation many requests take long. The test makes all of them only once, on the two
+    # CPUs that dom0 has besides that of xenstored, and fewer elsewhere.
     in_full = pyxs.Client.SU and kind == "c" and where["xen_bus_path"] == "/dev/xen/xenbus"
     assert os.cpu_count() == 2 or not in_full
     numbers = itertools.count()
 
     def spread():
-        # What does not ask for it stays off the second CPU; see run. One of the threads is
-        # enough there, for emulated CPUs take their time to wake each other.
+        # Only programs that ask for it run on the second CPU; see run. One thread there is
+        # enough, because emulated CPUs are slow to wake each other.
         os.sched_setaffinity(0, {1 if in_full and next(numbers) == 0 else 0})
 
     paths = ["{}/{}".format(root, number) for number in range(200 if in_full else 60)]
-    # Over the socket, which takes many requests at once, it is read in less time.
+    # Reading over the socket takes less time, because it takes many requests at once.
     other = pyxs.Client() if in_full else make_client()
     with ThreadPoolExecutor(16, initializer=spread) as pool:
         for turn in range(10 if in_full else 1):
@@ -108,7 +108,7 @@ def test_a_refused_watch_is_the_daemons_answer_and_the_connection_stays_good(
         or DIFFERENCES["a path of 2,049 bytes"].answer(kind, xen_utils.VERSION) is None
     ):
         pytest.skip("this daemon refuses dom0 no watch that gets past the checks of pyxs")
-    # The kernel passes the daemon's answer on as the errno of write(); no reply comes.
+    # The kernel returns the error of the daemon as the errno of write(); no reply comes.
     too_long = "/" + "a" * 3000
     monitor.watch(root, "t")
     descriptor = monitor.connection.fileno()
@@ -128,7 +128,7 @@ def test_a_payload_of_4080_bytes_reaches_the_daemon(client, root, kind):
         client.write(root + "/key", value)
         assert client.read(root + "/key") == value
         return
-    # oxenstored holds dom0 to the guests' quota too.
+    # oxenstored applies the quota of guests to dom0 too.
     with refused({"c": "ENOSPC", "ocaml": "E2BIG"}[kind]):
         client.write(root + "/key", value)
 
@@ -204,7 +204,7 @@ def test_a_forked_child_leaves_its_parents_connection_alone(client, monitor, roo
 # -- events ------------------------------------------------------------------------
 
 
-def test_a_select_loop_hears_of_every_change(client, monitor, root):
+def test_a_select_loop_gets_an_event_of_every_change(client, monitor, root):
     monitor.watch(root, "t")
     descriptor = monitor.fileno()
     names = {"node-{}".format(number) for number in range(60)}
@@ -253,7 +253,7 @@ def test_wait_keeps_to_its_time_out(monitor, root):
 
 
 def test_a_transaction_ends_with_its_connection(where, client, root):
-    # A guest may have ten at a time: what is left behind would soon be too much.
+    # A guest may have ten at a time, so that transactions left behind would exceed the quota.
     for number in range(12):
         lost = pyxs.Client(transaction=True, **where)
         lost.write(root + "/key", number)
