@@ -118,6 +118,7 @@ def test_a_bad_entry_changes_nothing(client, root, entry, message):
     assert not client.exists(root + "/good")
 
 
+@pytest.mark.busy
 def test_more_than_5_000_nodes_are_written_without_a_transaction(client, root):
     nodes = {"{}/d{}/n{}".format(root, n // 100, n): str(n) for n in range(5001)}
     assert snapshot.restore(client, nodes) is False
