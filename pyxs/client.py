@@ -709,7 +709,8 @@ class Client:
     def __del__(self) -> None:
         """Abort the transaction of a client that :meth:`transaction` returned, and warn."""
         running = vars(self).get("_running")
-        if running is not None and self._borrowed and running.conversation.pid == os.getpid():
+        # A transaction whose connection is lost, or of a parent process, is not running.
+        if running is not None and self._borrowed and running.conversation.usable():
             self._abandon(running)
 
     def _abandon(self, running: _Transaction) -> None:

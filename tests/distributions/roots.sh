@@ -24,7 +24,7 @@ packages_of() { # SUITE
     local packages=(
         python3-venv python3-setuptools python3-wheel # they make the wheel and install it
         python3-pytest python3-pytest-timeout python3-hypothesis
-        xenstore-utils gcc libc6-dev procps zsh openssh-server
+        xenstore-utils gcc libc6-dev procps zsh openssh-server openssh-client
     )
     case $1 in
     bullseye) packages+=(xen-utils-4.14) ;;

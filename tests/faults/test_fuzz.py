@@ -295,7 +295,7 @@ def public_methods(kind):
     return {
         name
         for name in vars(kind)
-        if callable(getattr(kind, name))
+        if callable(getattr(kind, name, None))  # the names of 0.4 raise AttributeError
         and (not name.startswith("_") or name in ("__getitem__", "__setitem__", "__delitem__"))
     }
 
