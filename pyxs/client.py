@@ -2,7 +2,6 @@
 
 import errno
 import itertools
-import os
 import time
 import warnings
 from collections.abc import Mapping
