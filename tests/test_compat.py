@@ -382,6 +382,21 @@ def test_events_of_a_watch_that_ended_do_not_come(handle):
     assert handle.check_watch() is None
 
 
+@pytest.mark.parametrize(("path", "number"), [("/other", errno.ENOENT), ("n" * 4096, errno.E2BIG)])
+def test_a_refused_unwatch_forgets_a_watch_with_its_token(handle, path, number):
+    """The extension forgets the token object whatever the answer."""
+    handle.watch("/key", "token")
+    handle.watch("/key", "another")
+    settle(handle)
+    assert errno_of(handle.unwatch, path, "token") == number
+    handle.write("", "/key", "")
+    settle(handle)
+    events = set()
+    while readable(handle):
+        events.add(handle.check_watch())
+    assert events == {("/key", "another")}
+
+
 def test_a_token_in_several_watches(handle):
     for path in "/a", "/b":
         handle.watch(path, "token")

@@ -172,8 +172,11 @@ class Handle:
         return self._conversation, request
 
     def _check_length(self, payload: bytes) -> None:
-        if len(payload) > self._connection.max_payload:
+        if self._is_too_long(payload):
             raise make_error(errno.E2BIG)
+
+    def _is_too_long(self, payload: bytes) -> bool:
+        return len(payload) > self._connection.max_payload
 
     def _call(self, request: Request) -> None:
         if not self._translated(lambda: self._conversation.call(request)):
@@ -241,6 +244,8 @@ class Handle:
         wanted = _token_bytes(token)
         known = [watch for watch in self._conversation.events.watches() if watch.token == wanted]
         payload = strings(path, wanted)
+        if known and self._is_too_long(payload):
+            self._conversation.events.discard(known[-1])
         self._check_length(payload)
         request = self._translated(
             lambda: end_watches(self._conversation, Op.UNWATCH, payload, known[-1:])
