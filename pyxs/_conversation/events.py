@@ -89,10 +89,18 @@ class Events:
         """Queue the events of a watch no more; drop those that no other watch covers."""
         self._watches.pop(watch, None)
         self._version = object()
-        for notice in self.queue.copy():
+        for notice in self._queued():
             if not self._is_live(notice):
                 self._drop(notice)
         self._signal()
+
+    def _queued(self) -> "List[Notice]":
+        while True:
+            try:
+                return list(self.queue)
+            except RuntimeError as exc:  # without a GIL, another thread may change it meanwhile
+                if not raised_here(exc):
+                    raise
 
     def first_like(self, watch: Watch) -> Watch:
         """Return the oldest live watch with the same path and token."""
