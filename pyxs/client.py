@@ -677,6 +677,7 @@ class Client:
             self._running = None
             conversation.call(request)
         except BaseException as exc:
+            self._running = None  # again: the exception may have come just before the other
             if conversation.tells_of_failure(exc):
                 return request
             if request.answer is None:
