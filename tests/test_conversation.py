@@ -267,6 +267,18 @@ def test_many_threads_share_the_room(conversation, connection, pool):
     assert ledger.most[0] <= 64
 
 
+def test_many_requests_inside_another_call_are_refused(conversation, connection):
+    def answer(packet):
+        with pytest.raises(PyXSError) as caught:
+            conversation.call_many([read()])
+        assert caught.value.errno == errno.EDEADLK
+        return [reply_to(packet)]
+
+    connection.answer = answer
+    conversation.call(read())
+    assert len(connection.sent) == 1
+
+
 def test_where_one_request_is_allowed_the_next_waits_for_its_reply(begin, connection):
     connection.max_outstanding = 1
     conversation = begin(connection)

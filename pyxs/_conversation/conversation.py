@@ -105,9 +105,10 @@ class Conversation:
         :raises InvalidPayload: a request is too long for the connection; nothing was sent.
         :raises ConnectionError: the connection is lost.
         """
-        for request in requests:
-            if len(request.payload) > self._max_payload:
-                raise self._too_long(request)
+        self._check_lengths(requests)
+        self._submit(requests)
+
+    def _submit(self, requests: "Sequence[Request]") -> None:
         self.check()
         me = Ending()
         try:
@@ -122,28 +123,27 @@ class Conversation:
         if inside:
             raise nested_call()
 
-    def call_many(self, requests: "Sequence[Request]") -> bool:
+    def call_many(self, requests: "Sequence[Request]") -> None:
         """Send requests in order and wait for all answers.
 
         Some more are sent when half of the window is answered, so the daemon always has
         something to do, and other threads get their turn.
 
-        :returns: as :meth:`call`.
+        :raises InvalidPayload: a request is too long for the connection; nothing was sent.
+        :raises ConnectionError: the connection is lost.
+        :raises PyXSError: ``EDEADLK`` as :func:`nested_call` says; nothing was sent.
         """
-        for request in requests:
-            if len(request.payload) > self._max_payload:
-                raise self._too_long(request)
+        self._check_lengths(requests)
         if self.is_inside():
-            return False
+            raise nested_call()
         some = self._some
         try:
             for start in range(0, len(requests) + some, some):
-                self.submit(requests[start : start + some])
+                self._submit(requests[start : start + some])
                 self.wait_all(requests[max(0, start - some) : start])
         except BaseException:
             self._turns.abandon(Ending(), requests)
             raise
-        return True
 
     def ask(self, request: Request, decoder: "Callable[[bytes], T]") -> "T":
         """Send a request that no other connection can carry, and return the decoded reply.
@@ -221,6 +221,11 @@ class Conversation:
             )
         self.lifetime.end(failure)
         raise self.lifetime.failed()
+
+    def _check_lengths(self, requests: "Sequence[Request]") -> None:
+        for request in requests:
+            if len(request.payload) > self._max_payload:
+                raise self._too_long(request)
 
     def _too_long(self, request: Request) -> InvalidPayload:
         return InvalidPayload(

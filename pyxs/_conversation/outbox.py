@@ -82,6 +82,7 @@ class Outbox:
             if request.answer is None:
                 pending[request.rq_id] = request
             payload = request.payload
+            # The same as bytes(request), without the call: each request passes here.
             data.append(_pack(request.op, request.rq_id, request.tx_id, len(payload)) + payload)
         answer = self._connection.transmit(batch, data, self._counts)
         if answer is not None:
