@@ -269,12 +269,12 @@ class Daemon:
         return True
 
 
-def explore(prepare, preemptions, stride=1):
-    """Run threads by every schedule with at most that many preemptions.
+def explore(prepare, strides):
+    """Run threads by schedules with at most as many preemptions as there are strides.
 
     :param prepare: returns a fresh scheduler for a schedule, the functions of the threads, and
         a function that checks what they have done.
-    :param stride: the last preemption is tried at one in that many steps.
+    :param strides: for each preemption, the distance of the steps at which to try it.
     :returns: how many schedules were run.
     """
     count = 0
@@ -288,11 +288,11 @@ def explore(prepare, preemptions, stride=1):
             check()
         except BaseException as exc:
             raise AssertionError("schedule {}: {!r}\n{}".format(schedule, exc, exc)) from exc
-        if len(schedule) == preemptions:
+        if len(schedule) == len(strides):
             continue
         first = schedule[-1][0] if schedule else 0
-        step = stride if len(schedule) + 1 == preemptions else 1
-        for number in range(first + 1 + count % step, scheduler.step + 1, step):
+        stride = strides[len(schedule)]
+        for number in range(first + 1 + count % stride, scheduler.step + 1, stride):
             for other in scheduler.choices[number - 1]:
                 waiting.append(schedule + ((number, other),))
     return count

@@ -4,6 +4,7 @@
 on each interpreter. ``PYXS_POINTS=17,18`` tries only these points. ``-s`` shows the numbers.
 """
 
+import gc
 import itertools
 import os
 import sys
@@ -40,6 +41,9 @@ _totals = {}
 
 @pytest.fixture(scope="module")
 def place():
+    gc.collect()
+    if hasattr(gc, "freeze"):  # from Python 3.7 on
+        gc.freeze()  # each operation collects garbage: not among all that pytest has collected
     with Place() as place:
         yield place
     points, runs = (sum(column) for column in zip(*_totals.values())) if _totals else (0, 0)
