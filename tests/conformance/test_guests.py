@@ -116,7 +116,7 @@ def test_permissions_decide_whether_a_guest_reads_and_writes(guest, client, perm
                 call()
 
 
-def test_a_guest_cannot_tell_whether_a_node_it_may_not_read_exists(guest):
+def test_exists_of_a_node_that_the_guest_may_not_read_is_refused(guest):
     with refused("EACCES"):
         guest.exists("/secret")
 

@@ -24,11 +24,12 @@ def start_waiting(make_client):
             except BaseException as exc:
                 outcome.append(exc)
 
-        threads.append(threading.Thread(target=wait))
-        threads[-1].start()
+        thread = threading.Thread(target=wait)
+        threads.append(thread)
+        thread.start()
 
         def result():
-            threads[0].join(PATIENCE)
+            thread.join(PATIENCE)
             return outcome[0]
 
         return result
