@@ -67,7 +67,7 @@ def test_16_threads_write_many_values_through_one_client(client, make_client, wh
     # Reading over the socket takes less time, because it takes many requests at once.
     other = pyxs.Client() if in_full else make_client()
     with ThreadPoolExecutor(16, initializer=spread) as pool:
-        for turn in range(10 if in_full else 1):
+        for turn in range(3 if in_full else 1):
             values = {
                 path: "{} {}, ".format(path, turn) * (1 + (turn + number) % 40)
                 for number, path in enumerate(paths)
