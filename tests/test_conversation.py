@@ -12,7 +12,9 @@ from fakes import FakeConnection, error_to, event, reply_to
 from pyxs import ConnectionError, InvalidPayload, PyXSError, UnexpectedPacket
 from pyxs._conversation.conversation import Conversation
 from pyxs._conversation.events import Watch
+from pyxs._conversation.outbox import Outbox
 from pyxs._conversation.request import Request
+from pyxs._conversation.roles import Roles
 from pyxs.connection import Op, Packet
 
 
@@ -497,6 +499,22 @@ def test_an_interruption_that_may_have_lost_bytes_ends_the_conversation(conversa
         conversation.call(read())
     assert not conversation.usable()
     assert connection.disconnected == 1
+
+
+def test_a_reply_that_overtakes_an_interrupted_send_leaves_no_request_unanswered():
+    class Replied(dict):
+        """Between two instructions of the sender, another thread takes the reply."""
+
+        def __setitem__(self, rq_id, request):
+            request.answer = (Op.READ, rq_id, 0, b"value")
+            self.pop(rq_id, None)
+            super().__setitem__(rq_id, request)
+
+    outbox = Outbox(FakeConnection(), Roles())
+    outbox.pending = Replied()
+    outbox.waiting.append(read())
+    assert outbox.send() is None
+    assert not outbox.pending
 
 
 def test_a_send_on_a_lost_connection_raises_the_cause_of_the_loss(conversation, connection):

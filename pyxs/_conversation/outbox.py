@@ -79,8 +79,11 @@ class Outbox:
             if request.rq_id < 0:
                 request.deadline = deadline
                 request.rq_id = next(self._ids)
-            if request.answer is None:
-                pending[request.rq_id] = request
+            pending[request.rq_id] = request
+            if request.answer is not None:
+                # An interrupted call has sent it, and another thread got the reply. The
+                # answer comes before it leaves `pending`, so no moment is missed here.
+                pending.pop(request.rq_id, None)
             payload = request.payload
             # The same as bytes(request), without the call: each request passes here.
             data.append(_pack(request.op, request.rq_id, request.tx_id, len(payload)) + payload)
