@@ -16,7 +16,7 @@ import warnings
 import pytest
 
 from common import PATIENCE
-from fakes import FakeServer, event, honest, reply_to
+from fakes import FakeServer, error_to, event, honest, reply_to
 from forks import fork
 from pyxs import Error, xs
 from pyxs.connection import Op
@@ -46,11 +46,11 @@ def handle(connect, daemon):
 
 @pytest.fixture
 def serve(connect):
-    """Serve a connection by a script, and open it."""
+    """Serve connections by scripts, and open the first."""
     served = []
 
-    def serve(script):
-        server = FakeServer(script)
+    def serve(*scripts):
+        server = FakeServer(*scripts)
         served.append((connect(server), server))
         return served[-1]
 
@@ -117,6 +117,11 @@ def test_the_constructor_connects(daemon, connect):
 def test_a_path_without_a_socket(monkeypatch, path):
     monkeypatch.setenv("XENSTORED_PATH", path)
     assert errno_of(xs) == errno.ENOENT
+
+
+def test_a_path_below_a_file(monkeypatch):
+    monkeypatch.setenv("XENSTORED_PATH", "/dev/null/socket")
+    assert errno_of(xs) == errno.ENOTDIR
 
 
 def test_the_run_directory_leads_to_the_socket(monkeypatch, daemon):
@@ -245,6 +250,43 @@ def test_a_directory_of_any_length(handle):
     assert set(handle.ls("", "/d")) == names
 
 
+@pytest.mark.parametrize(("name", "code"), [(b"EACCES\0", errno.EACCES), (b"EIO\0", errno.EIO)])
+def test_an_error_in_the_middle_of_a_directory_is_raised(serve, name, code):
+    handle, _ = serve(directory_that_ends(name))
+    assert errno_of(handle.ls, "", "/d") == code
+
+
+def test_a_directory_that_is_removed_in_the_middle_is_no_node(serve):
+    handle, _ = serve(directory_that_ends(b"ENOENT\0"))
+    assert handle.ls("", "/d") is None
+
+
+def directory_that_ends(name):
+    """Return a script: a directory is too long for one reply, and then its parts are refused."""
+
+    def script(peer):
+        peer.send(error_to(peer.receive(), b"E2BIG\0"))
+        peer.send(error_to(peer.receive(), name))
+
+    return script
+
+
+def test_a_request_has_at_most_4096_bytes(serve):
+    handle, server = serve(honest)
+    handle.write("", "/key", b"v" * 4091)
+    assert errno_of(handle.write, "", "/key", b"v" * 4092) == errno.E2BIG
+    assert [len(request.payload) for request in server.requests] == [4096]
+
+
+def test_a_transaction_with_a_conflict_is_not_committed(serve):
+    def answer(peer):
+        peer.send(reply_to(peer.receive()))
+        peer.send(error_to(peer.receive(), b"EAGAIN\0"))
+
+    handle, _ = serve(answer)
+    assert handle.transaction_end(handle.transaction_start()) is False
+
+
 def test_arguments_have_names_in_the_signature():
     assert str(inspect.signature(xs.write)).startswith("(self, transaction")
     assert list(inspect.signature(xs.set_target).parameters) == ["self", "dom", "target"]
@@ -273,6 +315,112 @@ def test_an_objects_own_conversions_are_not_trusted(serve):
     assert [request.payload for request in server.requests] == [b"/key\0", b"7\0"]
 
 
+@pytest.mark.parametrize(
+    ("perms", "entries"),
+    [
+        ([], b""),
+        ([{"dom": 0}], b"n0\0"),
+        ([{"dom": 1}], b"n1\0"),
+        ([{"dom": 0, "read": 1}, {"dom": 7}], b"r0\0n7\0"),
+        ([{"dom": 3}, {"dom": 7, "read": 1}], b"n3\0r7\0"),
+        ([{"dom": 0, "read": 1, "write": 1}, {"dom": 7, "write": 2}], b"b0\0w7\0"),
+        # xs.c makes domain 0 the owner when the first entry grants something to another.
+        ([{"dom": 1, "read": 1}], b"n0\0r1\0"),
+        ([{"dom": -1, "write": 1}], b"n0\0w-1\0"),
+        ([{"dom": 5, "read": 1}, {"dom": 6}], b"n0\0r5\0n6\0"),
+    ],
+)
+def test_permissions_are_sent_as_the_extension_sends_them(serve, perms, entries):
+    handle, server = serve(honest)
+    handle.set_permissions("", "/key", perms)
+    assert [request.payload for request in server.requests] == [b"/key\0" + entries]
+
+
+@pytest.mark.parametrize("perms", [({"dom": 0},), {"dom": 0}, "n0", None, [{"dom": 32757}]])
+def test_permissions_that_are_no_list_or_name_any_domain_are_einval(serve, perms):
+    handle, server = serve(honest)
+    assert errno_of(handle.set_permissions, "", "/key", perms) == errno.EINVAL
+    assert not server.requests
+
+
+def test_permissions_come_as_dicts_with_the_numbers_of_c(serve):
+    def answer(peer):
+        reply = b"n0\0r5\0w2147483647\0b2147483648\0n4294967295\0n-1\0"
+        peer.send(reply_to(peer.receive(), reply))
+
+    handle, _ = serve(answer)
+    assert [
+        tuple(map(entry.get, ("dom", "read", "write")))
+        for entry in handle.get_permissions("", "/key")
+    ] == [
+        (0, 0, 0),
+        (5, 1, 0),
+        (2**31 - 1, 0, 2),
+        (-(2**31), 1, 2),
+        (-1, 0, 0),
+        (-1, 0, 0),
+    ]
+
+
+@pytest.mark.parametrize("reply", [b"", b"n0", b"n0\0r5", b"x0\0"])
+def test_a_reply_that_is_no_permissions_ends_the_connection(serve, reply):
+    handle, _ = serve(lambda peer: peer.send(reply_to(peer.receive(), reply)))
+    assert errno_of(handle.get_permissions, "", "/key") == errno.EBADF
+
+
+def test_numbers_have_the_limits_of_c(serve):
+    handle, server = serve(honest)
+    for page in (-(2**63), -1, 0, 2**63 - 1):
+        handle.introduce_domain(1, page, 2)
+    for domid in (-(2**31), -1, 2**31 - 1):
+        handle.resume_domain(domid)
+    assert [request.payload for request in server.requests] == [
+        b"1\0%d\0002\0" % page for page in (2**63, 2**64 - 1, 0, 2**63 - 1)
+    ] + [b"%d\0" % domid for domid in (2**31, 2**32 - 1, 2**31 - 1)]
+    for page in (-(2**63) - 1, 2**63):
+        with pytest.raises(OverflowError, match="too large to convert to C long"):
+            handle.introduce_domain(1, page, 2)
+    for domid, which in ((-(2**31) - 1, "less than minimum"), (2**31, "greater than maximum")):
+        with pytest.raises(OverflowError, match=which):
+            handle.resume_domain(domid)
+
+
+@pytest.mark.parametrize(
+    ("transaction", "tx_id"),
+    [
+        ("fa", 250),
+        (" +0XFAx", 250),
+        ("-1", 2**32 - 1),
+        ("1FFFFFFFF", 2**32 - 1),
+        ("100000001", 1),
+        ("-FFFFFFFFFFFFFFFF", 1),
+        ("10000000000000001", 2**32 - 1),  # strtoul() returns ULONG_MAX
+        ("x", 0),
+    ],
+)
+def test_a_transaction_is_parsed_as_strtoul_does(serve, transaction, tx_id):
+    handle, server = serve(honest)
+    handle.read(transaction, "/key")
+    assert [request.tx_id for request in server.requests] == [tx_id]
+
+
+def test_an_argument_of_a_wrong_type_is_named(serve):
+    handle, server = serve(honest)
+    for arguments, message in (
+        ((5, "/key"), "argument 1 must be str, not int"),
+        ((Unhashable(), "/key"), "argument 1 must be str, not Unhashable"),
+        (("", None), "argument 2 must be str, not None"),
+        (("", b"/key"), "argument 2 must be str, not bytes"),
+    ):
+        with pytest.raises(TypeError, match="^" + message + "$"):
+            handle.read(*arguments)
+    with pytest.raises(TypeError, match="^a bytes-like object is required, not 'int'$"):
+        handle.write("", "/key", 5)
+    with pytest.raises(TypeError, match="^argument 3 must be read-only bytes-like object, not byt"):
+        handle.write("", "/key", bytearray(b"value"))
+    assert not server.requests
+
+
 # -- lost connections ----------------------------------------------------------------------
 
 
@@ -296,6 +444,15 @@ def test_a_lost_connection_with_watches(handle, daemon):
     assert readable(handle)
     assert errno_of(handle.check_watch) == errno.EINVAL
     assert errno_of(handle.read_watch) == errno.EINVAL
+    assert errno_of(handle.read, "", "/key") == errno.EBADF
+
+
+@REAL
+def test_once_there_was_a_watch_a_lost_connection_is_ebadf_at_once(handle, daemon):
+    handle.watch("/key", "token")
+    handle.read_watch()
+    settle(handle)
+    daemon.kill()
     assert errno_of(handle.read, "", "/key") == errno.EBADF
 
 
@@ -347,6 +504,23 @@ def test_close_wakes_a_blocked_thread(handle):
     assert failures == [errno.EINVAL]
 
 
+def test_close_ends_a_call_that_waits_for_its_reply(serve):
+    asked, failures = threading.Event(), []
+
+    def keep_waiting(peer):
+        peer.receive()
+        asked.set()
+        peer.linger()
+
+    handle, _ = serve(keep_waiting)
+    reader = threading.Thread(target=lambda: failures.append(errno_of(handle.read, "", "/key")))
+    reader.start()
+    assert asked.wait(PATIENCE)
+    handle.close()
+    reader.join(PATIENCE)
+    assert failures == [errno.EINVAL]
+
+
 # -- watches -------------------------------------------------------------------------------
 
 
@@ -395,6 +569,10 @@ def test_a_refused_unwatch_forgets_a_watch_with_its_token(handle, path, number):
     while readable(handle):
         events.add(handle.check_watch())
     assert events == {("/key", "another")}
+
+
+def test_an_unwatch_that_is_too_long_needs_no_watch(handle):
+    assert errno_of(handle.unwatch, "n" * 4096, "token") == errno.E2BIG
 
 
 def test_a_token_in_several_watches(handle):
@@ -516,6 +694,76 @@ def test_a_watch_that_was_interrupted_can_be_set_again(connect, daemon):
     finally:
         signal.signal(signal.SIGALRM, previous)
     assert survived
+
+
+@pytest.fixture
+def on_alarm():
+    """Call a function in the main thread when SIGALRM arrives."""
+    previous = signal.getsignal(signal.SIGALRM)
+    yield lambda function: signal.signal(signal.SIGALRM, lambda number, frame: function())
+    signal.signal(signal.SIGALRM, previous)
+
+
+def test_a_signal_handler_calls_the_handle_inside_another_call(serve, on_alarm):
+    handled, seen = threading.Event(), []
+
+    def interrupt_once(peer):
+        first = peer.receive()
+        os.kill(os.getpid(), signal.SIGALRM)
+        assert handled.wait(PATIENCE)
+        peer.send(reply_to(first, b"outer"))
+        honest(peer)
+
+    def inside():
+        try:
+            seen.append(handle.read("", "/inner"))
+            seen.append(handle.read("", "/inner"))
+            seen.append(errno_of(handle.read, "5", "/inner"))
+            seen.append(errno_of(handle.transaction_end, "5"))
+        finally:
+            handled.set()
+
+    handle, server = serve(interrupt_once, honest)
+    on_alarm(inside)
+    assert handle.read("5", "/outer") == b"outer"
+    assert seen == [b"value", b"value", errno.EDEADLK, errno.EDEADLK]
+    # The refused call has not aborted the transaction.
+    assert handle.transaction_end("5") is True
+    first, second = [
+        [(request.op, request.tx_id, request.payload) for request in peer.requests]
+        for peer in server.peers
+    ]
+    assert first == [(Op.READ, 5, b"/outer\0"), (Op.TRANSACTION_END, 5, b"T\0")]
+    assert second == [(Op.READ, 0, b"/inner\0")] * 2
+
+
+def test_a_transaction_whose_end_is_interrupted_is_aborted(serve, on_alarm):
+    class Alarm(Exception):  # noqa: N818
+        pass
+
+    def interrupt():
+        interrupted.set()
+        raise Alarm
+
+    def interrupt_the_first(peer):
+        request = peer.receive()
+        os.kill(os.getpid(), signal.SIGALRM)
+        assert interrupted.wait(PATIENCE)
+        peer.send(error_to(request, b"EAGAIN\0"))
+        honest(peer)
+
+    interrupted = threading.Event()
+    handle, server = serve(interrupt_the_first)
+    on_alarm(interrupt)
+    with pytest.raises(Alarm):
+        handle.transaction_end("5")
+    handle.read("", "/key")
+    ends = [
+        (request.tx_id, request.payload)
+        for request in server.requests
+        if request.op == Op.TRANSACTION_END
+    ]
+    assert ends == [(5, b"T\0"), (5, b"F\0")]
 
 
 # -- threads and processes -----------------------------------------------------------------
