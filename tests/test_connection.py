@@ -351,6 +351,27 @@ def test_begun_tells_of_a_message_in_part(connect, daemon_end):
     assert connection.begun
 
 
+def test_begun_tells_of_a_message_that_waits_behind_another(connect, daemon_end):
+    connection = connect()
+    daemon_end.sendall(bytes(Packet(Op.READ, b"one")) + bytes(Packet(Op.READ, b"two")))
+    assert connection.recv() == Packet(Op.READ, b"one")
+    assert connection.begun
+    assert connection.recv() == Packet(Op.READ, b"two")
+    assert not connection.begun
+
+
+@pytest.mark.parametrize("timeout", [0.0109, 0.0209])
+def test_recv_does_not_return_before_the_time_has_passed(connect, timeout):
+    connection = connect()
+    start = time.monotonic()
+    assert connection.recv(timeout) is None
+    assert time.monotonic() - start >= timeout
+
+
+def test_recv_does_not_wait_when_the_time_has_already_passed(connect):
+    assert connect().recv(-1) is None
+
+
 def test_the_rest_of_a_message_must_come_in_time(connect, daemon_end):
     connection = connect(socket_timeout=0.1)
     daemon_end.sendall(b"\0" * 5)
@@ -390,10 +411,20 @@ def test_an_idle_connection_does_not_time_out(connect):
     assert connect(socket_timeout=0.01).recv(0.1) is None
 
 
-def test_the_end_of_the_stream_is_an_error(connect, daemon_end):
+@pytest.mark.parametrize("part", [0, 5, 16, 18])
+def test_the_end_of_the_stream_is_an_error(connect, daemon_end, part):
     connection = connect()
+    daemon_end.sendall(bytes(Packet(Op.READ, b"value"))[:part])
     daemon_end.close()
     with pytest.raises(ConnectionError, match="^bound: the daemon closed the connection$"):
+        connection.recv()
+
+
+def test_a_daemon_that_ends_without_reading_a_request_is_an_error(connect, daemon_end):
+    connection = connect()
+    connection.send(Packet(Op.READ, b"/\0"))
+    daemon_end.close()
+    with pytest.raises(ConnectionError, match="^bound: Connection reset by peer$"):
         connection.recv()
 
 

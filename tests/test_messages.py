@@ -2,9 +2,9 @@
 
 import pytest
 
-from pyxs import InvalidOperation
+from pyxs import InvalidOperation, InvalidPayload
 from pyxs._wire.packets import Op
-from pyxs._wire.replies import decode_part
+from pyxs._wire.replies import MalformedError, decode_number, decode_part
 from pyxs._wire.requests import encode
 
 
@@ -39,6 +39,48 @@ def test_an_op_that_is_no_request_is_an_invalid_operation(op):
 def test_a_request_with_a_method_of_its_own_names_it():
     with pytest.raises(InvalidOperation, match=r"^WATCH: use watch\(\)$"):
         encode(Op.WATCH, ("/a", "token"))
+
+
+@pytest.mark.parametrize(
+    ("op", "args", "payload"),
+    [
+        (Op.DIRECTORY_PART, ("/a", 0), b"/a\x000\0"),
+        (Op.INTRODUCE, (1, -(2**63), 0), b"1\0-9223372036854775808\x000\0"),
+        (Op.INTRODUCE, (1, 2**63 - 1, 2**32 - 1), b"1\x009223372036854775807\x004294967295\0"),
+        (Op.SET_FEATURE, (1, 0), b"1\x000\0"),
+        (Op.SET_QUOTA, ("nodes", 0), b"nodes\x000\0"),
+    ],
+)
+def test_a_number_may_be_as_small_or_as_large_as_its_field(op, args, payload):
+    assert encode(op, args) == payload
+
+
+@pytest.mark.parametrize(
+    ("op", "args", "message"),
+    [
+        (Op.DIRECTORY_PART, ("/a", -1), "offset -1: must be an integer from 0 to 4294967295"),
+        (
+            Op.INTRODUCE,
+            (1, -(2**63) - 1, 1),
+            "mfn .* from -9223372036854775808 to 92233720368547758",
+        ),
+        (Op.INTRODUCE, (1, 2**63, 1), "mfn .* to 9223372036854775807$"),
+        (Op.INTRODUCE, (1, 1, -1), "eventchn -1: must be an integer from 0 to 4294967295"),
+        (Op.SET_FEATURE, (1, -1), "bits -1: must be an integer from 0 to 4294967295"),
+        (Op.SET_QUOTA, ("nodes", -1), "value -1: must be an integer from 0 to 4294967295"),
+    ],
+)
+def test_a_number_that_does_not_fit_its_field_is_refused(op, args, message):
+    with pytest.raises(InvalidPayload, match="^" + message):
+        encode(op, args)
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"\0", b"1", b"-1\0", b"x\0", b"4294967296\0", b"00000000001\0"]
+)
+def test_a_number_that_is_not_one_of_32_bits_is_refused(payload):
+    with pytest.raises(MalformedError, match="32 bits"):
+        decode_number(payload)
 
 
 @pytest.mark.parametrize(
