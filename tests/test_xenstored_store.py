@@ -284,6 +284,24 @@ def test_a_guest_gets_an_event_when_it_loses_the_right_to_read(guest, other, dom
     assert other.heard() == []
 
 
+def test_a_guest_gets_no_event_of_permissions_of_a_node_it_could_never_read(guest, other, dom0):
+    dom0.write(b"/top/key")
+    dom0.set_perms(b"/top", b"n0")
+    dom0.set_perms(b"/top/key", b"n0")
+    other.watch(b"/top/key")
+    dom0.set_perms(b"/top/key", b"n0", b"r1")
+    assert other.heard() == []
+
+
+def test_a_guest_gets_an_event_when_a_node_that_it_could_read_is_removed(guest, other, dom0):
+    dom0.write(b"/top/key")
+    dom0.set_perms(b"/top", b"n0")
+    dom0.set_perms(b"/top/key", b"r0")
+    other.watch(b"/top/key")
+    dom0.ask(Op.RM, b"/top/key")
+    assert other.heard() == [b"/top/key\0t\0"]
+
+
 def test_the_first_event_comes_even_when_the_guest_may_not_read(guest, dom0):
     dom0.write(b"/secret")
     guest.ask(Op.WATCH, b"/secret", b"t")
@@ -393,12 +411,55 @@ def test_a_transaction_that_creates_too_much_is_refused_at_its_end(guest, dom0):
     assert guest.ask(Op.DIRECTORY, HOME) == b""
 
 
+def test_a_transaction_creates_one_node_less_than_the_quota_says(guest, dom0):
+    """As in the C daemon."""
+    dom0.ask(Op.SET_QUOTA, b"1", b"nodes", b"5")
+    guest.set_perms(b"", b"n1", b"r2")  # a new node has these entries too
+    tx_id = guest.begin()
+    for name in (b"a", b"b", b"c", b"d"):
+        assert guest.write(name, tx_id=tx_id) == OK
+    assert guest.commit(tx_id) == "ENOSPC"
+    tx_id = guest.begin()
+    for name in (b"a", b"b", b"c"):
+        assert guest.write(name, tx_id=tx_id) == OK
+    assert guest.commit(tx_id) == OK
+    assert guest.store.usage(1)[b"nodes"] == 4
+
+
+def test_a_transaction_adds_up_the_nodes_that_it_creates_and_removes(guest, dom0):
+    for name in (b"a", b"b", b"c"):
+        guest.write(name)
+    dom0.ask(Op.SET_QUOTA, b"1", b"nodes", b"5")
+    tx_id = guest.begin()
+    assert guest.ask(Op.RM, b"a", tx_id=tx_id) == OK
+    assert guest.ask(Op.SET_PERMS, b"b", b"n1", b"r2", tx_id=tx_id) == OK
+    for name in (b"d", b"e"):
+        assert guest.write(name, tx_id=tx_id) == OK
+    assert guest.commit(tx_id) == "ENOSPC"
+    assert guest.write(b"d") == OK  # now the domain has as many nodes as it may have
+    tx_id = guest.begin()
+    assert guest.write(b"e", tx_id=tx_id) == "ENOSPC"
+    assert guest.ask(Op.RM, b"d", tx_id=tx_id) == OK
+    assert guest.commit(tx_id) == OK
+
+
+def test_a_domain_at_its_quota_may_change_nodes_in_a_transaction(guest, dom0):
+    guest.write(b"key")
+    dom0.ask(Op.SET_QUOTA, b"1", b"nodes", b"2")
+    tx_id = guest.begin()
+    assert guest.write(b"key", b"value", tx_id) == OK
+    assert guest.ask(Op.SET_PERMS, b"key", b"r1", tx_id=tx_id) == OK
+    assert guest.commit(tx_id) == OK
+    assert guest.read(b"key") == b"value"
+
+
 @pytest.mark.parametrize(("perms", "most"), [([b"n1"], 2015), ([b"n1", b"r2", b"r3"], 1999)])
 def test_a_guest_s_node_has_at_most_2048_bytes_permissions_included(guest, perms, most):
     guest.write(b"key")
     guest.set_perms(b"key", *perms)
     assert guest.write(b"key", b"v" * (most + 1)) == "ENOSPC"
     assert guest.write(b"key", b"v" * most) == OK
+    assert guest.write(b"key", b"w" * most) == OK
     assert guest.write(b"key/child") == "ENOSPC"
 
 
@@ -412,9 +473,11 @@ def test_a_transaction_in_which_a_node_was_too_large_cannot_be_committed(guest):
 
 
 def test_permissions_count_for_the_size_of_a_node(guest):
-    guest.write(b"key", b"v" * 2010)
+    guest.write(b"key", b"v" * 2008)
     assert guest.set_perms(b"key", b"n1", b"r2") == "ENOSPC"
     assert guest.set_perms(b"key", b"r1") == OK
+    guest.write(b"key", b"v" * 2007)
+    assert guest.set_perms(b"key", b"n1", b"r2") == OK
 
 
 def test_the_names_of_children_count_for_the_size_of_their_parent(guest):
@@ -423,7 +486,7 @@ def test_the_names_of_children_count_for_the_size_of_their_parent(guest):
         created += 1
     assert created == 95
     assert guest.write(b"parent/%020d/a" % created) == "ENOSPC"
-    assert guest.write(b"parent/a/%020d" % created) == OK
+    assert guest.write(b"parent/%019d/a" % created) == OK
 
 
 def test_a_guest_has_at_most_five_permissions_on_a_node(guest):
@@ -481,6 +544,8 @@ def test_quotas_can_be_set_for_one_domain_and_for_those_to_come(guest, dom0):
     assert dom0.ask(Op.GET_QUOTA, b"nonsense") == "EINVAL"
     assert dom0.ask(Op.SET_QUOTA, b"nonsense", b"1") == "EINVAL"
     assert dom0.ask(Op.SET_QUOTA, b"nodes", b"-1") == "EINVAL"
+    assert dom0.ask(Op.SET_QUOTA, b"nodes", b"4294967296") == "EINVAL"
+    assert dom0.ask(Op.SET_QUOTA, b"nodes", b"4294967295") == OK
     assert dom0.ask(Op.GET_QUOTA, b"77", b"nodes") == "ENOENT"
 
 
@@ -513,6 +578,11 @@ def test_a_transaction_and_a_node_created_outside_after_its_start(dom0):
     assert dom0.ask(Op.RM, b"/a/new", tx_id=tx_id) == "EIO"
     assert dom0.read(b"/a/new", tx_id) == "ENOENT"
     assert dom0.commit(tx_id) == "EAGAIN"
+    tx_id = dom0.begin()
+    dom0.write(b"/a", b"value", tx_id)
+    dom0.write(b"/a/newer")
+    assert dom0.read(b"/a/newer", tx_id) == b""
+    assert dom0.ask(Op.RM, b"/a/newer", tx_id=tx_id) == "EIO"
 
 
 # Requests of the development version of Xen
@@ -560,6 +630,9 @@ def test_features(dom0, guest):
     assert dom0.ask(Op.GET_FEATURE, b"1") == supported
     assert dom0.ask(Op.SET_FEATURE, b"1", b"0") == OK
     assert dom0.ask(Op.GET_FEATURE, b"1") == b"0\0"
+    assert dom0.ask(Op.SET_FEATURE, b"1", supported[:-1]) == OK
+    assert dom0.ask(Op.GET_FEATURE, b"1") == supported
+    assert dom0.ask(Op.SET_FEATURE, b"1", b"%d" % (int(supported[:-1]) - 1)) == "EINVAL"
     assert dom0.ask(Op.SET_FEATURE, b"1", b"%d" % (1 << 31)) == "EINVAL"
     assert dom0.ask(Op.SET_FEATURE, b"1", b"x") == "EINVAL"
     assert dom0.ask(Op.GET_FEATURE, b"77") == "ENOENT"
@@ -581,6 +654,26 @@ def test_a_long_directory_in_parts(dom0):
     assert len(generations) == 1
     dom0.write(b"/dir/new")
     assert dom0.ask(Op.DIRECTORY_PART, b"/dir", b"0").partition(b"\0")[0] not in generations
+
+
+def test_a_part_of_a_directory_that_just_fits_a_message_is_the_last(dom0):
+    for _ in range(10):
+        dom0.write(b"/dir")
+    generation = dom0.ask(Op.DIRECTORY_PART, b"/dir", b"0").partition(b"\0")[0]
+    assert len(generation) == 2
+    room = 4096 - len(generation + b"\0" + b"\0")
+    names = [b"a" * 2000, b"b" * 2000, b"c" * (room - 2 * 2001 - 1)]
+    for name in names:
+        dom0.write(b"/dir/" + name)
+    part = dom0.ask(Op.DIRECTORY_PART, b"/dir", b"0")
+    assert len(part) == 4096
+    assert part.split(b"\0")[1:] == [*names, b"", b""]
+    dom0.write(b"/dir/d")
+    part = dom0.ask(Op.DIRECTORY_PART, b"/dir", b"0")
+    assert part.split(b"\0")[1:] == [*names, b""]
+    for offset in (b"-1", b"%d" % (room + 2)):
+        part = dom0.ask(Op.DIRECTORY_PART, b"/dir", offset)
+        assert part.split(b"\0")[1:] == [b"", b""]
 
 
 def test_a_reply_that_just_fits_a_message_is_sent(dom0):
@@ -629,11 +722,51 @@ def test_a_payload_that_is_not_one_string(dom0, op, payload):
         (Op.TRANSACTION_END, b"X\0"),
         (Op.INTRODUCE, b"5\0001\0000\0"),
         (Op.SET_TARGET, b"5\0"),
+        (Op.WATCH, b"/\0t\0001\0002\0"),
+        (Op.GET_FEATURE, b"1\0002\0"),
+        (Op.GET_QUOTA, b"1\0nodes\0more\0"),
+        (Op.SET_QUOTA, b"1\0nodes\0005\0006\0"),
     ],
 )
 def test_a_request_that_breaks_the_rules_is_refused_as_invalid(dom0, op, payload):
     assert dom0.watch(b"/") == OK
     assert dom0.send(op, payload) == "EINVAL"
+
+
+def test_a_path_has_at_most_2048_bytes(dom0):
+    longest = b"/" + b"a" * 2047
+    assert dom0.read(longest) == "ENOENT"
+    assert dom0.read(longest + b"a") == "EINVAL"
+    longest = b"@" + b"a" * 2047
+    assert dom0.watch(longest) == OK
+    assert dom0.watch(longest + b"a") == "EINVAL"
+
+
+@pytest.mark.parametrize(
+    ("text", "domid"),
+    [
+        (b" +5x", 5),
+        (b"-5", 2**32 - 5),
+        (b"%d" % (2**62 + 5), 5),
+        (b"%d" % (2**63 - 2), 2**32 - 2),
+        (b"%d" % (2**63 + 5), 2**32 - 1),
+        (b"%d" % (-(2**62) - 5), 2**32 - 5),
+        (b"%d" % (-(2**63) - 5), 0),
+        (b"%d" % -(2**70), 0),
+    ],
+)
+def test_a_domid_is_parsed_as_c_does_it(dom0, text, domid):
+    assert dom0.ask(Op.GET_DOMAIN_PATH, text) == b"/local/domain/%d\0" % domid
+
+
+def test_further_arguments_of_introduce_are_ignored(dom0):
+    assert dom0.ask(Op.INTRODUCE, b"5", b"1", b"1", b"more") == OK
+
+
+def test_only_watch_and_unwatch_ignore_the_id_of_a_transaction(dom0):
+    assert dom0.ask(Op.WATCH, b"/a", b"t", tx_id=99) == OK
+    assert dom0.ask(Op.UNWATCH, b"/a", b"t", tx_id=99) == OK
+    assert dom0.ask(Op.GET_DOMAIN_PATH, b"1", tx_id=99) == "ENOENT"
 
 
 def test_a_domain_s_home_does_not_count_for_the_length_of_a_path(guest):

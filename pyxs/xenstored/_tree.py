@@ -38,7 +38,7 @@ class Node:
     def __init__(self, value: bytes, perms: Permissions) -> None:
         self.value = value
         self.perms = perms
-        self.generation = 0
+        self.generation: int  # set by the tree, a new one at each change
         self.children: Optional[Dict[bytes, None]] = None  # names, in order of creation
         self.pins = 0
 
@@ -71,7 +71,7 @@ class Draft:
         self.base = base  # the node before the transaction; None: it did not exist
         self.value = value
         self.perms = perms
-        self.generation = 0
+        self.generation: int  # set by the transaction, a new one at each change
         self.added: Dict[bytes, None] = {}
         self.removed: Set[bytes] = set()
 
