@@ -11,7 +11,7 @@ import warnings
 import pytest
 
 from common import PATIENCE
-from fakes import FakeServer, error_to, honest, reply_to
+from fakes import FakeConnection, FakeServer, error_to, honest, reply_to
 from forks import fork
 from pyxs import Client, ConnectionError, InvalidPath, InvalidPayload, Monitor, PyXSError
 from pyxs.connection import Op
@@ -604,6 +604,26 @@ def test_a_closed_client_connects_again(serve):
     assert server.peers[0].gone.wait(PATIENCE)
     client.read("/a")
     assert len(server.peers) == 2
+
+
+def test_a_closed_client_gives_up_its_connection(serve):
+    client, _ = serve()
+    client.read("/a")
+    client.close()
+    with Client(connection=client.connection) as another:
+        assert another.read("/a") == "value"
+
+
+def test_a_connection_that_fails_halfway_is_closed():
+    class HalfOpen(FakeConnection):
+        def connect(self):
+            super().connect()
+            raise ConnectionError("fake: no answer")
+
+    client = Client(connection=HalfOpen())
+    with pytest.raises(ConnectionError, match="^fake: no answer$"):
+        client.read("/a")
+    assert (client.connection.connected, client.connection.disconnected) == (1, 1)
 
 
 def test_threads_that_connect_at_once_share_the_connection(serve):

@@ -1,6 +1,7 @@
 """A conversation over a fake connection: ids, replies, events, deadlines and threads."""
 
 import errno
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -459,9 +460,27 @@ def test_the_late_reply_to_an_abandoned_request_undoes_what_it_began(begin):
     conversation.close()
 
 
+def test_what_an_answered_request_began_is_undone_at_once(conversation, connection):
+    connection.answer = lambda packet: [reply_to(packet)]
+    start = Request(
+        Op.TRANSACTION_START,
+        b"\0",
+        undo=lambda reply: Request(Op.TRANSACTION_END, b"F\0", int(reply[:-1])),
+    )
+    conversation.call(start)
+    for _ in range(2):  # the second time there is nothing left to undo
+        conversation.undo(start)
+        assert [(sent.op, sent.tx_id) for sent in connection.sent] == [
+            (Op.TRANSACTION_START, 0),
+            (Op.TRANSACTION_END, 7),
+        ]
+
+
 def test_a_posted_request_that_is_too_long_is_not_sent(conversation, connection):
     conversation.post(Request(Op.UNWATCH, b"x" * 4097))
     assert connection.sent == []
+    conversation.post(Request(Op.UNWATCH, b"x" * 4096))
+    assert [sent.payload for sent in connection.sent] == [b"x" * 4096]
     assert conversation.usable()
 
 
@@ -594,6 +613,55 @@ def test_closing_wakes_every_waiter(conversation, connection, pool):
             each.result(PATIENCE)
 
 
+def test_only_an_exception_of_the_conversation_tells_that_it_has_ended(conversation):
+    others = ConnectionError("another client's")
+    assert not conversation.tells_of_failure(others)
+    conversation.close()
+    with pytest.raises(ConnectionError) as caught:
+        conversation.check()
+    assert conversation.tells_of_failure(caught.value)
+    assert not conversation.tells_of_failure(others)
+
+
+class BusyConnection(FakeConnection):
+    """Its ``recv()`` does not return early when another thread ends the conversation."""
+
+    def wake(self):
+        pass
+
+
+def test_joining_waits_for_the_thread_that_is_in_the_connection(begin, pool):
+    connection = BusyConnection()
+    conversation = begin(connection)
+    waiting = pool.submit(conversation.wait_event, raw, None)
+    until(lambda: connection.receiving)
+    conversation.close()
+    joining = pool.submit(conversation.join)
+    time.sleep(1.1)
+    assert not joining.done()
+    connection.deliver(event("/a", "t"))
+    joining.result(PATIENCE)
+    assert connection.disconnected == 1
+    with pytest.raises(ConnectionError, match="^fake: closed$"):
+        waiting.result(PATIENCE)
+
+
+def test_joining_ends_when_the_time_has_passed(begin, pool):
+    connection = BusyConnection()
+    connection.socket_timeout = 0.05
+    conversation = begin(connection)
+    waiting = pool.submit(conversation.wait_event, raw, None)
+    until(lambda: connection.receiving)
+    conversation.close()
+    start = time.monotonic()
+    with pytest.raises(ConnectionError, match="^fake: closed$"):
+        conversation.join()
+    assert 0.05 <= time.monotonic() - start < 1
+    connection.deliver(event("/a", "t"))
+    with pytest.raises(ConnectionError, match="^fake: closed$"):
+        waiting.result(PATIENCE)
+
+
 def test_closing_twice_disconnects_once(conversation, connection):
     conversation.close()
     conversation.close()
@@ -663,7 +731,8 @@ def test_discarding_a_watch_drops_its_queued_events_and_no_others(conversation, 
 def test_a_malformed_event_ends_the_conversation(conversation, connection, payload):
     conversation.events.add(Watch(b"/", b"t"))
     connection.deliver(Packet(Op.WATCH_EVENT, payload))
-    with pytest.raises(UnexpectedPacket, match="^fake: .*event"):
+    shown = re.escape(repr(payload))
+    with pytest.raises(UnexpectedPacket, match="^fake: an event that is none, .*: " + shown):
         conversation.wait_event(raw, None)
     assert connection.disconnected == 1
 
@@ -672,6 +741,21 @@ def test_a_wait_with_nothing_to_report_sends_nothing_and_reads_once(conversation
     assert conversation.wait_event(raw, time.monotonic() + 0.3) is None
     assert connection.sent == []
     assert connection.receives == 1
+
+
+def test_a_thread_that_waits_for_an_event_gets_it_while_another_reads(
+    conversation, connection, pool
+):
+    conversation.events.add(Watch(b"/a", b"t"))
+    reading = pool.submit(conversation.call, read())
+    until(lambda: connection.receiving)
+    waiting = pool.submit(conversation.wait_event, raw, None)
+    until(lambda: conversation.roles.sleepers)
+    connection.deliver(event("/a", "t"))
+    assert waiting.result(PATIENCE) == (b"/a", b"t")
+    assert not reading.done()
+    connection.deliver(reply_to(connection.sent[0]))
+    reading.result(PATIENCE)
 
 
 def test_each_event_wakes_one_of_the_threads_that_wait(conversation, connection, pool):

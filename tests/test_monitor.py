@@ -1,6 +1,7 @@
 """Tests of ``Monitor`` on a daemon that sends what the test tells it."""
 
 import os
+import re
 import resource
 import select
 import threading
@@ -286,12 +287,15 @@ def test_a_lost_monitor_raises_until_it_watches_again(serve):
 )
 def test_a_malformed_event_is_unexpected(serve, payload):
     def script(peer):
-        peer.send(reply_to(peer.receive()), Packet(Op.WATCH_EVENT, payload))
+        bad = Packet(Op.WATCH_EVENT, payload)
+        peer.send(reply_to(peer.receive()), bad, event("/a", "t"))
         peer.linger()
 
     monitor, server = serve(script, honest)
     monitor.watch("/a", "t")
-    with pytest.raises(UnexpectedPacket, match="event"):
+    with pytest.raises(
+        UnexpectedPacket, match="event that is none, .*: " + re.escape(repr(payload))
+    ):
         monitor.wait()
     assert server.peers[0].gone.wait(PATIENCE)
     monitor.watch("/a", "t")
