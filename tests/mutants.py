@@ -19,22 +19,25 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 _STORE = "test_xenstored_store.py conformance"
-_XS = "test_compat.py"
+_XS = "test_compat.py faults/test_handlers.py faults/test_forks.py"
 
-#: By module: the quick tests that should fail, in the order in which they run.
+#: By module: the tests that should fail, in the order in which they run: those that are quick
+#: and fail for most mutants come first.
 TESTS = {
-    "pyxs/helpers.py": "test_helpers.py test_client.py test_messages.py",
+    "pyxs/helpers.py": "test_helpers.py test_messages.py test_client.py",
     "pyxs/_wire/framing.py": "test_wire.py test_connection.py",
     "pyxs/_wire/packets.py": "test_wire.py test_connection.py",
-    "pyxs/_wire/replies.py": "test_client.py faults/test_hostile_daemon.py conformance",
-    "pyxs/_wire/requests.py": "test_client.py test_messages.py conformance",
-    "pyxs/_wire/stream.py": "test_connection.py test_monitor.py",
+    "pyxs/_wire/replies.py": "test_messages.py test_client.py faults/test_hostile_daemon.py",
+    "pyxs/_wire/requests.py": "test_messages.py test_client.py",
+    "pyxs/_wire/stream.py": "test_connection.py test_monitor.py faults/test_handlers.py",
     "pyxs/_xs/arguments.py": _XS,
     "pyxs/_xs/handle.py": _XS,
     "pyxs/xenstored/store.py": _STORE,
     "pyxs/xenstored/_tree.py": _STORE,
     "pyxs/xenstored/requests.py": _STORE,
-    "pyxs/_conversation": "test_conversation.py test_monitor.py test_client.py conformance",
+    "pyxs/_conversation": "test_conversation.py test_monitor.py test_client.py test_compat.py "
+    "faults/test_handlers.py faults/test_hostile_daemon.py faults/test_forks.py "
+    "faults/test_threads.py faults/test_signals.py conformance",
 }
 
 _UNUSED = "the missing bytes are looked at only when there are counted pieces"

@@ -10,6 +10,7 @@ import select
 import signal
 import socket
 import struct
+import sys
 import threading
 import time
 import tty
@@ -366,6 +367,24 @@ def test_recv_does_not_return_before_the_time_has_passed(connect, timeout):
     start = time.monotonic()
     assert connection.recv(timeout) is None
     assert time.monotonic() - start >= timeout
+
+
+def test_an_exception_between_reading_and_framing_loses_nothing(connect, daemon_end):
+    def raise_at_framing(frame, event, arg):
+        if event == "call" and frame.f_code.co_name == "frame":
+            sys.settrace(None)
+            raise HandlerError
+
+    connection = connect()
+    daemon_end.sendall(bytes(Packet(Op.READ, b"value")))
+    before = sys.gettrace()
+    sys.settrace(raise_at_framing)
+    try:
+        with pytest.raises(HandlerError):
+            connection.recv()
+    finally:
+        sys.settrace(before)
+    assert connection.recv(1) == Packet(Op.READ, b"value")
 
 
 def test_recv_does_not_wait_when_the_time_has_already_passed(connect):

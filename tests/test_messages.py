@@ -4,7 +4,7 @@ import pytest
 
 from pyxs import InvalidOperation, InvalidPayload
 from pyxs._wire.packets import Op
-from pyxs._wire.replies import MalformedError, decode_number, decode_part
+from pyxs._wire.replies import MalformedError, decode_flag, decode_number, decode_part
 from pyxs._wire.requests import encode
 
 
@@ -64,6 +64,7 @@ def test_a_number_may_be_as_small_or_as_large_as_its_field(op, args, payload):
             (1, -(2**63) - 1, 1),
             "mfn .* from -9223372036854775808 to 92233720368547758",
         ),
+        (Op.INTRODUCE, (0, 1, 1), "domid 0: must be an integer from 1 to 65535"),
         (Op.INTRODUCE, (1, 2**63, 1), "mfn .* to 9223372036854775807$"),
         (Op.INTRODUCE, (1, 1, -1), "eventchn -1: must be an integer from 0 to 4294967295"),
         (Op.SET_FEATURE, (1, -1), "bits -1: must be an integer from 0 to 4294967295"),
@@ -99,3 +100,11 @@ def test_a_part_of_a_directory_tells_whether_it_is_the_last(payload, part):
 def test_a_part_without_its_nul_is_refused(payload):
     with pytest.raises(ValueError, match="NUL"):
         decode_part(payload)
+
+
+def test_a_flag_is_true_or_false():
+    assert decode_flag(b"T\0") is True
+    assert decode_flag(b"F\0") is False
+    for payload in (b"", b"T", b"t\0", b"1\0", b"T\0F\0"):
+        with pytest.raises(MalformedError, match="neither T nor F"):
+            decode_flag(payload)
