@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import gc
 import inspect
 import os
@@ -18,8 +19,8 @@ import pytest
 from common import PATIENCE
 from fakes import FakeServer, error_to, event, honest, reply_to
 from forks import fork
-from pyxs import Error, xs
-from pyxs.connection import Op
+from pyxs import ConnectionError, Error, xs
+from pyxs.connection import Op, UnixSocketConnection
 
 REAL = pytest.mark.parametrize("daemon", ["c", "ocaml"], indirect=True)
 
@@ -155,6 +156,25 @@ def device():
     os.close(slave)
     os.close(master)
     server.join(PATIENCE)
+
+
+def test_a_connection_error_of_a_signal_handler_is_raised_as_it_is(monkeypatch):
+    others = ConnectionError("another client's")
+
+    def interrupt(number, frame):
+        raise others
+
+    # A function in C: Python runs the handler after it, inside connect().
+    send = functools.partial(os.kill, os.getpid(), signal.SIGALRM)
+    monkeypatch.setattr(UnixSocketConnection, "open", send)
+    monkeypatch.setenv("XENSTORED_PATH", "/")
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with pytest.raises(ConnectionError) as caught:
+            xs()
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+    assert caught.value is others
 
 
 def test_the_path_may_name_a_device(monkeypatch, device):
