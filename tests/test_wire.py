@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyxs import InvalidOperation, InvalidPayload, UnexpectedPacket
-from pyxs._wire.framing import REPLY_MAX, Framer
+from pyxs._wire.framing import Framer
 from pyxs._wire.packets import PAYLOAD_MAX, Op, Packet, packet_from_wire
 
 
@@ -210,7 +210,12 @@ def test_a_long_reply_costs_no_more_than_short_ones_of_the_same_length():
     assert seconds(2**22 - 16, 1) < 10 * seconds(64 - 16, 2**16)
 
 
-@pytest.mark.parametrize("size", [REPLY_MAX + 1, 2**31, 2**32 - 1])
+def test_a_reply_may_have_a_mebibyte():
+    value = bytes(2**20)
+    assert Framer().feed(header(2, 1, 0, 2**20) + value) == [packet_from_wire(2, 1, 0, value)]
+
+
+@pytest.mark.parametrize("size", [2**20 + 1, 2**31, 2**32 - 1])
 def test_a_header_that_announces_too_much_is_refused_at_once(size):
     with pytest.raises(UnexpectedPacket, match=str(size)):
         Framer().feed(header(2, 1, 0, size))
