@@ -44,6 +44,7 @@ _UNUSED = "the missing bytes are looked at only when there are counted pieces"
 _COUNTED = "without pieces there is nothing to count"
 _ONE = "there is only one"
 _DELAY = "the system delays a wait by more than this"
+_SPEED = "how much goes at once is a matter of speed"
 _GENERATION = "generations need only differ"
 
 #: Mutants that change nothing a test could see: module, the line as mutated, and why.
@@ -98,6 +99,9 @@ EQUIVALENT = {
         "pyxs/_wire/stream.py",
         "ready = dict(self._poll.poll(None if timeout is None else int(timeout * 1000 + 1.999)))",
     ): _DELAY,
+    ("pyxs/_wire/stream.py", "_RECV_SIZE = 2 << 16"): _SPEED,
+    ("pyxs/_wire/stream.py", "_RECV_SIZE = 1 << 17"): _SPEED,
+    ("pyxs/_wire/stream.py", "_RECV_SIZE = 1 << 15"): _SPEED,
     (
         "pyxs/_xs/arguments.py",
         "domid = ((int(number) - 2**31) & UINT32_MASK) - 2**31  # an int in C",

@@ -397,6 +397,7 @@ def test_numbers_have_the_limits_of_c(serve):
     assert [request.payload for request in server.requests] == [
         b"1\0%d\0002\0" % page for page in (2**63, 2**64 - 1, 0, 2**63 - 1)
     ] + [b"%d\0" % domid for domid in (2**31, 2**32 - 1, 2**31 - 1)]
+    assert {request.tx_id for request in server.requests} == {0}
     for page in (-(2**63) - 1, 2**63):
         with pytest.raises(OverflowError, match="too large to convert to C long"):
             handle.introduce_domain(1, page, 2)

@@ -216,7 +216,7 @@ class Transaction:
     :param limit: how many nodes the transaction may see; 0: without limit.
     """
 
-    def __init__(self, tree: Tree, limit: int = 0) -> None:
+    def __init__(self, tree: Tree, limit: int) -> None:
         self._tree = tree
         self._limit = limit
         #: Whether a quota was exceeded, so that the transaction cannot be committed.
