@@ -6,11 +6,12 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import warnings
 
 import pytest
 
-from common import PATIENCE
+from common import PATIENCE, until
 from fakes import FakeConnection, FakeServer, error_to, honest, reply_to
 from forks import fork
 from pyxs import Client, ConnectionError, InvalidPath, InvalidPayload, Monitor, PyXSError
@@ -624,6 +625,37 @@ def test_a_connection_that_fails_halfway_is_closed():
     with pytest.raises(ConnectionError, match="^fake: no answer$"):
         client.read("/a")
     assert (client.connection.connected, client.connection.disconnected) == (1, 1)
+
+
+def test_a_client_connects_again_only_when_no_thread_uses_the_lost_connection():
+    class Busy(FakeConnection):
+        def wake(self):  # its recv() does not return early
+            pass
+
+    def read(path):
+        try:
+            outcomes[path] = client.read(path)
+        except ConnectionError as exc:
+            outcomes[path] = str(exc)
+
+    client, outcomes = Client(connection=Busy()), {}
+    connection = client.connection
+    first, second = [
+        threading.Thread(target=read, args=(path,), daemon=True) for path in ("/first", "/second")
+    ]
+    first.start()
+    until(lambda: connection.receiving)
+    client.close()
+    second.start()
+    time.sleep(0.05)
+    assert connection.connected == 1
+    connection.answer = lambda packet: [reply_to(packet)]
+    connection.deliver(None)
+    for thread in first, second:
+        thread.join(PATIENCE)
+    assert outcomes == {"/first": "fake: closed", "/second": "value"}
+    assert connection.connected == 2
+    client.close()
 
 
 def test_threads_that_connect_at_once_share_the_connection(serve):

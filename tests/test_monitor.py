@@ -102,6 +102,17 @@ def test_unwatch_drops_queued_and_late_events(serve):
     assert monitor.check() is None
 
 
+def test_an_event_behind_one_of_a_watch_that_has_ended_is_returned(serve):
+    def script(peer):
+        peer.send(reply_to(peer.receive()))
+        peer.send(event("/a", "old"), event("/a", "t"))
+        peer.linger()
+
+    monitor, _ = serve(script)
+    monitor.watch("/a", "t")
+    assert monitor.wait() == ("/a", "t")
+
+
 def test_unwatch_drops_its_events_also_when_the_daemon_refuses(serve):
     def script(peer):
         for request in peer:
