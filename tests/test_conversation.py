@@ -439,6 +439,21 @@ def test_a_request_abandoned_before_it_was_sent_is_never_sent(begin):
     conversation.close()
 
 
+def test_a_request_abandoned_before_it_was_sent_is_not_sent_when_there_is_room(begin):
+    connection = InterruptibleConnection()
+    connection.max_outstanding = 1
+    conversation = begin(connection)
+    first = read(b"/first\0")
+    conversation.submit([first])
+    connection.deliver(HandlerError())
+    with pytest.raises(HandlerError):
+        conversation.call(read(b"/abandoned\0"))
+    connection.deliver(reply_to(connection.sent[0]))
+    conversation.wait(first)
+    assert [sent.payload for sent in connection.sent] == [b"/first\0"]
+    conversation.close()
+
+
 def test_the_late_reply_to_an_abandoned_request_undoes_what_it_began(begin):
     connection = InterruptibleConnection()
     conversation = begin(connection)
