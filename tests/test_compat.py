@@ -489,6 +489,7 @@ def test_a_connection_that_ends_in_a_reply(serve, part):
     handle, _ = serve(lambda peer: peer.send(bytes(reply_to(peer.receive()))[:part]))
     assert errno_of(handle.read, "", "/key") == errno.EBADF
     assert errno_of(handle.read, "", "/key") == errno.EBADF
+    assert readable(handle)
 
 
 def test_a_malformed_reply(serve):

@@ -185,8 +185,9 @@ def test_where_ids_are_not_trusted_another_type_is_unexpected(begin, connection)
         conversation.call(read())
 
 
-def test_a_pyxserror_from_send_is_the_answer_to_the_request(conversation, connection):
-    answers = [PyXSError(errno.EINVAL, "Invalid argument"), None]
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSPC])
+def test_a_pyxserror_from_send_is_the_answer_to_the_request(conversation, connection, number):
+    answers = [PyXSError(number, "refused"), None]
 
     def answer(packet):
         failure = answers.pop(0)
@@ -197,8 +198,9 @@ def test_a_pyxserror_from_send_is_the_answer_to_the_request(conversation, connec
     connection.answer = answer
     refused, good = read(), read()
     conversation.call(refused)
-    with pytest.raises(PyXSError, match="Invalid argument"):
+    with pytest.raises(PyXSError) as caught:
         refused.result()
+    assert caught.value.errno == number
     conversation.call(good)
     assert good.result() == good.payload
 
@@ -252,6 +254,20 @@ def test_no_more_than_64_requests_and_64_kib_are_unanswered(
     answering.result(PATIENCE)
     assert ledger.most == most
     assert [sent.payload for sent in connection.sent] == [r.payload for r in requests]
+
+
+@pytest.mark.parametrize(("size", "sent"), [(3840, 16), (3841, 15)])
+def test_unanswered_requests_may_have_64_kib_to_the_byte(conversation, connection, size, sent):
+    sizes = [4096] * 15 + [size]
+    conversation.submit([Request(Op.WRITE, bytes(size)) for size in sizes])
+    assert len(connection.sent) == sent
+
+
+@pytest.mark.parametrize(("sizes", "sent"), [((4096, 3), 0), ((3, 4096), 1)])
+def test_the_first_request_that_waits_is_the_next_one_sent(conversation, connection, sizes, sent):
+    conversation.submit([Request(Op.WRITE, bytes(4096)) for _ in range(15)])
+    conversation.submit([Request(Op.WRITE, bytes(size)) for size in sizes])
+    assert len(connection.sent) == 15 + sent
 
 
 def test_many_threads_share_the_room(conversation, connection, pool):

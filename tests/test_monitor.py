@@ -255,6 +255,40 @@ def test_fileno_is_readable_when_the_connection_is_lost(serve):
     assert not readable(monitor)
 
 
+def test_fileno_tells_of_events_on_a_new_connection(serve):
+    go_on = threading.Event()
+
+    def send_later(peer):
+        peer.send(reply_to(peer.receive()))
+        assert go_on.wait(PATIENCE)
+        peer.send(event("/a", "t"))
+        peer.linger()
+
+    monitor, _ = serve(lambda peer: peer.send(reply_to(peer.receive())), send_later)
+    monitor.watch("/a", "t")
+    descriptor = monitor.fileno()
+    with pytest.raises(ConnectionError):
+        monitor.wait()
+    monitor.watch("/a", "t")
+    assert monitor.fileno() == descriptor
+    assert not readable(monitor)
+    go_on.set()
+    assert select.select([descriptor], [], [], PATIENCE)[0]
+    assert monitor.check() == ("/a", "t")
+
+
+def test_after_close_fileno_is_a_new_descriptor_that_works(serve):
+    def send_an_event(peer):
+        peer.send(reply_to(peer.receive()), event("/a", "t"))
+        peer.linger()
+
+    monitor, _ = serve(honest, send_an_event)
+    monitor.fileno()
+    monitor.close()
+    monitor.watch("/a", "t")
+    assert select.select([monitor.fileno()], [], [], PATIENCE)[0]
+
+
 def test_fileno_is_not_readable_after_unwatch_drops_the_events(serve):
     def script(peer):
         for request in peer:
