@@ -19,6 +19,15 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 _STORE = "test_xenstored_store.py conformance"
+_CONVERSATION = (
+    "test_conversation.py test_monitor.py test_client.py test_connection.py test_compat.py "
+    "faults/test_handlers.py faults/test_hostile_daemon.py faults/test_forks.py "
+    "faults/test_threads.py faults/test_signals.py conformance"
+)
+_WATCHES = (
+    "test_monitor.py test_connection.py test_compat.py faults/test_handlers.py "
+    "faults/test_forks.py conformance"
+)
 _XS = "test_compat.py faults/test_handlers.py faults/test_forks.py"
 
 #: By module: the tests that should fail, in the order in which they run: those that are quick
@@ -35,9 +44,18 @@ TESTS = {
     "pyxs/xenstored/store.py": _STORE,
     "pyxs/xenstored/_tree.py": _STORE,
     "pyxs/xenstored/requests.py": _STORE,
-    "pyxs/_conversation": "test_conversation.py test_monitor.py test_client.py test_compat.py "
-    "faults/test_handlers.py faults/test_hostile_daemon.py faults/test_forks.py "
-    "faults/test_threads.py faults/test_signals.py conformance",
+    "pyxs/_conversation/conversation.py": _CONVERSATION,
+    "pyxs/_conversation/events.py": _CONVERSATION,
+    "pyxs/_conversation/inbox.py": _CONVERSATION,
+    "pyxs/_conversation/lifetime.py": _CONVERSATION,
+    "pyxs/_conversation/link.py": _CONVERSATION,
+    "pyxs/_conversation/outbox.py": _CONVERSATION,
+    "pyxs/_conversation/readiness.py": _WATCHES,
+    "pyxs/_conversation/request.py": _CONVERSATION,
+    "pyxs/_conversation/roles.py": _CONVERSATION,
+    "pyxs/_conversation/turns.py": _CONVERSATION,
+    "pyxs/_conversation/walk.py": "test_client.py faults/test_hostile_daemon.py conformance",
+    "pyxs/_conversation/watching.py": _WATCHES,
 }
 
 _UNUSED = "the missing bytes are looked at only when there are counted pieces"
@@ -45,6 +63,8 @@ _COUNTED = "without pieces there is nothing to count"
 _ONE = "there is only one"
 _DELAY = "the system delays a wait by more than this"
 _SPEED = "how much goes at once is a matter of speed"
+_WOKEN = "a thread that is woken for nothing sleeps again"
+_SHORT_CUT = "the longer way sends the same"
 _GENERATION = "generations need only differ"
 
 #: Mutants that change nothing a test could see: module, the line as mutated, and why.
@@ -102,6 +122,71 @@ EQUIVALENT = {
     ("pyxs/_wire/stream.py", "_RECV_SIZE = 2 << 16"): _SPEED,
     ("pyxs/_wire/stream.py", "_RECV_SIZE = 1 << 17"): _SPEED,
     ("pyxs/_wire/stream.py", "_RECV_SIZE = 1 << 15"): _SPEED,
+    (
+        "pyxs/_conversation/conversation.py",
+        "self._some = max( 2, connection.max_outstanding // 2)",
+    ): _SPEED,
+    (
+        "pyxs/_conversation/conversation.py",
+        "self._some = max(1, connection.max_outstanding // 1)",
+    ): _SPEED,
+    (
+        "pyxs/_conversation/conversation.py",
+        "return bool(self.failures) and exc.__cause__ is self.failures[ -1]",
+    ): _ONE,
+    (
+        "pyxs/_conversation/conversation.py",
+        "self.wait_all(requests[max( -1, start - some) : start])",
+    ): "both slices are empty",
+    ("pyxs/_conversation/conversation.py", "return made[ -1]"): _ONE,
+    ("pyxs/_conversation/events.py", "return True"): _WOKEN,
+    ("pyxs/_conversation/events.py", "if self._is_live(hold[ -1]):"): _ONE,
+    ("pyxs/_conversation/events.py", "self.queue.appendleft(hold[- 0])"): _ONE,
+    ("pyxs/_conversation/inbox.py", "if wanted or self._roles.sleepers:"): _WOKEN,
+    ("pyxs/_conversation/lifetime.py", "first = self.failures[ -1]"): _ONE,
+    ("pyxs/_conversation/lifetime.py", "self.fail(me, self.failures[ -1])"): _ONE,
+    (
+        "pyxs/_conversation/link.py",
+        "if conversation is None or conversation.failures or conversation.pid == os.getpid():",
+    ): "the slow way finds the same conversation",
+    ("pyxs/_conversation/link.py", "roles.sleep(me, lambda: _CONNECT in roles, 1)"): _WOKEN,
+    (
+        "pyxs/_conversation/outbox.py",
+        "if len(waiting) == 2 and not (pending or waiting[0].abandoned):",
+    ): _SHORT_CUT,
+    (
+        "pyxs/_conversation/outbox.py",
+        "if len(waiting) == 0 and not (pending or waiting[0].abandoned):",
+    ): _SHORT_CUT,
+    (
+        "pyxs/_conversation/outbox.py",
+        "if len(waiting) == 1 and not (pending or waiting[ -1].abandoned):",
+    ): _ONE,
+    ("pyxs/_conversation/outbox.py", "batch.append(waiting[ -1])"): _ONE,
+    ("pyxs/_conversation/outbox.py", "if  batch:"): "flush() calls again, as there is a batch",
+    (
+        "pyxs/_conversation/outbox.py",
+        "if not not batch:",
+    ): "flush() calls again, as there is a batch",
+    ("pyxs/_conversation/outbox.py", "if request.rq_id < 1:"): "identifiers begin with 1",
+    (
+        "pyxs/_conversation/outbox.py",
+        "self._refuse(batch[ -1], answer)",
+    ): "only XenBus refuses a request, and takes one at a time",
+    (
+        "pyxs/_conversation/outbox.py",
+        "return True",
+    ): "then flush() is called, and finds nothing to send",
+    (
+        "pyxs/_conversation/outbox.py",
+        "return True  # a malformed reply: there is nothing to undo",
+    ): "then flush() is called, and finds nothing to send",
+    ("pyxs/_conversation/readiness.py", "self._reader.recv( 4097)"): _SPEED,
+    ("pyxs/_conversation/readiness.py", "self._reader.recv( 4095)"): _SPEED,
+    (
+        "pyxs/_conversation/request.py",
+        "self.rq_id = - 2  # until it is sent",
+    ): "any negative number says so",
     (
         "pyxs/_xs/arguments.py",
         "domid = ((int(number) - 2**31) & UINT32_MASK) - 2**31  # an int in C",
