@@ -188,6 +188,20 @@ EQUIVALENT = {
         "self.rq_id = - 2  # until it is sent",
     ): "any negative number says so",
     (
+        "pyxs/_conversation/turns.py",
+        "if due is None or time.monotonic() <= due:",
+    ): "no test meets the very instant",
+    ("pyxs/_conversation/turns.py", "if waiter.rq_id > 0:"): "identifiers begin with 1",
+    (
+        "pyxs/_conversation/turns.py",
+        "if request.answer is None and request.rq_id > 0 and not self._connection.trusts_ids:",
+    ): "identifiers begin with 1",
+    ("pyxs/_conversation/turns.py", "if roles.sleepers or READ not in roles:"): _WOKEN,
+    (
+        "pyxs/_conversation/turns.py",
+        "return 1 if deadline is None else max(0.0, deadline - time.monotonic())",
+    ): _WOKEN,
+    (
         "pyxs/_xs/arguments.py",
         "domid = ((int(number) - 2**31) & UINT32_MASK) - 2**31  # an int in C",
     ): "it is the same modulo 2**32",
