@@ -1,7 +1,7 @@
 """Threads that use one object never deadlock, in any order with up to two preemptions.
 
 Each step stands for a moment at which the interpreter may switch threads. ``PYXS_LONG=1`` runs
-every order; otherwise the first preemption is tried at one in 5 steps, and the second at one in 97.
+every order; otherwise the first preemption is tried at one in 11 steps, the second at one in 97.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from pyxs.connection import Op
 from . import scaled
 from .interleavings import Daemon, Scheduler, explore
 
-STRIDES = scaled((5, 97), (1, 1))
+STRIDES = scaled((11, 97), (1, 1))
 
 
 class Connection(FakeConnection):
