@@ -166,7 +166,7 @@ def test_a_connection_error_of_a_signal_handler_is_raised_as_it_is(monkeypatch):
 
     # A function in C: Python runs the handler after it, inside connect().
     send = functools.partial(os.kill, os.getpid(), signal.SIGALRM)
-    monkeypatch.setattr(UnixSocketConnection, "open", send)
+    monkeypatch.setattr(UnixSocketConnection, "open", staticmethod(send))
     monkeypatch.setenv("XENSTORED_PATH", "/")
     previous = signal.signal(signal.SIGALRM, interrupt)
     try:
