@@ -13,7 +13,11 @@ pytestmark = pytest.mark.tools
 def tool(store):
     def run(*command):
         done = subprocess.run(
-            command, env=store.environ, stdout=subprocess.PIPE, check=True, timeout=PATIENCE
+            [word.encode() for word in command],  # Python 3.6 may take the locale for ASCII
+            env=store.environ,
+            stdout=subprocess.PIPE,
+            check=True,
+            timeout=PATIENCE,
         )
         return done.stdout.decode()
 
