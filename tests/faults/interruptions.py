@@ -167,7 +167,7 @@ class Explorer:
             return self._explore()
         finally:
             gc.enable()
-            gc.collect()
+            _collect()
             sys.setswitchinterval(interval)
 
     def _explore(self):
@@ -215,7 +215,7 @@ class Explorer:
                         operation = _dispose(operation)
                         return
                 if number % 500 == 0:
-                    gc.collect()
+                    _collect()
         except BaseException:
             self.failures.append("{}: {}".format(self._now[0], traceback.format_exc()))
 
@@ -260,10 +260,15 @@ class Explorer:
         return False, None
 
 
+def _collect():
+    """Free the cycles of recent objects only: pytest keeps a great many old ones."""
+    gc.collect(1)
+
+
 def _dispose(operation):
     with contextlib.suppress(Exception):  # it has failed already
         operation.close()
-    gc.collect()
+    _collect()
 
 
 def _stacks(ident):

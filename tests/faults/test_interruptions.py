@@ -4,8 +4,6 @@
 on each interpreter. ``PYXS_POINTS=17,18`` tries only these points. ``-s`` shows the numbers.
 """
 
-import contextlib
-import gc
 import itertools
 import os
 import sys
@@ -41,21 +39,9 @@ OPERATIONS = {
 _totals = {}
 
 
-@contextlib.contextmanager
-def frozen():
-    """Hide the objects that exist from the collector: each operation collects garbage."""
-    if not hasattr(gc, "freeze"):  # Python 3.6
-        yield
-        return
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @pytest.fixture(scope="module")
 def place():
-    with frozen(), Place() as place:
+    with Place() as place:
         yield place
     points, runs = (sum(column) for column in zip(*_totals.values())) if _totals else (0, 0)
     print("\n{} points, {} interruptions".format(points, runs))
