@@ -242,6 +242,13 @@ class FakeConnection(PacketConnection):
         return type(self)(self.answer)
 
 
+class BusyConnection(FakeConnection):
+    """Its ``recv()`` does not return early when another thread ends the conversation."""
+
+    def wake(self):
+        pass
+
+
 class FakeBus(UnixSocketConnection):
     """A socket with the rules of XenBus: one request at a time, and ids mean nothing."""
 

@@ -12,7 +12,7 @@ import warnings
 import pytest
 
 from common import PATIENCE, until
-from fakes import FakeConnection, FakeServer, error_to, honest, reply_to
+from fakes import BusyConnection, FakeConnection, FakeServer, error_to, honest, reply_to
 from forks import fork
 from pyxs import Client, ConnectionError, InvalidPath, InvalidPayload, Monitor, PyXSError
 from pyxs.connection import Op
@@ -628,17 +628,13 @@ def test_a_connection_that_fails_halfway_is_closed():
 
 
 def test_a_client_connects_again_only_when_no_thread_uses_the_lost_connection():
-    class Busy(FakeConnection):
-        def wake(self):  # its recv() does not return early
-            pass
-
     def read(path):
         try:
             outcomes[path] = client.read(path)
         except ConnectionError as exc:
             outcomes[path] = str(exc)
 
-    client, outcomes = Client(connection=Busy()), {}
+    client, outcomes = Client(connection=BusyConnection()), {}
     connection = client.connection
     first, second = [
         threading.Thread(target=read, args=(path,), daemon=True) for path in ("/first", "/second")

@@ -46,6 +46,14 @@ def handle(connect, daemon):
 
 
 @pytest.fixture
+def on_alarm():
+    """Call a function in the main thread when SIGALRM arrives."""
+    previous = signal.getsignal(signal.SIGALRM)
+    yield lambda function: signal.signal(signal.SIGALRM, lambda number, frame: function())
+    signal.signal(signal.SIGALRM, previous)
+
+
+@pytest.fixture
 def serve(connect):
     """Serve connections by scripts, and open the first."""
     served = []
@@ -158,22 +166,19 @@ def device():
     server.join(PATIENCE)
 
 
-def test_a_connection_error_of_a_signal_handler_is_raised_as_it_is(monkeypatch):
+def test_a_connection_error_of_a_signal_handler_is_raised_as_it_is(monkeypatch, on_alarm):
     others = ConnectionError("another client's")
 
-    def interrupt(number, frame):
+    def interrupt():
         raise others
 
     # A function in C: Python runs the handler after it, inside connect().
     send = functools.partial(os.kill, os.getpid(), signal.SIGALRM)
     monkeypatch.setattr(UnixSocketConnection, "open", staticmethod(send))
     monkeypatch.setenv("XENSTORED_PATH", "/")
-    previous = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        with pytest.raises(ConnectionError) as caught:
-            xs()
-    finally:
-        signal.signal(signal.SIGALRM, previous)
+    on_alarm(interrupt)
+    with pytest.raises(ConnectionError) as caught:
+        xs()
     assert caught.value is others
 
 
@@ -718,23 +723,21 @@ def test_a_watch_that_was_interrupted_can_be_set_again(connect, daemon):
     assert survived
 
 
-@pytest.fixture
-def on_alarm():
-    """Call a function in the main thread when SIGALRM arrives."""
-    previous = signal.getsignal(signal.SIGALRM)
-    yield lambda function: signal.signal(signal.SIGALRM, lambda number, frame: function())
-    signal.signal(signal.SIGALRM, previous)
+def interrupting(handled, reply):
+    """Return a script: while a call waits for its reply, SIGALRM arrives and is handled."""
+
+    def script(peer):
+        request = peer.receive()
+        os.kill(os.getpid(), signal.SIGALRM)
+        assert handled.wait(PATIENCE)
+        peer.send(reply(request))
+        honest(peer)
+
+    return script
 
 
 def test_a_signal_handler_calls_the_handle_inside_another_call(serve, on_alarm):
     handled, seen = threading.Event(), []
-
-    def interrupt_once(peer):
-        first = peer.receive()
-        os.kill(os.getpid(), signal.SIGALRM)
-        assert handled.wait(PATIENCE)
-        peer.send(reply_to(first, b"outer"))
-        honest(peer)
 
     def inside():
         try:
@@ -745,7 +748,9 @@ def test_a_signal_handler_calls_the_handle_inside_another_call(serve, on_alarm):
         finally:
             handled.set()
 
-    handle, server = serve(interrupt_once, honest)
+    handle, server = serve(
+        interrupting(handled, lambda request: reply_to(request, b"outer")), honest
+    )
     on_alarm(inside)
     assert handle.read("5", "/outer") == b"outer"
     assert seen == [b"value", b"value", errno.EDEADLK, errno.EDEADLK]
@@ -767,15 +772,10 @@ def test_a_transaction_whose_end_is_interrupted_is_aborted(serve, on_alarm):
         interrupted.set()
         raise Alarm
 
-    def interrupt_the_first(peer):
-        request = peer.receive()
-        os.kill(os.getpid(), signal.SIGALRM)
-        assert interrupted.wait(PATIENCE)
-        peer.send(error_to(request, b"EAGAIN\0"))
-        honest(peer)
-
     interrupted = threading.Event()
-    handle, server = serve(interrupt_the_first)
+    handle, server = serve(
+        interrupting(interrupted, lambda request: error_to(request, b"EAGAIN\0"))
+    )
     on_alarm(interrupt)
     with pytest.raises(Alarm):
         handle.transaction_end("5")

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from common import PATIENCE, until
-from fakes import FakeConnection, error_to, event, reply_to
+from fakes import BusyConnection, FakeConnection, error_to, event, reply_to
 from pyxs import ConnectionError, InvalidPayload, PyXSError, UnexpectedPacket
 from pyxs._conversation.conversation import Conversation
 from pyxs._conversation.events import Watch
@@ -652,13 +652,6 @@ def test_only_an_exception_of_the_conversation_tells_that_it_has_ended(conversat
         conversation.check()
     assert conversation.tells_of_failure(caught.value)
     assert not conversation.tells_of_failure(others)
-
-
-class BusyConnection(FakeConnection):
-    """Its ``recv()`` does not return early when another thread ends the conversation."""
-
-    def wake(self):
-        pass
 
 
 def test_joining_waits_for_the_thread_that_is_in_the_connection(begin, pool):
