@@ -8,7 +8,7 @@ from . import helpers
 from ._annotations import t
 from ._choice import choose_connection
 from ._conversation.conversation import Conversation
-from ._conversation.events import Notice, Watch
+from ._conversation.events import Watch
 from ._conversation.link import Link
 from ._conversation.watching import end_watches, set_watch
 from ._names_of_0_4 import MONITOR, explain
@@ -21,6 +21,7 @@ from .helpers import decode_text, validate_number, validate_token, validate_watc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._conversation.events import Notice
     from ._conversation.readiness import Readiness
 
 __all__ = ["Event", "Monitor", "monitor"]
@@ -174,8 +175,10 @@ class Monitor:
         :raises InvalidPayload: *timeout* or *sleep* is not a number of seconds.
         :raises ConnectionError: the connection is lost or closed.
         """
-        check_sleep(sleep)
-        return self._current().wait_event(_event, deadline_after(timeout))
+        if sleep is not None:
+            check_sleep(sleep)
+        deadline = None if timeout is None else deadline_after(timeout)
+        return self._current().wait_event(_event, deadline)
 
     def check(self) -> "t.Optional[Event]":
         """Return an event that has arrived, or ``None``, without waiting for one.
@@ -251,8 +254,9 @@ def _end(conversation: Conversation, op: Op, payload: bytes, watches: "t.List[Wa
     conversation.decoded(end_watches(conversation, op, payload, watches), decode_ack)
 
 
-def _event(notice: Notice) -> Event:
-    return Event(decode_text(notice.path), decode_text(notice.token))
+def _event(notice: "Notice") -> Event:
+    path, token, _ = notice
+    return Event(decode_text(path), decode_text(token))
 
 
 def deadline_after(timeout: "t.Optional[float]") -> "t.Optional[float]":

@@ -193,9 +193,7 @@ EQUIVALENT = {
         "watches with one token take each other's events": [
             "self._conversation.events.discard(known[- 0])"
         ],
-        "watches with one token have one label": [
-            "return decode_text(notice.path), notice.watches[ -1].label"
-        ],
+        "watches with one token have one label": ["return decode_text(path), watches[ -1].label"],
     },
     "pyxs/xenstored/_tree.py": {
         "without changes the store asks only whether the number has grown": [

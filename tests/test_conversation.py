@@ -25,7 +25,7 @@ def read(path=b"/a\0", tx_id=0):
 
 def raw(notice):
     """Return path and token of an event."""
-    return notice.path, notice.token
+    return notice[:2]
 
 
 def echo(packet):

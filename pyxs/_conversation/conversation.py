@@ -7,7 +7,7 @@ from .._wire.packets import Op
 from .._wire.replies import MalformedError
 from ..connection import PacketConnection
 from ..exceptions import InvalidPayload, UnexpectedPacket
-from .events import Events, Notice
+from .events import Events
 from .lifetime import Lifetime
 from .outbox import Outbox
 from .readiness import Readiness
@@ -18,6 +18,8 @@ from .turns import Turns
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, List, Optional, Sequence, TypeVar
+
+    from .events import Notice
 
     T = TypeVar("T")
 
@@ -283,7 +285,7 @@ class Conversation:
         """Move the next event to *hold*; return whether this call has interrupted another."""
         inside = self.roles.setdefault(get_ident(), me) is not me
         on_time = not inside
-        while not self.events.take(hold) and on_time and not self.failures:
+        while not (me.answer and self.events.take(hold)) and on_time and not self.failures:
             on_time = wait(me)
         if not inside:
             self._turns.leave(me)

@@ -12,8 +12,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Deque, Dict, List, Optional, Tuple
 
-    RawEvent = Tuple[bytes, bytes]  # path and token, as on the wire
-
+    #: An event that has arrived: path, token, and the watches that covered it then. A plain
+    #: tuple, because each event is one.
+    Notice = Tuple[bytes, bytes, List["Watch"]]
 
 _payload = itemgetter(3)  # of a frame
 
@@ -43,17 +44,6 @@ class Watch:
         if wpath.startswith(b"@"):  # @releaseDomain/<domid> may be reported without the domid
             return wpath.startswith(path)
         return path.startswith(wpath + b"/")
-
-
-class Notice:
-    """An event that has arrived, and the watches that covered it then."""
-
-    __slots__ = ("path", "token", "watches")
-
-    def __init__(self, path: bytes, token: bytes, watches: "List[Watch]") -> None:
-        self.path = path
-        self.token = token
-        self.watches = watches
 
 
 class Events:
@@ -111,10 +101,10 @@ class Events:
         ]
         return alike[0] if alike else watch
 
-    def _is_live(self, notice: Notice) -> bool:
-        return not self._watches.keys().isdisjoint(notice.watches)
+    def _is_live(self, notice: "Notice") -> bool:
+        return not self._watches.keys().isdisjoint(notice[2])
 
-    def _drop(self, notice: Notice) -> None:
+    def _drop(self, notice: "Notice") -> None:
         try:
             self.queue.remove(notice)
         except ValueError as exc:  # another thread has taken it
@@ -148,16 +138,15 @@ class Events:
             if not watches:
                 del frames[0]
                 return False
-            frames[0] = op, rq_id, tx_id, Notice(path, token, watches)
+            frames[0] = op, rq_id, tx_id, (path, token, watches)
         # One call in C: an exception cannot come between the two and lose the event.
         self.queue.extend(map(_payload, map(frames.pop, (0,))))
-        self._signal()
+        if self._readiness is not None:  # spares most events the call
+            self._signal()
         return True
 
     def take(self, hold: "List[Notice]") -> bool:
         """Move the oldest event to *hold*, an empty list; ``False``: there is none."""
-        if not self.queue:
-            return False
         while self.queue:
             try:
                 hold.extend(islice(self._oldest, 1))
@@ -168,7 +157,8 @@ class Events:
             if self._is_live(hold[0]):
                 break
             hold.clear()
-        self._signal()
+        if self._readiness is not None:
+            self._signal()
         return bool(hold)
 
     def put_back(self, hold: "List[Notice]") -> None:

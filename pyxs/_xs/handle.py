@@ -2,11 +2,11 @@
 
 import errno
 import os
-from typing import Any, Callable, List, Optional, Tuple, TypeVar
+from typing import Any, Callable, List, Optional, Tuple, TypeVar, Union
 
 from .._choice import connection_at
 from .._conversation.conversation import Conversation
-from .._conversation.events import Notice, Watch
+from .._conversation.events import Watch
 from .._conversation.readiness import Readiness
 from .._conversation.request import Request
 from .._conversation.roles import NestedCallError
@@ -18,6 +18,10 @@ from ..connection import PacketConnection, UnixSocketConnection, XenBusConnectio
 from ..exceptions import ConnectionError
 from ..helpers import decode_text, error, raised_here
 from .arguments import Error, make_error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .._conversation.events import Notice
 
 T = TypeVar("T")
 
@@ -67,6 +71,7 @@ class Handle:
     def __init__(self, connection: PacketConnection, orphaned: bool = False) -> None:
         self._connection = connection
         self._conversation = Conversation(connection)
+        self._max_payload = connection.max_payload
         self._orphaned = orphaned
         self._closed = False
         self._watched = False  # whether watch() was ever called
@@ -172,14 +177,16 @@ class Handle:
         return self._conversation, request
 
     def _check_length(self, payload: bytes) -> None:
-        if self._is_too_long(payload):
+        if len(payload) > self._max_payload:
             raise make_error(errno.E2BIG)
 
-    def _is_too_long(self, payload: bytes) -> bool:
-        return len(payload) > self._connection.max_payload
-
     def _call(self, request: Request) -> None:
-        if not self._translated(lambda: self._conversation.call(request)):
+        try:
+            called = self._conversation.call(request)
+        except ConnectionError as exc:
+            self._translate(exc)
+            raise
+        if not called:
             raise make_error(errno.EDEADLK)
 
     def _decoded(
@@ -187,23 +194,24 @@ class Handle:
     ) -> T:
         if request.refusal:
             raise make_error(error(request.refusal.decode("ascii")).errno or errno.EINVAL)
-        return self._translated(lambda: conversation.decoded(request, decoder))
+        try:
+            return conversation.decoded(request, decoder)
+        except ConnectionError as exc:
+            self._translate(exc)
+            raise
 
     def _spare_handle(self) -> "Handle":
         if self._spare is None:
             self._spare = Handle(_connected(self._connection.clone()))
         return self._spare
 
-    def _translated(self, call: "Callable[[], T]") -> T:
-        """Call a function; if the connection is lost, raise the error of the C extension."""
-        try:
-            return call()
-        except ConnectionError as exc:
-            if not self._conversation.tells_of_failure(exc):
-                raise  # a signal handler raised it
+    def _translate(self, exc: "Union[ConnectionError, NestedCallError]") -> None:
+        """Raise the error of the C extension for *exc*, unless a signal handler raised it."""
+        if isinstance(exc, NestedCallError):
+            if self._conversation.is_inside():
+                raise make_error(errno.EDEADLK) from None
+        elif self._conversation.tells_of_failure(exc):
             raise self._lost(exc) from exc
-        except NestedCallError:
-            raise make_error(errno.EDEADLK) from None
 
     def _lost(self, exc: ConnectionError) -> Error:
         """Return the error that libxenstore (*xs.c*) gives when its connection is lost.
@@ -232,7 +240,11 @@ class Handle:
         # watch with its token, whatever the path (anywhere=True).
         watch = Watch(path, _token_bytes(token), label=token, anywhere=True)
         self._check_length(strings(path, watch.token))
-        request = self._translated(lambda: set_watch(self._conversation, watch))
+        try:
+            request = set_watch(self._conversation, watch)
+        except (ConnectionError, NestedCallError) as exc:
+            self._translate(exc)
+            raise
         self._decoded(self._conversation, request, decode_ack)
         self._orphaned = False
 
@@ -244,12 +256,14 @@ class Handle:
         wanted = _token_bytes(token)
         known = [watch for watch in self._conversation.events.watches() if watch.token == wanted]
         payload = strings(path, wanted)
-        if known and self._is_too_long(payload):
+        if known and len(payload) > self._max_payload:
             self._conversation.events.discard(known[-1])
         self._check_length(payload)
-        request = self._translated(
-            lambda: end_watches(self._conversation, Op.UNWATCH, payload, known[-1:])
-        )
+        try:
+            request = end_watches(self._conversation, Op.UNWATCH, payload, known[-1:])
+        except (ConnectionError, NestedCallError) as exc:
+            self._translate(exc)
+            raise
         self._decoded(self._conversation, request, decode_ack)
 
     def wait_event(self) -> "Tuple[str, Any]":
@@ -280,6 +294,8 @@ class Handle:
                 raise  # a signal handler raised it
             raise make_error(errno.EINVAL) from exc
         except NestedCallError:
+            if not self._conversation.is_inside():
+                raise  # a signal handler raised it
             raise make_error(errno.EDEADLK) from None
 
     def fileno(self) -> int:
@@ -291,8 +307,9 @@ class Handle:
         return readiness.fileno()
 
 
-def _event(notice: Notice) -> "Tuple[str, Any]":
-    return decode_text(notice.path), notice.watches[0].label
+def _event(notice: "Notice") -> "Tuple[str, Any]":
+    path, _, watches = notice
+    return decode_text(path), watches[0].label
 
 
 def _abort(reply: bytes) -> Request:

@@ -13,6 +13,7 @@ import pyxs
 from common import PATIENCE, descriptors
 from fakes import FakeBus, FakeServer, honest, reply_to
 from pyxs import Client, ConnectionError, Monitor, PyXSError
+from pyxs._conversation.roles import nested_call
 from pyxs.connection import Op, UnixSocketConnection
 
 from .places import Place
@@ -56,6 +57,7 @@ RAISED = [
     ConnectionError("another client's"),
     pyxs.UnexpectedPacket("another client's"),
     pyxs.helpers.error("ENOENT"),
+    nested_call(),  # as another client's call in the handler raises
 ]
 
 
