@@ -15,7 +15,7 @@ from pyxs.connection import Op
 from . import scaled
 from .interleavings import Daemon, Scheduler, explore
 
-STRIDES = scaled((11, 97), (1, 1))
+STRIDES = scaled((17, 97), (1, 1))
 
 
 class Connection(FakeConnection):

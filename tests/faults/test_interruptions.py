@@ -25,8 +25,8 @@ pytestmark = [
 ]
 
 #: The distance of points, by interpreter. Primes reach every instruction of a loop.
-STRIDE = 1 if LONG else (23, 29, 31, 37, 41, 43, 47)[sys.version_info[1] % 7]
-C_STRIDE = 1 if LONG else 2 + sys.version_info[1] % 3
+STRIDE = 1 if LONG else (47, 53, 59, 61, 67, 71, 73)[sys.version_info[1] % 7]
+C_STRIDE = 1 if LONG else 3 + sys.version_info[1] % 3
 CHOSEN = os.environ.get("PYXS_POINTS")
 
 #: The makers of all operations, by name: a class, the operation, and more arguments for the class.

@@ -10,7 +10,7 @@ import pyxs
 
 from . import scaled
 
-SECONDS = scaled(0.5, 10)
+SECONDS = scaled(0.3, 10)
 
 
 @pytest.mark.parametrize("daemon", ["memory", "c"], indirect=True)
