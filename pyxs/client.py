@@ -297,12 +297,19 @@ class Client:
         """
         conversation, request = self._call(Op.DIRECTORY, (path,))
         if request.refusal == b"E2BIG":
-            return self._list_in_parts(path)
+            names = self._list_in_parts(path)
+            if names is None:  # it was removed meanwhile
+                raise helpers.error("ENOENT", request.path)
+            return names
         return conversation.decoded(request, decode_names)
 
-    def _list_in_parts(self, path: "t.Text") -> "t.List[str]":
-        def ask_part(offset: int) -> "t.Tuple[bytes, bytes, bool]":
+    def _list_in_parts(self, path: "t.Text") -> "t.Optional[t.List[str]]":
+        """Return the names of a node's children, however many; ``None``: no such node."""
+
+        def ask_part(offset: int) -> "t.Optional[t.Tuple[bytes, bytes, bool]]":
             conversation, request = self._call(Op.DIRECTORY_PART, (path, offset))
+            if request.refusal == b"ENOENT":
+                return None
             if request.refusal == b"ENOSYS":  # oxenstored over XenBus; it lacks this request
                 raise helpers.error("E2BIG", request.path)
             return conversation.decoded(request, decode_part)

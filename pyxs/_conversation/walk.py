@@ -1,12 +1,10 @@
 """Walks a tree with requests sent ahead, so that the daemon works while the caller does."""
 
 import collections
-import errno
 import itertools
 
 from .._wire.packets import Op
 from .._wire.replies import decode_names, decode_perms
-from ..exceptions import PyXSError
 from ..helpers import decode_text, encode_text, validate_path
 from .conversation import Conversation
 from .request import Request
@@ -53,7 +51,8 @@ class Walker:
 
     :param conversation: the one to walk in.
     :param tx_id: the transaction, 0 for none.
-    :param list_large: lists the children of a node that are too many for one reply.
+    :param list_large: lists the children of a node that are too many for one reply; returns
+        ``None`` if there is no such node.
     :param for_records: whether :meth:`records` is to be called, and none of the others.
     """
 
@@ -61,7 +60,7 @@ class Walker:
         self,
         conversation: Conversation,
         tx_id: int,
-        list_large: "Callable[[str], List[str]]",
+        list_large: "Callable[[str], Optional[List[str]]]",
         for_records: bool = False,
     ) -> None:
         self._conversation = conversation
@@ -109,13 +108,7 @@ class Walker:
                 continue
             value = None if node.reading.refusal == b"EACCES" else node.reading.result()
             yield node.path, value, self._permissions(node)
-            try:
-                children = self._children(node)
-            except PyXSError as exc:
-                if exc.errno == errno.ENOENT:
-                    continue
-                raise
-            self._stack.extend(reversed(list(children.values())))
+            self._stack.extend(reversed(list((self._children(node) or {}).values())))
 
     def _push(self, node: _Node, names: "List[str]") -> None:
         known = node.children or {}
@@ -132,12 +125,8 @@ class Walker:
         self._ahead -= 1
         if self._vanished(node.reading, node.listing):
             return None
-        try:
-            return node.path, self._value(node), list(self._children(node))
-        except PyXSError as exc:
-            if exc.errno == errno.ENOENT:  # it was removed while its children were listed in parts
-                return None
-            raise
+        value, children = self._value(node), self._children(node)
+        return None if children is None else (node.path, value, list(children))
 
     def _vanished(self, *requests: Request) -> bool:
         """Wait for the answers about a node; return whether one says that it does not exist."""
@@ -161,13 +150,16 @@ class Walker:
             return ""
         return decode_text(node.reading.result())
 
-    def _children(self, node: _Node) -> "Dict[str, _Node]":
+    def _children(self, node: _Node) -> "Optional[Dict[str, _Node]]":
+        """Return the children by name; ``None``: the node was removed while they were listed."""
         if node.children is None:
-            names: List[str] = []
+            names: Optional[List[str]] = []
             if node.listing.refusal == b"E2BIG":
                 names = self._list_large(node.path)
             elif node.listing.refusal != b"EACCES":
                 names = self._conversation.decoded(node.listing, decode_names)
+            if names is None:
+                return None
             if self._for_records:
                 names.sort()
             node.children = {name: node.child(name) for name in names}
@@ -209,4 +201,4 @@ class Walker:
                 if not each.asked():
                     yield each
                 elif each.listing.answer is not None and not each.listing.refusal:
-                    todo.extend(reversed(list(self._children(each).values())))
+                    todo.extend(reversed(list((self._children(each) or {}).values())))

@@ -7,7 +7,7 @@ from ..helpers import decode_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, List, Tuple
+    from typing import Callable, List, Optional, Tuple
 
 _UINT32_MAX = 2**32 - 1
 
@@ -54,15 +54,20 @@ def decode_part(payload: bytes) -> "Tuple[bytes, bytes, bool]":
     return generation, names[:-1] if last else names, last
 
 
-def join_parts(ask_part: "Callable[[int], Tuple[bytes, bytes, bool]]") -> "List[str]":
-    """Return the names of all children, requested part by part.
+def join_parts(
+    ask_part: "Callable[[int], Optional[Tuple[bytes, bytes, bool]]]",
+) -> "Optional[List[str]]":
+    """Return the names of all children, requested part by part; ``None``: no such node.
 
     :param ask_part: takes an offset in bytes, sends DIRECTORY_PART, and returns the result
-        of :func:`decode_part`.
+        of :func:`decode_part`, or ``None`` if there is no such node.
     """
     generation, names, last = b"", b"", False
     while not last:
-        current, part, last = ask_part(len(names))
+        answer = ask_part(len(names))
+        if answer is None:
+            return None
+        current, part, last = answer
         if names and current != generation:
             # The children have changed meanwhile, so the offset is no longer valid.
             names, last = b"", False

@@ -131,16 +131,9 @@ class Handle:
             return None
         if request.refusal != b"E2BIG":
             return self._decoded(conversation, request, decode_names)
-        try:
-            return join_parts(
-                lambda offset: self.ask(
-                    decode_part, Op.DIRECTORY_PART, path + b"%d\0" % offset, tx_id
-                )
-            )
-        except Error as exc:
-            if exc.args[0] != errno.ENOENT:
-                raise
-            return None
+        return join_parts(
+            lambda offset: self.find(decode_part, Op.DIRECTORY_PART, path + b"%d\0" % offset, tx_id)
+        )
 
     def start_transaction(self) -> int:
         """Start a transaction and return its id."""

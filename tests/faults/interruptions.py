@@ -11,6 +11,7 @@ that hangs.
 
 import contextlib
 import dis
+import errno
 import gc
 import os
 import sys
@@ -36,13 +37,31 @@ class HandlerError(Exception):
     """An exception of the program, raised by its handler."""
 
 
+# What a handler may raise that uses pyxs itself.
+
+
 def lost():
-    """Return an exception that a handler may raise if it uses pyxs."""
     return pyxs.ConnectionError("from a handler")
 
 
+def missing():
+    return pyxs.helpers.error("ENOENT", "/from/a/handler")
+
+
+def missing_for_xs():
+    return pyxs.Error(errno.ENOENT, os.strerror(errno.ENOENT))
+
+
 #: The exceptions to raise; each entry is called to make a new one.
-KINDS = (KeyboardInterrupt, TimeoutError, HandlerError, ValueError, lost)
+KINDS = (
+    KeyboardInterrupt,
+    TimeoutError,
+    HandlerError,
+    ValueError,
+    lost,
+    missing,
+    missing_for_xs,
+)
 
 
 def is_client_code(code):

@@ -56,7 +56,7 @@ def points(mode):
 def kinds(number):
     if LONG or CHOSEN:
         return KINDS
-    return [KINDS[number % len(KINDS)]]  # each in turn: no stride has a factor in common with 5
+    return [KINDS[number % len(KINDS)]]  # each in turn: no stride has a factor in common with 7
 
 
 @pytest.mark.parametrize("mode", MODES)
