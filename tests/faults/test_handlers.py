@@ -5,6 +5,7 @@ import errno
 import gc
 import select
 import signal
+import socket
 import threading
 
 import pytest
@@ -100,6 +101,16 @@ def test_read_raises_the_exception_of_a_signal_handler(make, timeout, raised, la
     late.release.set()
     assert client.read("/a") == "value"
     client.close()
+
+
+def test_xs_raises_the_error_of_a_signal_handler_while_it_connects(tmp_path, monkeypatch):
+    monkeypatch.delenv("XENSTORED_PATH", raising=False)
+    monkeypatch.setenv("XENSTORED_RUNDIR", str(tmp_path))
+    with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as first:
+        busy.bind(str(tmp_path / "socket"))
+        busy.listen(0)
+        first.connect(busy.getsockname())  # the next one waits
+        until_raised(pyxs.Error(errno.ENOENT, "a handler's"), pyxs.xs)
 
 
 @pytest.fixture
