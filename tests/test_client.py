@@ -14,7 +14,15 @@ import pytest
 from common import PATIENCE, until
 from fakes import BusyConnection, FakeConnection, FakeServer, error_to, honest, reply_to
 from forks import fork
-from pyxs import Client, ConnectionError, InvalidPath, InvalidPayload, Monitor, PyXSError
+from pyxs import (
+    Client,
+    ConnectionError,
+    InvalidPath,
+    InvalidPayload,
+    Monitor,
+    PyXSError,
+    snapshot,
+)
 from pyxs.connection import Op
 
 
@@ -448,19 +456,28 @@ def test_a_directory_longer_than_the_protocol_allows_is_taken(serve):
 # -- walk ----------------------------------------------------------------------------------
 
 
+def in_tree(fanout, depth):
+    """Return what answers a request: every node up to a depth has that many children."""
+
+    def answer(request):
+        level = request.payload.count(b"/") if request.payload != b"/\0" else 0
+        if request.op == Op.READ:
+            return [reply_to(request, request.payload[:-1])]
+        if request.op == Op.DIRECTORY:
+            names = range(fanout if level < depth else 0)
+            return [reply_to(request, b"".join(b"%d\0" % name for name in names))]
+        return [reply_to(request)]
+
+    return answer
+
+
 def tree(fanout, depth):
-    """Return a script: every node up to a depth has that many children."""
+    """Return the script of a server that answers as in that tree."""
+    answer = in_tree(fanout, depth)
 
     def script(peer):
         for request in peer:
-            level = request.payload.count(b"/") if request.payload != b"/\0" else 0
-            if request.op == Op.READ:
-                peer.send(reply_to(request, request.payload[:-1]))
-            elif level < depth:
-                names = b"".join(b"%d\0" % number for number in range(fanout))
-                peer.send(reply_to(request, names))
-            else:
-                peer.send(reply_to(request, b""))
+            peer.send(*answer(request))
 
     return script
 
@@ -471,13 +488,41 @@ def test_walk_asks_nothing_before_it_is_iterated(serve):
     assert server.requests == []
 
 
-def test_walk_asks_only_for_so_many_nodes_ahead(serve):
-    client, server = serve(tree(10, 4))
-    walk = client.walk("/")
-    for visited in range(1, 500):
-        next(walk)
-        asked = sum(request.op == Op.READ for request in server.requests)
-        assert asked <= visited + 64
+@pytest.mark.parametrize("iterate", [lambda client: client.walk("/"), snapshot.lines])
+def test_a_walk_asks_only_for_so_many_nodes_ahead(iterate):
+    connection = FakeConnection(in_tree(3, 6))
+    for visited, _ in enumerate(iterate(Client(connection=connection)), 1):
+        asked = sum(request.op == Op.READ for request in connection.sent)
+        assert asked < visited + 64
+
+
+@pytest.mark.parametrize("iterate", [lambda client: client.walk("/"), snapshot.lines])
+def test_a_walk_sends_the_requests_for_some_nodes_together(iterate):
+    connection = FakeConnection(in_tree(10, 3))
+    visited = len(list(iterate(Client(connection=connection))))
+    assert visited > 1000
+    assert len(connection.batches) < visited / 4
+
+
+def test_a_walk_visits_a_name_that_the_caller_adds_also_with_many_requests_under_way():
+    names = {b"/\0": b"a\0b\0", b"/b\0": b"".join(b"%d\0" % number for number in range(50))}
+    late = []  # what concerns /a is answered after what concerns /b
+
+    def answer(request):
+        listed = names.get(request.payload, b"")
+        replies = [reply_to(request, listed if request.op == Op.DIRECTORY else None)]
+        if request.payload == b"/a\0":
+            late.extend(replies)
+            return []
+        return replies + late if (request.op, request.payload) == (Op.READ, b"/b\0") else replies
+
+    visited = []
+    for path, _, children in Client(connection=FakeConnection(answer)).walk("/"):
+        visited.append(path)
+        if path == "/b":
+            children.insert(0, "new")
+    assert visited[:5] == ["/", "/a", "/b", "/b/new", "/b/0"]
+    assert len(visited) == 3 + 1 + 50
 
 
 def test_walk_asks_for_each_node_once(serve):

@@ -371,7 +371,7 @@ def test_recv_does_not_return_before_the_time_has_passed(connect, timeout):
 
 def test_an_exception_between_reading_and_framing_loses_nothing(connect, daemon_end):
     def raise_at_framing(frame, event, arg):
-        if event == "call" and frame.f_code.co_name == "frame":
+        if frame.f_code.co_name == "frame" and frame.f_locals["self"].begun:
             sys.settrace(None)
             raise HandlerError
 

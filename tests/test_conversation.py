@@ -16,6 +16,7 @@ from pyxs._conversation.events import Watch
 from pyxs._conversation.outbox import Outbox
 from pyxs._conversation.request import Request
 from pyxs._conversation.roles import Roles
+from pyxs._conversation.watching import end_watches, set_watch
 from pyxs.connection import Op, Packet
 
 
@@ -263,6 +264,13 @@ def test_unanswered_requests_may_have_64_kib_to_the_byte(conversation, connectio
     assert len(connection.sent) == sent
 
 
+@pytest.mark.parametrize(("size", "sent"), [(3840, 1), (3841, 0)])
+def test_the_rest_of_64_kib_may_be_used_to_the_byte(conversation, connection, size, sent):
+    conversation.submit([Request(Op.WRITE, bytes(4096)) for _ in range(15)])
+    conversation.submit([Request(Op.WRITE, bytes(size))])
+    assert len(connection.sent) == 15 + sent
+
+
 @pytest.mark.parametrize(("sizes", "sent"), [((4096, 3), 0), ((3, 4096), 1)])
 def test_the_first_request_that_waits_is_the_next_one_sent(conversation, connection, sizes, sent):
     conversation.submit([Request(Op.WRITE, bytes(4096)) for _ in range(15)])
@@ -363,6 +371,38 @@ def test_no_room_in_time_is_a_time_out_too(begin, connection):
     assert connection.disconnected == 1
 
 
+def test_a_request_that_finds_no_room_in_time_is_a_time_out_too(begin, connection):
+    connection.socket_timeout = 0.05
+    connection.max_outstanding = 1
+    conversation = begin(connection)
+    conversation.submit([read()])
+    with pytest.raises(ConnectionError, match="no reply within"):
+        conversation.call(read())
+    assert len(connection.sent) == 1
+
+
+@pytest.mark.parametrize(
+    "look",
+    [lambda c: c.wait_event(raw, time.monotonic()), lambda c: c.poll_event(raw)],
+    ids=["wait", "poll"],
+)
+def test_a_look_for_events_does_not_let_the_connection_wait(conversation, connection, look):
+    timeouts = []
+    connection.recv = timeouts.append
+    assert look(conversation) is None
+    assert timeouts == [0]
+
+
+def test_a_wait_whose_deadline_has_passed_ends_while_another_thread_reads(
+    conversation, connection, pool
+):
+    reader = pool.submit(conversation.call, read())
+    until(lambda: connection.receiving)
+    assert conversation.wait_event(raw, time.monotonic()) is None
+    connection.deliver(reply_to(connection.sent[0]))
+    reader.result(PATIENCE)
+
+
 def test_events_without_end_do_not_delay_a_time_out(begin, connection):
     connection.socket_timeout = 0.1
     conversation = begin(connection)
@@ -419,6 +459,22 @@ def test_a_late_reply_to_an_abandoned_request_is_dropped(begin):
         conversation.call(read(b"/abandoned\0"))
     assert conversation.usable()
     connection.deliver(reply_to(connection.sent[0], b"late"))
+    connection.answer = echo
+    request = read(b"/next\0")
+    conversation.call(request)
+    assert request.result() == b"/next\0"
+    conversation.close()
+
+
+def test_a_request_is_abandoned_too_if_its_wait_is_interrupted(begin):
+    connection = InterruptibleConnection()
+    conversation = begin(connection)
+    abandoned = read()
+    conversation.submit([abandoned])
+    connection.deliver(HandlerError())
+    with pytest.raises(HandlerError):
+        conversation.wait(abandoned)
+    connection.deliver(reply_to(connection.sent[0]))
     connection.answer = echo
     request = read(b"/next\0")
     conversation.call(request)
@@ -515,6 +571,60 @@ def test_a_posted_request_that_is_too_long_is_not_sent(conversation, connection)
     assert conversation.usable()
 
 
+@pytest.mark.parametrize(
+    "look", [lambda c: c.wait_event(raw, None), lambda c: c.poll_event(raw)], ids=["wait", "poll"]
+)
+def test_a_posted_request_is_sent_when_a_look_for_events_makes_room(begin, connection, look):
+    connection.max_outstanding = 1
+    conversation = begin(connection)
+    conversation.events.add(Watch(b"/a", b"t"))
+    conversation.submit([read()])
+    conversation.post(Request(Op.UNWATCH, b"/b\0t\0"))
+    assert len(connection.sent) == 1
+    connection.deliver(reply_to(connection.sent[0]), event("/a", "t"))
+    look(conversation)
+    assert [sent.op for sent in connection.sent] == [Op.READ, Op.UNWATCH]
+
+
+def test_a_watch_that_was_interrupted_is_ended_in_the_daemon_too(begin):
+    connection = InterruptibleConnection()
+    conversation = begin(connection)
+    connection.deliver(HandlerError())
+    with pytest.raises(HandlerError):
+        set_watch(conversation, Watch(b"/a", b"t"))
+    assert [(sent.op, sent.payload) for sent in connection.sent] == [
+        (Op.WATCH, b"/a\0t\0"),
+        (Op.UNWATCH, b"/a\0t\0"),
+    ]
+    conversation.close()
+
+
+def test_a_second_watch_that_was_interrupted_does_not_end_the_first(begin):
+    connection = InterruptibleConnection(echo)
+    conversation = begin(connection)
+    set_watch(conversation, Watch(b"/a", b"t"))
+    connection.answer = lambda packet: [HandlerError()]
+    with pytest.raises(HandlerError):
+        set_watch(conversation, Watch(b"/a", b"t"))
+    assert [sent.op for sent in connection.sent] == [Op.WATCH, Op.WATCH]
+    conversation.close()
+
+
+def test_an_unwatch_interrupted_before_it_was_sent_is_sent_when_there_is_room(begin):
+    connection = InterruptibleConnection()
+    connection.max_outstanding = 1
+    conversation = begin(connection)
+    first = read()
+    conversation.submit([first])
+    connection.deliver(HandlerError())
+    with pytest.raises(HandlerError):
+        end_watches(conversation, Op.UNWATCH, b"/a\0t\0", [])
+    connection.deliver(reply_to(connection.sent[0]))
+    conversation.wait(first)
+    assert [sent.op for sent in connection.sent] == [Op.READ, Op.UNWATCH]
+    conversation.close()
+
+
 def test_after_an_interruption_another_thread_reads(begin, pool):
     connection = InterruptibleConnection()
     conversation = begin(connection)
@@ -541,6 +651,22 @@ def test_where_ids_are_not_trusted_an_interruption_ends_the_conversation(begin):
         conversation.call(read())
     assert not conversation.usable()
     assert connection.disconnected == 1
+
+
+def test_where_ids_are_not_trusted_a_request_may_be_abandoned_before_it_was_sent(begin):
+    connection = InterruptibleConnection()
+    connection.trusts_ids = False
+    connection.max_outstanding = 1
+    conversation = begin(connection)
+    first = read()
+    conversation.submit([first])
+    connection.deliver(HandlerError())
+    with pytest.raises(HandlerError):
+        conversation.call(read())
+    connection.deliver(reply_to(connection.sent[0]))
+    conversation.wait(first)
+    assert first.result() == b"value"
+    conversation.close()
 
 
 def test_an_interruption_that_may_have_lost_bytes_ends_the_conversation(conversation, connection):
@@ -577,13 +703,16 @@ def test_a_send_on_a_lost_connection_raises_the_cause_of_the_loss(conversation, 
         conversation.call(read())
 
 
-def test_an_interruption_while_sending_ends_the_conversation(conversation, connection):
+@pytest.mark.parametrize(
+    "use", [lambda c: c.call(read()), lambda c: c.submit([read()])], ids=["call", "submit"]
+)
+def test_an_interruption_while_sending_ends_the_conversation(conversation, connection, use):
     def interrupt(packet):
         raise HandlerError
 
     connection.answer = interrupt
     with pytest.raises(HandlerError):
-        conversation.call(read())
+        use(conversation)
     assert not conversation.usable()
     assert connection.disconnected == 1
 

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fakes import FakeServer, error_to, reply_to
 from pyxs import Client, InvalidPayload, PyXSError, snapshot
+from pyxs.connection import Op
 from pyxs.xenstored import XenStored
 
 NAMES = st.text("ab-_@0", min_size=1, max_size=3)
@@ -71,6 +73,27 @@ def test_a_node_that_may_not_be_read_says_so(xenstored, xenstore):
     xenstore.write("/a/shut", "stays")
     snapshot.restore(xenstore, taken)
     assert xenstore.read("/a/shut") == "stays"
+
+
+@pytest.mark.parametrize(
+    ("listing", "left"),
+    [(b"ENOENT\0", ["/a", "/a/stays"]), (b"E2BIG\0", ["/a", "/a/gone", "/a/stays"])],
+)
+def test_a_node_that_is_removed_meanwhile_keeps_no_other_from_the_snapshot(listing, left):
+    def script(peer):
+        for request in peer:
+            if request.op == Op.DIRECTORY_PART:
+                peer.send(error_to(request, b"ENOENT\0"))
+            elif request.op == Op.DIRECTORY and request.payload == b"/a/gone\0":
+                peer.send(error_to(request, listing))
+            elif request.op == Op.DIRECTORY:
+                names = b"gone\0stays\0" if request.payload == b"/a\0" else b""
+                peer.send(reply_to(request, names))
+            else:
+                peer.send(reply_to(request))
+
+    with FakeServer(script) as server, Client(server.path) as client:
+        assert list(snapshot.take(client, "/a")) == left
 
 
 def test_without_a_transaction_where_a_quota_forbids_one(xenstored, xenstore):

@@ -63,16 +63,20 @@ def test_bottom_up_a_node_comes_after_its_children(client, tree):
 
 
 @pytest.mark.anywhere
-def test_a_subtree_is_walked_in_one_go_in_the_order_of_its_names(client, tree):
+@pytest.mark.parametrize("topdown", [True, False])
+def test_a_subtree_is_walked_in_one_go_in_the_order_of_its_names(client, tree, topdown):
     # As os.walk: depth first, children in the order of the list.
-    steps = list(client.walk(tree))
+    steps = list(client.walk(tree, topdown=topdown))
     order = [path for path, _, _ in steps]
 
     def expected(path):
         children = next(names for place, _, names in steps if place == path)
-        yield path
+        if topdown:
+            yield path
         for child in children:
             yield from expected("{}/{}".format(path, child))
+        if not topdown:
+            yield path
 
     assert order == list(expected(tree))
 

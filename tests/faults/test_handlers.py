@@ -113,6 +113,20 @@ def test_xs_raises_the_error_of_a_signal_handler_while_it_connects(tmp_path, mon
         until_raised(pyxs.Error(errno.ENOENT, "a handler's"), pyxs.xs)
 
 
+def test_xs_raises_the_connection_error_of_a_signal_handler_while_it_connects(monkeypatch):
+    def handler():
+        raise ConnectionError("another client's")
+
+    class Interrupted(UnixSocketConnection):
+        def connect(self):
+            handler()
+
+    monkeypatch.delenv("XENSTORED_PATH", raising=False)
+    monkeypatch.setattr("pyxs._xs.handle.UnixSocketConnection", Interrupted)
+    with pytest.raises(ConnectionError, match="another client's"):
+        pyxs.xs()
+
+
 @pytest.fixture
 def watched():
     """A server that sends an event of the first watch once ``release`` is set."""
