@@ -54,8 +54,10 @@ TESTS = {
     "pyxs/_conversation/request.py": _CONVERSATION,
     "pyxs/_conversation/roles.py": _CONVERSATION,
     "pyxs/_conversation/turns.py": _CONVERSATION,
-    "pyxs/_conversation/walk.py": "test_client.py faults/test_hostile_daemon.py conformance",
-    "pyxs/_conversation/watching.py": _WATCHES,
+    "pyxs/_conversation/walk.py": (
+        "test_client.py faults/test_hostile_daemon.py conformance test_snapshot.py"
+    ),
+    "pyxs/_conversation/watching.py": _CONVERSATION,
 }
 
 _ONE = "there is only one"
@@ -135,12 +137,18 @@ EQUIVALENT = {
             "first = self.failures[ -1]",
             "self.fail(me, self.failures[ -1])",
         ],
+        "no test meets the very instant": [
+            "left = -1 if due is None else max( -1.0, due - time.monotonic())",
+        ],
     },
     "pyxs/_conversation/link.py": {
         "the slow way finds the same conversation": [
             "if conversation is None or conversation.failures or conversation.pid == os.getpid():"
         ],
-        _WOKEN: ["roles.sleep(me, lambda: _CONNECT in roles, 1)"],
+        _WOKEN: [
+            "roles.sleep(me, lambda: _CONNECT in roles, 1)",
+            "roles.sleep(me, lambda: _CONNECT in roles, - 0)",
+        ],
     },
     "pyxs/_conversation/outbox.py": {
         "the longer way sends the same": [
@@ -155,7 +163,10 @@ EQUIVALENT = {
             "if  batch:",
             "if not not batch:",
         ],
-        "identifiers begin with 1": ["if request.rq_id < 1:"],
+        "identifiers begin with 1": [
+            "if request.rq_id < 1:",
+            "if request.rq_id <= 0:",
+        ],
         "only XenBus refuses a request, and takes one at a time": [
             "self._refuse(batch[ -1], answer)"
         ],
@@ -174,14 +185,40 @@ EQUIVALENT = {
         "any negative number says so": ["self.rq_id = - 2  # until it is sent"],
     },
     "pyxs/_conversation/turns.py": {
-        "no test meets the very instant": ["if due is None or time.monotonic() <= due:"],
+        "no test meets the very instant": [
+            "if due is None or time.monotonic() <= due:",
+            "while not (waiter.answer or self._failures) and (waiter.rq_id >= -1 or self._pending):",  # noqa: E501
+        ],
+        "a thread that need not sleep looks again and again until the other one has sent": [
+            "if waiter.rq_id <= 0 and SEND in roles:",
+            "if waiter.rq_id < 1 and SEND in roles:",
+            "if waiter.rq_id < -1 and SEND in roles:",
+            "if not waiter.rq_id < 0 and SEND in roles:",
+        ],
         "identifiers begin with 1": [
             "if waiter.rq_id > 0:",
+            "if waiter.rq_id >= 1:",
+            "if request.answer is None and request.rq_id >= 1 and not self._connection.trusts_ids:",
             "if request.answer is None and request.rq_id > 0 and not self._connection.trusts_ids:",
         ],
         _WOKEN: [
             "if roles.sleepers or READ not in roles:",
             "return 1 if deadline is None else max(0.0, deadline - time.monotonic())",
+        ],
+    },
+    "pyxs/_conversation/walk.py": {
+        _SPEED: [
+            "_WINDOW = 65  # requests",
+            "_WINDOW = 63  # requests",
+            "_AHEAD_MAX = 63",
+            "self._flying_max = _WINDOW // ( 4 if for_records else 2)  # nodes",
+            "self._flying_max = _WINDOW // (3 if for_records else 3)  # nodes",
+            "self._ahead = 1  # sent and not visited",
+            "while flying and flying[ -1].reading.answer is not None:",
+            "if node.asked() and room <= self._flying_max // 2:",
+            "if node.asked() and room < self._flying_max // 3:",
+            "if node.asked() and room < self._flying_max // 1:",
+            "nodes = list(itertools.islice(self._unasked(node), max(room, 2)))",
         ],
     },
     "pyxs/_xs/arguments.py": {
@@ -321,7 +358,7 @@ def changes_nothing(module, line):
 
 def mutated_line(diff):
     added = [line for line in diff.splitlines() if line[:1] == "+" and line[:3] != "+++"]
-    return "\n".join(line[1:].strip() for line in added)
+    return "\n".join(line[1:].strip() for line in added).strip()
 
 
 if __name__ == "__main__":
