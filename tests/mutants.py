@@ -189,7 +189,7 @@ EQUIVALENT = {
             "if due is None or time.monotonic() <= due:",
             "while not (waiter.answer or self._failures) and (waiter.rq_id >= -1 or self._pending):",  # noqa: E501
         ],
-        "a thread that need not sleep looks again and again until the other one has sent": [
+        "a thread that looks again and again, until the other one has sent, gets the same": [
             "if waiter.rq_id <= 0 and SEND in roles:",
             "if waiter.rq_id < 1 and SEND in roles:",
             "if waiter.rq_id < -1 and SEND in roles:",
