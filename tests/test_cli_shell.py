@@ -3,6 +3,7 @@
 import contextlib
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -142,6 +143,7 @@ class Terminal:
     def __init__(self):
         self.pid, self._fd = forkpty()
         if self.pid == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a test run in the background ignores it
             os.environ.update(TERM="dumb", INPUTRC="/dev/null")
             os.execv(sys.executable, PYXS + ["shell"])
         self._shown = ""
