@@ -22,7 +22,8 @@ _STORE = "test_xenstored_store.py conformance"
 _CONVERSATION = (
     "test_conversation.py test_monitor.py test_client.py test_connection.py test_compat.py "
     "faults/test_handlers.py faults/test_hostile_daemon.py faults/test_forks.py "
-    "faults/test_threads.py faults/test_signals.py conformance"
+    "faults/test_threads.py faults/test_signals.py conformance faults/test_nested.py "
+    "faults/test_interleavings.py faults/test_interruptions.py"
 )
 _WATCHES = (
     "test_monitor.py test_connection.py test_compat.py faults/test_handlers.py "
@@ -128,6 +129,12 @@ EQUIVALENT = {
             "if self._is_live(hold[ -1]):",
             "self.queue.appendleft(hold[- 0])",
         ],
+        "only without a GIL another thread changes the queue while it is copied": [
+            "except CosmicRayTestingException as exc:  # without a GIL, another thread may change it meanwhile",  # noqa: E501
+            "if  raised_here(exc):",
+            "if not not raised_here(exc):",
+        ],
+        "the condition of the loop ends it too": ["continue  # another thread has taken it"],
     },
     "pyxs/_conversation/inbox.py": {
         _WOKEN: ["if wanted or self._roles.sleepers:"],
