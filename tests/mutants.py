@@ -25,10 +25,6 @@ _CONVERSATION = (
     "faults/test_threads.py faults/test_signals.py conformance faults/test_nested.py "
     "faults/test_interleavings.py faults/test_interruptions.py"
 )
-_WATCHES = (
-    "test_monitor.py test_connection.py test_compat.py faults/test_handlers.py "
-    "faults/test_forks.py conformance"
-)
 _XS = "test_compat.py faults/test_handlers.py faults/test_forks.py"
 
 #: By module: the tests that should fail, in the order in which they run: those that are quick
@@ -51,7 +47,10 @@ TESTS = {
     "pyxs/_conversation/lifetime.py": _CONVERSATION,
     "pyxs/_conversation/link.py": _CONVERSATION,
     "pyxs/_conversation/outbox.py": _CONVERSATION,
-    "pyxs/_conversation/readiness.py": _WATCHES,
+    "pyxs/_conversation/readiness.py": (
+        "test_monitor.py test_connection.py test_compat.py faults/test_handlers.py "
+        "faults/test_forks.py conformance"
+    ),
     "pyxs/_conversation/request.py": _CONVERSATION,
     "pyxs/_conversation/roles.py": _CONVERSATION,
     "pyxs/_conversation/turns.py": _CONVERSATION,

@@ -610,13 +610,19 @@ def test_a_second_watch_that_was_interrupted_does_not_end_the_first(begin):
     conversation.close()
 
 
-def test_an_unwatch_interrupted_before_it_was_sent_is_sent_when_there_is_room(begin):
-    connection = InterruptibleConnection()
+def begin_without_room(begin, connection):
+    """Return a conversation and the request that takes all room; interrupt the next wait."""
     connection.max_outstanding = 1
     conversation = begin(connection)
     first = read()
     conversation.submit([first])
     connection.deliver(HandlerError())
+    return conversation, first
+
+
+def test_an_unwatch_interrupted_before_it_was_sent_is_sent_when_there_is_room(begin):
+    connection = InterruptibleConnection()
+    conversation, first = begin_without_room(begin, connection)
     with pytest.raises(HandlerError):
         end_watches(conversation, Op.UNWATCH, b"/a\0t\0", [])
     connection.deliver(reply_to(connection.sent[0]))
@@ -656,11 +662,7 @@ def test_where_ids_are_not_trusted_an_interruption_ends_the_conversation(begin):
 def test_where_ids_are_not_trusted_a_request_may_be_abandoned_before_it_was_sent(begin):
     connection = InterruptibleConnection()
     connection.trusts_ids = False
-    connection.max_outstanding = 1
-    conversation = begin(connection)
-    first = read()
-    conversation.submit([first])
-    connection.deliver(HandlerError())
+    conversation, first = begin_without_room(begin, connection)
     with pytest.raises(HandlerError):
         conversation.call(read())
     connection.deliver(reply_to(connection.sent[0]))
