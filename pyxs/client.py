@@ -350,7 +350,7 @@ class Client:
         """
         node = decode_text(validate_path(path))
         satisfied = _condition(condition)
-        deadline = deadline_after(timeout)
+        deadline = None if timeout is None else deadline_after(timeout)
         if self._running is not None:
             raise helpers.error("EALREADY", node, "a value does not change in a transaction")
         with self.monitor() as changes:
@@ -781,7 +781,8 @@ class Client:
         self, sleep: "t.Optional[float]" = None, timeout: "t.Optional[float]" = None
     ) -> "t.Optional[Event]":
         """Wait for an event of the client's own monitor; see :meth:`Monitor.wait`."""
-        check_sleep(sleep)
+        if sleep is not None:
+            check_sleep(sleep)
         return self._monitor().wait(timeout=timeout)
 
     def _monitor(self) -> Monitor:

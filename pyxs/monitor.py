@@ -259,22 +259,20 @@ def _event(notice: "Notice") -> Event:
     return Event(decode_text(path), decode_text(token))
 
 
-def deadline_after(timeout: "t.Optional[float]") -> "t.Optional[float]":
+def deadline_after(timeout: float) -> float:
     """Return the deadline of a time-out that begins now, in seconds of :func:`time.monotonic`.
 
-    :param timeout: in seconds; ``None``: no limit, and no deadline.
+    :param timeout: in seconds.
     :raises InvalidPayload: *timeout* is not a number of seconds.
     """
-    return None if timeout is None else time.monotonic() + _seconds(timeout, "timeout")
+    return time.monotonic() + _seconds(timeout, "timeout")
 
 
-def check_sleep(sleep: "t.Optional[float]") -> None:
-    """Give a ``DeprecationWarning`` at the caller's caller if *sleep* is given.
+def check_sleep(sleep: float) -> None:
+    """Give a ``DeprecationWarning`` at the caller's caller, because *sleep* is given.
 
     :raises InvalidPayload: *sleep* is not a number of seconds.
     """
-    if sleep is None:
-        return
     _seconds(sleep, "sleep")
     warnings.warn(
         "sleep, the first argument of wait(), has no effect: a monitor does not poll; for a "

@@ -235,12 +235,7 @@ class Handle:
         # watch with its token, whatever the path (anywhere=True).
         watch = Watch(path, _token_bytes(token), label=token, anywhere=True)
         self._check_length(strings(path, watch.token))
-        try:
-            request = set_watch(self._conversation, watch)
-        except (ConnectionError, NestedCallError) as exc:
-            self._translate(exc)
-            raise
-        self._decoded(self._conversation, request, decode_ack)
+        self._acknowledge(lambda: set_watch(self._conversation, watch))
         self._orphaned = False
 
     def unwatch(self, path: bytes, token: Any) -> None:
@@ -254,8 +249,12 @@ class Handle:
         if known and len(payload) > self._max_payload:
             self._conversation.events.discard(known[-1])
         self._check_length(payload)
+        self._acknowledge(lambda: end_watches(self._conversation, Op.UNWATCH, payload, known[-1:]))
+
+    def _acknowledge(self, send: "Callable[[], Request]") -> None:
+        """Call *send*, which returns an answered request; raise an error unless it succeeded."""
         try:
-            request = end_watches(self._conversation, Op.UNWATCH, payload, known[-1:])
+            request = send()
         except (ConnectionError, NestedCallError) as exc:
             self._translate(exc)
             raise
@@ -288,10 +287,9 @@ class Handle:
             if not self._conversation.tells_of_failure(exc):
                 raise  # a signal handler raised it
             raise make_error(errno.EINVAL) from exc
-        except NestedCallError:
-            if not self._conversation.is_inside():
-                raise  # a signal handler raised it
-            raise make_error(errno.EDEADLK) from None
+        except NestedCallError as exc:
+            self._translate(exc)
+            raise
 
     def fileno(self) -> int:
         """Return a descriptor that is readable while an event has arrived."""
