@@ -1,7 +1,10 @@
-"""Helpers of many tests: a time limit, waiting, threads, and counting open descriptors."""
+"""Helpers of many tests: a time limit, waiting, threads, signals, and open descriptors."""
 
+import contextlib
 import faulthandler
+import gc
 import os
+import signal
 import sys
 import threading
 import time
@@ -47,6 +50,36 @@ def in_threads(*functions, seconds=PATIENCE):
     if failures:
         raise failures[0]
     return results
+
+
+@contextlib.contextmanager
+def alarm(handler, seconds=0.05):
+    """Call *handler* once from a signal handler in the body, after some seconds.
+
+    The collector is off: Python drops an exception raised in a finalizer that it runs.
+    """
+    spent = False
+
+    def once(*_):
+        nonlocal spent
+        if not spent:
+            spent = True
+            handler()
+
+    old = signal.signal(signal.SIGALRM, once)
+    gc.disable()
+    try:
+        try:
+            # It repeats: a signal that comes just before a system call blocks is handled only
+            # after the call returns.
+            signal.setitimer(signal.ITIMER_REAL, seconds, 0.5)
+            yield
+        finally:
+            spent = True  # another thread may have got the signal; it is handled later then
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        gc.enable()
+        signal.signal(signal.SIGALRM, old)
 
 
 def descriptors():

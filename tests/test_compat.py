@@ -16,7 +16,7 @@ import warnings
 
 import pytest
 
-from common import PATIENCE
+from common import PATIENCE, alarm
 from fakes import FakeServer, error_to, event, honest, reply_to
 from forks import fork
 from pyxs import ConnectionError, Error, xs
@@ -667,18 +667,13 @@ def test_a_signal_handler_that_raises_interrupts_read_watch(handle):
     class Alarm(Exception):  # noqa: N818
         pass
 
-    def interrupt(number, frame):
+    def interrupt():
         raise Alarm
 
     handle.watch("/key", "token")
     handle.read_watch()
-    previous = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
-        with pytest.raises(Alarm):
-            handle.read_watch()
-    finally:
-        signal.signal(signal.SIGALRM, previous)
+    with pytest.raises(Alarm), alarm(interrupt):
+        handle.read_watch()
     handle.write("", "/key", "value")
     assert handle.read_watch() == ("/key", "token")
     assert handle.read("", "/key") == b"value"
@@ -690,40 +685,28 @@ def test_a_watch_that_was_interrupted_can_be_set_again(connect, daemon):
     class Alarm(Exception):  # noqa: N818
         pass
 
-    def interrupt(number, frame):
-        if armed:
-            raise Alarm
+    def interrupt():
+        raise Alarm
 
     handle, survived = connect(daemon), 0
-    previous = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        for delay in range(1, 80):
-            interrupted = True
-            with contextlib.suppress(Alarm):
-                try:
-                    armed = True
-                    signal.setitimer(signal.ITIMER_REAL, delay * 5e-6)
-                    handle.watch("/key", "token")
-                    handle.unwatch("/key", "token")
-                    interrupted = False
-                finally:
-                    # Another thread may have got the signal; Python calls the handler later then.
-                    armed = False
-                    signal.setitimer(signal.ITIMER_REAL, 0)
-            call(handle.unwatch, "/key", "token")
-            try:
-                handle.watch("/key", "token")
-            except Error as exc:
-                if exc.args[0] != errno.EBADF:
-                    raise
-                handle = connect(daemon)  # the signal struck in the middle of a message
-                continue
-            assert handle.read_watch() == ("/key", "token")
+    for delay in range(1, 80):
+        interrupted = True
+        with contextlib.suppress(Alarm), alarm(interrupt, delay * 5e-6):
+            handle.watch("/key", "token")
             handle.unwatch("/key", "token")
-            assert handle.check_watch() is None
-            survived += interrupted
-    finally:
-        signal.signal(signal.SIGALRM, previous)
+            interrupted = False
+        call(handle.unwatch, "/key", "token")
+        try:
+            handle.watch("/key", "token")
+        except Error as exc:
+            if exc.args[0] != errno.EBADF:
+                raise
+            handle = connect(daemon)  # the signal struck in the middle of a message
+            continue
+        assert handle.read_watch() == ("/key", "token")
+        handle.unwatch("/key", "token")
+        assert handle.check_watch() is None
+        survived += interrupted
     assert survived
 
 

@@ -7,7 +7,6 @@ import io
 import os
 import pty
 import select
-import signal
 import socket
 import struct
 import sys
@@ -18,7 +17,7 @@ import tty
 import pytest
 
 import pyxs
-from common import PATIENCE
+from common import PATIENCE, alarm
 from fakes import FakeServer, event, honest, reply_to
 from pyxs import Client, ConnectionError, InvalidPayload, Monitor, PyXSError, UnexpectedPacket
 from pyxs.connection import (
@@ -818,17 +817,12 @@ def test_over_xenbus_no_reply_is_a_time_out(bus):
 
 @pytest.mark.parametrize("timeout", [None, PATIENCE])
 def test_over_xenbus_a_signal_handler_that_raises_ends_the_wait(bus, timeout):
-    def interrupt(signum, frame):
+    def interrupt():
         raise HandlerError
 
     client = Client(xen_bus_path="bus", socket_timeout=timeout)
-    old = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
-        with pytest.raises(HandlerError):
-            client.read("/a")
-    finally:
-        signal.signal(signal.SIGALRM, old)
+    with pytest.raises(HandlerError), alarm(interrupt):
+        client.read("/a")
     with pytest.raises(ConnectionError, match="not connected"):
         client.connection.fileno()  # without ids a late reply could be taken for another
 

@@ -4,40 +4,19 @@ import contextlib
 import errno
 import gc
 import select
-import signal
 import socket
 import threading
 
 import pytest
 
 import pyxs
-from common import PATIENCE, descriptors
+from common import PATIENCE, alarm, descriptors
 from fakes import FakeBus, FakeServer, honest, reply_to
 from pyxs import Client, ConnectionError, Monitor, PyXSError
 from pyxs._conversation.roles import nested_call
 from pyxs.connection import Op, UnixSocketConnection
 
 from .places import Place
-
-
-@contextlib.contextmanager
-def handled(handler, seconds=0.05):
-    """Run the body, and call *handler* once from a signal after some seconds."""
-
-    def once(*_):
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        handler()
-
-    old = signal.signal(signal.SIGALRM, once)
-    # The signal repeats: if it comes just before a system call blocks, Python runs the handler
-    # only after the call returns.
-    signal.setitimer(signal.ITIMER_REAL, seconds, 0.5)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, old)
-
 
 # -- handlers that raise -----------------------------------------------------------------
 
@@ -68,7 +47,7 @@ def until_raised(exception, call):
     def handler():
         raise exception
 
-    with pytest.raises(type(exception)) as caught, handled(handler):
+    with pytest.raises(type(exception)) as caught, alarm(handler):
         call()
     assert caught.value is exception
     exception.__traceback__ = None  # other tests raise the same object
@@ -182,7 +161,7 @@ def test_read_watch_raises_the_exception_of_a_signal_handler_and_keeps_its_watch
 def test_a_handler_that_closes_the_monitor_ends_the_loop_over_its_events(watched):
     monitor = pyxs.monitor(watched.path)
     monitor.watch("/a", "t")
-    with handled(monitor.close), contextlib.suppress(ConnectionError):
+    with alarm(monitor.close), contextlib.suppress(ConnectionError):
         for _event in monitor:
             raise AssertionError("there was no event")
     watched.release.set()
@@ -192,7 +171,7 @@ def test_a_handler_that_closes_the_monitor_ends_the_loop_over_its_events(watched
 def test_a_handler_that_closes_the_client_ends_its_read():
     with FakeServer(lambda peer: peer.linger(), honest) as server:
         client = Client(server.path)
-        with handled(client.close), pytest.raises(ConnectionError, match="closed"):
+        with alarm(client.close), pytest.raises(ConnectionError, match="closed"):
             client.read("/a")
         assert server.peers[0].gone.wait(PATIENCE)
         assert client.read("/a") == "value"
@@ -203,7 +182,7 @@ def test_a_handler_that_closes_the_handle_ends_its_read_watch(watched, monkeypat
     monkeypatch.setenv("XENSTORED_PATH", watched.path)
     handle = pyxs.xs()
     handle.watch("/a", "t")
-    with handled(handle.close), pytest.raises(pyxs.Error, match="Invalid argument"):
+    with alarm(handle.close), pytest.raises(pyxs.Error, match="Invalid argument"):
         handle.read_watch()
     watched.release.set()
     assert watched.peers[0].gone.wait(PATIENCE)
@@ -218,7 +197,7 @@ def test_a_handler_that_reads_while_its_thread_waits_for_a_reply_gets_its_own(ma
         found.append(client.read("/b"))
         late.release.set()
 
-    with handled(handler):
+    with alarm(handler):
         assert client.read("/a") == "late"
     assert found == ["value"]
     client.close()

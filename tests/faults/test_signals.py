@@ -2,13 +2,12 @@
 
 import contextlib
 import random
-import signal
 import threading
 
 import pytest
 
 import pyxs
-from common import PATIENCE
+from common import PATIENCE, alarm
 from fakes import FakeBus, FakeServer, event, honest, reply_to
 from pyxs import Client, ConnectionError, PyXSError
 
@@ -26,20 +25,8 @@ class HandlerError(Exception):
     """The handler raises this."""
 
 
-@contextlib.contextmanager
-def alarm(seconds):
-    """Raise HandlerError in the body after some seconds."""
-
-    def handler(signum, frame):
-        raise HandlerError
-
-    old = signal.signal(signal.SIGALRM, handler)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, old)
+def interrupt():
+    raise HandlerError
 
 
 @pytest.mark.parametrize("timeout", [None, PATIENCE])
@@ -55,7 +42,7 @@ def test_a_wait_for_a_reply_is_interrupted_and_the_late_reply_dropped(make, time
 
     with FakeServer(script, honest) as server:
         client = Client(connection=make(server.path, timeout))
-        with pytest.raises(HandlerError), alarm(0.1):
+        with pytest.raises(HandlerError), alarm(interrupt):
             client.read("/a")
         release.set()
         for _ in range(100):
@@ -78,7 +65,7 @@ def test_a_wait_for_an_event_is_interrupted_and_the_event_not_lost(timeout):
     with FakeServer(script) as server:
         monitor = pyxs.monitor(server.path)
         monitor.watch("/a", "t")
-        with pytest.raises(HandlerError), alarm(0.1):
+        with pytest.raises(HandlerError), alarm(interrupt):
             monitor.wait(timeout=timeout)
         release.set()
         assert monitor.wait(timeout=PATIENCE) == ("/a", "t")
@@ -95,7 +82,7 @@ def test_read_watch_is_interrupted():
             patch.setenv("XENSTORED_PATH", server.path)
             handle = pyxs.xs()
         handle.watch("/a", "t")
-        with pytest.raises(HandlerError), alarm(0.1):
+        with pytest.raises(HandlerError), alarm(interrupt):
             handle.read_watch()
         handle.close()
 
@@ -108,7 +95,7 @@ def test_a_watch_that_was_interrupted_can_be_set_again(daemon):
     interrupted = 0
     for _ in range(scaled(300, 20000)):
         try:
-            with alarm(rng.uniform(1e-5, 4e-4)):
+            with alarm(interrupt, rng.uniform(1e-5, 4e-4)):
                 monitor.watch("/a", "t")
                 monitor.unwatch("/a", "t")
         except HandlerError:
@@ -150,7 +137,7 @@ def test_a_signal_at_any_moment_causes_no_hang_and_no_wrong_value(daemon, others
     try:
         for round_ in range(scaled(300, 50000)):
             try:
-                with alarm(rng.uniform(1e-5, 1e-3)):
+                with alarm(interrupt, rng.uniform(1e-5, 1e-3)):
                     for number in range(round_ % 50, 50):
                         assert client.read("/{}".format(number)) == str(number)
             except HandlerError:
