@@ -255,7 +255,7 @@ def _end(conversation: Conversation, op: Op, payload: bytes, watches: "t.List[Wa
 
 
 def _event(notice: "Notice") -> Event:
-    path, token, _ = notice
+    _, path, token, _ = notice
     return Event(decode_text(path), decode_text(token))
 
 

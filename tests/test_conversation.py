@@ -26,7 +26,7 @@ def read(path=b"/a\0", tx_id=0):
 
 def raw(notice):
     """Return path and token of an event."""
-    return notice[:2]
+    return notice[1:3]
 
 
 def echo(packet):

@@ -90,7 +90,7 @@ class Conversation:
             inside = self.roles.setdefault(get_ident(), request) is not request
             if not inside:
                 self._waiting.append(request)
-                self._turns.wait(request, None)
+                self._turns.wait(request)
                 self._turns.leave(request)
         except BaseException:
             self._turns.abandon(request, (request,))
@@ -196,7 +196,7 @@ class Conversation:
         try:
             inside = self.roles.setdefault(get_ident(), request) is not request
             if not inside:
-                self._turns.wait(request, None)
+                self._turns.wait(request)
                 self._turns.leave(request)
         except BaseException:
             self._turns.abandon(request, (request,))
@@ -247,22 +247,21 @@ class Conversation:
         :param make: called with the event; its result is returned.
         :raises ConnectionError: the connection is lost, and no event is left.
         """
-        return self._next_event(make, lambda me: self._turns.wait(me, deadline))
+        return self._next_event(make, Arrival(self.events.queue, deadline), self._turns.wait)
 
     def poll_event(self, make: "Callable[[Notice], T]") -> "Optional[T]":
         """Return an event that has arrived; wait only for the rest of a message.
 
         :raises ConnectionError: the connection is lost, and no event is left.
         """
-        return self._next_event(make, self._turns.poll)
+        return self._next_event(make, Arrival(self.events.queue), self._turns.poll)
 
     def _next_event(
-        self, make: "Callable[[Notice], T]", wait: "Callable[[Arrival], bool]"
+        self, make: "Callable[[Notice], T]", me: Arrival, wait: "Callable[[Arrival], bool]"
     ) -> "Optional[T]":
         if self.pid != os.getpid():
             self.check()
         hold: List[Notice] = []
-        me = Arrival(self.events.queue)
         try:
             # No branches and no loops here: the tables of Python 3.14 leave some of their
             # instructions out of a try.

@@ -2,7 +2,6 @@
 
 from collections import deque
 from itertools import islice
-from operator import itemgetter
 
 from .._wire.replies import MalformedError
 from ..helpers import raised_here
@@ -12,11 +11,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Deque, Dict, List, Optional, Tuple
 
-    #: An event that has arrived: path, token, and the watches that covered it then. A plain
-    #: tuple, because each event is one.
-    Notice = Tuple[bytes, bytes, List["Watch"]]
+    #: An event that has arrived: its operation, path, token, and the watches that covered it
+    #: then. A plain tuple, because each event is one; of four, as the frame that it replaces.
+    Notice = Tuple[int, bytes, bytes, List["Watch"]]
 
-_payload = itemgetter(3)  # of a frame
+
+_HEAD = (0,)  # an index
 
 
 class Watch:
@@ -102,7 +102,7 @@ class Events:
         return alike[0] if alike else watch
 
     def _is_live(self, notice: "Notice") -> bool:
-        return not self._watches.keys().isdisjoint(notice[2])
+        return not self._watches.keys().isdisjoint(notice[3])
 
     def _drop(self, notice: "Notice") -> None:
         try:
@@ -111,14 +111,13 @@ class Events:
             if not raised_here(exc):
                 raise
 
-    def _with_token(self, token: bytes) -> "List[Watch]":
-        version, index = self._by_token
-        if version is not self._version:
-            version, index = self._version, {}
-            for watch in self.watches():
-                index.setdefault(watch.token, []).append(watch)
-            self._by_token = version, index
-        return index.get(token, [])
+    def _index(self) -> "Dict[bytes, List[Watch]]":
+        version = self._version
+        index: Dict[bytes, List[Watch]] = {}
+        for watch in self.watches():
+            index.setdefault(watch.token, []).append(watch)
+        self._by_token = version, index
+        return index
 
     # -- events ------------------------------------------------------------------------
 
@@ -128,19 +127,22 @@ class Events:
         :returns: whether it is one for a live watch.
         :raises MalformedError: the payload is not a path and a token.
         """
-        op, rq_id, tx_id, payload = frames[0]
+        op, _, _, payload = frames[0]
         if isinstance(payload, bytes):  # else an exception interrupted the last call
             parts = payload.split(b"\0")
             if len(parts) != 3 or parts[2]:
                 raise MalformedError("not a path and a token")
             path, token, _ = parts
-            watches = [watch for watch in self._with_token(token) if watch.covers(path)]
+            version, index = self._by_token
+            if version is not self._version:
+                index = self._index()
+            watches = [watch for watch in index.get(token, ()) if watch.covers(path)]
             if not watches:
                 del frames[0]
                 return False
-            frames[0] = op, rq_id, tx_id, (path, token, watches)
+            frames[0] = op, path, token, watches
         # One call in C: an exception cannot come between the two and lose the event.
-        self.queue.extend(map(_payload, map(frames.pop, (0,))))
+        self.queue.extend(map(frames.pop, _HEAD))
         if self._readiness is not None:  # spares most events the call
             self._signal()
         return True

@@ -68,14 +68,16 @@ class Arrival:
     """An event to come.
 
     :param queue: where it will be: empty until then.
+    :param deadline: when to wait no longer; ``None``: without limit.
     """
 
-    __slots__ = ("answer",)
+    __slots__ = ("answer", "deadline")
 
     rq_id = 0  # it needs no sending
 
-    def __init__(self, queue: "Deque[Any]") -> None:
+    def __init__(self, queue: "Deque[Any]", deadline: "Optional[float]" = None) -> None:
         self.answer = queue
+        self.deadline = deadline
 
 
 class Ending:

@@ -52,7 +52,7 @@ class Turns:
         self._pending = outbox.pending
         self._inbox = Inbox(connection, outbox, events, roles)
 
-    def wait(self, waiter: "_Waiter", deadline: "Optional[float]") -> bool:
+    def wait(self, waiter: "_Waiter") -> bool:
         """Wait until *waiter* is answered, its deadline passes, or the conversation ends.
 
         :returns: ``False`` if the deadline has passed.
@@ -62,32 +62,32 @@ class Turns:
             if self._waiting or self._batch:
                 self.flush(waiter)
             if waiter.rq_id < 0 and SEND in roles:
-                on_time = self._sleep(waiter, deadline)
+                on_time = self._sleep(waiter)
             elif roles.setdefault(READ, waiter) is waiter:
-                on_time = self._read(waiter, deadline)
+                on_time = self._read(waiter)
                 del roles[READ]
             else:
-                on_time = self._sleep(waiter, deadline)
+                on_time = self._sleep(waiter)
             if not on_time:
                 return False
         return True
 
-    def _read(self, waiter: "_Waiter", deadline: "Optional[float]") -> bool:
+    def _read(self, waiter: "_Waiter") -> bool:
         """Hand out what arrives until *waiter*, which has the role READ, is answered.
 
         :returns: ``False`` if the deadline has passed.
         """
-        timed = deadline is not None or self._timeout is not None
+        timed = waiter.deadline is not None or self._timeout is not None
         # If the request is not sent yet, and none is unanswered, nothing will arrive.
         while not (waiter.answer or self._failures) and (waiter.rq_id >= 0 or self._pending):
-            due = self._due(waiter, deadline) if timed else None
+            due = self._due(waiter) if timed else None
             failure = self._inbox.receive(None if due is None else _remaining(due))
             if failure is not None:
                 self._lifetime.fail(waiter, failure)
             if self._waiting:
                 self.flush(waiter)
             # Messages may arrive all the time, and none of them answers this waiter.
-            if timed and not waiter.answer and not self._on_time(waiter, deadline):
+            if timed and not waiter.answer and not self._on_time(waiter):
                 return False
         return True
 
@@ -125,7 +125,7 @@ class Turns:
                 self._lifetime.fail(me, failure)
             del roles[SEND]
 
-    def _sleep(self, waiter: "_Waiter", deadline: "Optional[float]") -> bool:
+    def _sleep(self, waiter: "_Waiter") -> bool:
         """Sleep until *waiter* is answered, or its thread has to read or send itself.
 
         :returns: ``False`` if the deadline has passed.
@@ -137,27 +137,23 @@ class Turns:
                 return False
             return READ in roles or (waiter.rq_id < 0 and SEND in roles)
 
-        due = self._due(waiter, deadline)
-        return roles.sleep(waiter, another_thread_works, _remaining(due)) or self._on_time(
-            waiter, deadline
-        )
+        remaining = _remaining(self._due(waiter))
+        return roles.sleep(waiter, another_thread_works, remaining) or self._on_time(waiter)
 
-    def _due(self, waiter: "_Waiter", deadline: "Optional[float]") -> "Optional[float]":
+    def _due(self, waiter: "_Waiter") -> "Optional[float]":
         """Return the deadline of *waiter*.
 
         That of a request that waits for room is the one of the oldest unanswered request.
         """
-        if self._timeout is None or isinstance(waiter, Arrival):
-            return deadline
-        if waiter.rq_id >= 0:
+        if waiter.rq_id >= 0 or self._timeout is None:
             return waiter.deadline
         for oldest in list(self._pending.values()):
             return oldest.deadline
         return time.monotonic() + self._timeout
 
-    def _on_time(self, waiter: "_Waiter", deadline: "Optional[float]") -> bool:
+    def _on_time(self, waiter: "_Waiter") -> bool:
         """Return whether the deadline has not passed; a late request ends the conversation."""
-        due = self._due(waiter, deadline)
+        due = self._due(waiter)
         if due is None or time.monotonic() < due:
             return True
         if not isinstance(waiter, Arrival):

@@ -301,7 +301,7 @@ class Handle:
 
 
 def _event(notice: "Notice") -> "Tuple[str, Any]":
-    path, _, watches = notice
+    _, path, _, watches = notice
     return decode_text(path), watches[0].label
 
 
