@@ -1,4 +1,4 @@
-"""The objects that calls wait for: a request, an event, the end of a conversation."""
+"""What stands for a call: the request or the event that it waits for, or neither."""
 
 from .. import helpers
 from .._wire.packets import Message, Op
@@ -81,11 +81,6 @@ class Arrival:
 
 
 class Ending:
-    """The end of a conversation, or of an attempt to connect."""
+    """A call that waits for no answer; it only owns roles."""
 
-    __slots__ = ("answer",)
-
-    rq_id = 0
-
-    def __init__(self) -> None:
-        self.answer = None
+    __slots__ = ()
