@@ -1,8 +1,9 @@
-"""Helpers of many tests: a time limit, waiting, threads, signals, and open descriptors."""
+"""Helpers of many tests: waiting, threads, signals, single lines, and open descriptors."""
 
 import contextlib
 import faulthandler
 import gc
+import inspect
 import os
 import signal
 import sys
@@ -80,6 +81,38 @@ def alarm(handler, seconds=0.05):
         signal.setitimer(signal.ITIMER_REAL, 0)
         gc.enable()
         signal.signal(signal.SIGALRM, old)
+
+
+@contextlib.contextmanager
+def before_line(function, text, action, passes=1):
+    """Call *action* once in the body, before the line of *function* that contains *text*.
+
+    What it raises comes out of that line, as from a signal handler. What it lets another
+    thread do happens at that line.
+
+    :param passes: how often the line is reached then.
+    """
+    lines, first = inspect.getsourcelines(function)
+    (number,) = [first + index for index, line in enumerate(lines) if text in line]
+    passed = 0
+
+    def trace(frame, event, arg):
+        nonlocal passed
+        if frame.f_code is not function.__code__:
+            return None
+        if event == "line" and frame.f_lineno == number:
+            passed += 1
+            if passed == passes:
+                action()
+        return trace
+
+    old = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(old)
+    assert passed >= passes, "the line was not reached"
 
 
 def descriptors():

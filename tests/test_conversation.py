@@ -8,11 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from common import PATIENCE, until
+from common import PATIENCE, before_line, until
 from fakes import BusyConnection, FakeConnection, error_to, event, reply_to
 from pyxs import ConnectionError, InvalidPayload, PyXSError, UnexpectedPacket
+from pyxs._conversation import outbox
 from pyxs._conversation.conversation import Conversation
-from pyxs._conversation.events import Watch
+from pyxs._conversation.events import Events, Watch
+from pyxs._conversation.inbox import Inbox
+from pyxs._conversation.lifetime import Lifetime
 from pyxs._conversation.outbox import Outbox
 from pyxs._conversation.request import Request
 from pyxs._conversation.roles import Roles
@@ -97,6 +100,17 @@ def test_replies_in_reverse_order_reach_their_requests(conversation, connection)
 def test_requests_under_way_have_different_ids(conversation, connection):
     conversation.submit([read() for _ in range(64)])
     assert len({sent.rq_id for sent in connection.sent}) == 64
+
+
+def test_after_the_last_identifier_that_fits_the_header_the_first_comes_again(
+    begin, connection, monkeypatch
+):
+    monkeypatch.setattr(outbox, "_IDS", outbox._IDS[-2:])
+    connection.answer = echo
+    conversation = begin(connection)
+    for _ in range(3):
+        conversation.call(read())
+    assert [sent.rq_id for sent in connection.sent] == [2**32 - 2, 2**32 - 1, 2**32 - 2]
 
 
 def test_requests_sent_together_go_out_in_one_call(conversation, connection):
@@ -447,8 +461,82 @@ class HandlerError(Exception):
     """A signal handler raises this."""
 
 
+def interrupt():
+    raise HandlerError
+
+
 class InterruptibleConnection(FakeConnection):
     interruptible = True  # recv() reads nothing before it raises
+
+
+def arriving_together(connection):
+    """Return a list; let the connection receive all packets in it at once."""
+    frames = []
+    connection.receive = lambda timeout: frames
+    return frames
+
+
+def frames_of(packets):
+    """Return the replies to packets as a connection hands them over."""
+    return [(packet.op, packet.rq_id, packet.tx_id, packet.payload) for packet in packets]
+
+
+@pytest.mark.parametrize("trusts_ids", [True, False])
+@pytest.mark.parametrize("line", ["del frames[0]", "pending.pop("])
+def test_a_call_interrupted_while_it_takes_its_reply_leaves_room_for_the_next(
+    begin, line, trusts_ids
+):
+    connection = InterruptibleConnection(echo)
+    connection.max_outstanding = 1
+    connection.trusts_ids = trusts_ids
+    connection.socket_timeout = PATIENCE
+    conversation = begin(connection)
+    with pytest.raises(HandlerError), before_line(Inbox.receive, line, interrupt):
+        conversation.call(read(b"/interrupted\0"))
+    request = read(b"/next\0")
+    conversation.call(request)
+    assert request.result() == b"/next\0"
+    conversation.close()
+
+
+def test_a_reply_that_an_interruption_leaves_before_another_is_handed_out_again(begin):
+    connection = InterruptibleConnection()
+    frames = arriving_together(connection)
+    conversation = begin(connection)
+    first, second = read(b"/1\0"), read(b"/2\0")
+    conversation.submit([first, second])
+    frames += frames_of(connection.sent)
+    with pytest.raises(HandlerError), before_line(Inbox.receive, "del frames[0]", interrupt):
+        conversation.wait(first)
+    conversation.wait(second)
+    assert second.result() == b"/2\0"
+    conversation.close()
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_a_request_of_another_call_that_is_interrupted_on_its_way_is_sent_once(begin, passes):
+    connection = InterruptibleConnection()
+    connection.max_outstanding = 2
+    frames = arriving_together(connection)
+    conversation = begin(connection)
+    conversation.submit([read(b"/%d\0" % number) for number in range(4)])
+    frames += frames_of(connection.sent)  # makes room for the other two
+    with pytest.raises(HandlerError), before_line(
+        Outbox._fill, "waiting.popleft()", interrupt, passes
+    ):
+        conversation.poll_event(raw)
+    frames += frames_of(connection.sent[2:])
+    conversation.poll_event(raw)
+    assert [sent.payload for sent in connection.sent] == [b"/0\0", b"/1\0", b"/2\0", b"/3\0"]
+    conversation.close()
+
+
+@pytest.mark.parametrize("line", ["self.retire(me)", "self._roles.release(me)"])
+def test_a_close_that_is_interrupted_is_completed(conversation, connection, line):
+    with pytest.raises(HandlerError), before_line(Lifetime._end, line, interrupt):
+        conversation.close()
+    assert connection.disconnected == 1
+    assert not conversation.is_inside()
 
 
 def test_a_late_reply_to_an_abandoned_request_is_dropped(begin):
@@ -561,6 +649,32 @@ def test_what_an_answered_request_began_is_undone_at_once(conversation, connecti
             (Op.TRANSACTION_START, 0),
             (Op.TRANSACTION_END, 7),
         ]
+
+
+@pytest.mark.parametrize(
+    ("function", "line"),
+    [(Inbox.receive, "pending.pop("), (Conversation.call, "self._turns.leave(request)")],
+    ids=["while it reads", "before it returns"],
+)
+def test_what_an_answered_request_began_is_undone_at_once_if_its_call_is_interrupted(
+    begin, function, line
+):
+    connection = InterruptibleConnection(lambda packet: [reply_to(packet)])
+    connection.max_outstanding = 1
+    conversation = begin(connection)
+    with pytest.raises(HandlerError), before_line(function, line, interrupt):
+        conversation.call(
+            Request(
+                Op.TRANSACTION_START,
+                b"\0",
+                undo=lambda reply: Request(Op.TRANSACTION_END, b"F\0", int(reply[:-1])),
+            )
+        )
+    assert [(sent.op, sent.tx_id) for sent in connection.sent] == [
+        (Op.TRANSACTION_START, 0),
+        (Op.TRANSACTION_END, 7),
+    ]
+    conversation.close()
 
 
 def test_a_posted_request_that_is_too_long_is_not_sent(conversation, connection):
@@ -747,6 +861,59 @@ def test_the_reading_thread_serves_a_blocked_thread(conversation, connection, po
     assert not reading.done()
     connection.deliver(reply_to(connection.sent[0], b"first"))
     reading.result(PATIENCE)
+
+
+def test_a_request_that_another_thread_sends_first_is_sent_once(conversation, connection, pool):
+    def send_both():
+        pool.submit(conversation.submit, [read(b"/2\0")]).result(PATIENCE)
+
+    conversation.submit([read(b"/0\0")])
+    with before_line(Outbox.has_room, "first = ", send_both):
+        conversation.submit([read(b"/1\0")])
+    assert [sent.payload for sent in connection.sent] == [b"/0\0", b"/1\0", b"/2\0"]
+
+
+@pytest.mark.parametrize("line", ["while self.queue", "hold.extend("])
+def test_a_wait_goes_on_if_another_thread_takes_its_event(conversation, connection, pool, line):
+    def take():
+        assert pool.submit(conversation.poll_event, raw).result(PATIENCE) == (b"/1", b"t")
+        connection.deliver(event("/2", "t"))
+
+    conversation.events.add(Watch(b"/", b"t"))
+    connection.deliver(event("/1", "t"))
+    with before_line(Events.take, line, take):
+        assert conversation.wait_event(raw, None) == (b"/2", b"t")
+
+
+def test_an_event_is_received_while_another_thread_is_blocked_sending(
+    conversation, connection, pool
+):
+    sending, go_on = threading.Event(), threading.Event()
+
+    def block(packet):
+        sending.set()
+        assert go_on.wait(PATIENCE)
+        return [reply_to(packet)]
+
+    def stop_reading():
+        connection.answer = block
+        blocked.append(pool.submit(conversation.call, read()))
+        assert sending.wait(PATIENCE)
+        connection.deliver(reply_to(connection.sent[0]))
+        reader.result(PATIENCE)
+        connection.deliver(event("/a", "t"))
+
+    blocked = []
+    conversation.events.add(Watch(b"/a", b"t"))
+    reader = pool.submit(conversation.call, read())
+    until(lambda: connection.receiving)
+    try:
+        with before_line(Roles.sleep, "lock = ", stop_reading):
+            deadline = time.monotonic() + PATIENCE / 2
+            assert conversation.wait_event(raw, deadline) == (b"/a", b"t")
+    finally:
+        go_on.set()
+    blocked[0].result(PATIENCE)
 
 
 def test_a_lost_connection_fails_every_waiter_with_the_same_cause(conversation, connection, pool):

@@ -174,6 +174,32 @@ def test_a_child_that_watches_again_leaves_the_parents_descriptor_alone():
         monitor.close()
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_fileno_follows_a_connection_with_the_number_of_a_standard_stream(number):
+    go_on, again = os.pipe()
+
+    def script(peer):
+        peer.send(reply_to(peer.receive()))
+        assert os.read(go_on, 1)
+        peer.send(event("/a", "t"))
+        peer.linger()
+
+    def child():
+        os.close(number)  # as a daemon does
+        monitor = pyxs.monitor(server.path, socket_timeout=PATIENCE)
+        monitor.watch("/a", "t")
+        assert monitor.connection.fileno() == number
+        assert not select.select([monitor.fileno()], [], [], 0)[0]
+        os.write(again, b"x")
+        assert select.select([monitor.fileno()], [], [], PATIENCE)[0]
+        assert monitor.check() == ("/a", "t")
+
+    with FakeServer(script) as server:
+        in_child(child)
+    os.close(go_on)
+    os.close(again)
+
+
 def test_a_walk_that_is_forked_ends_in_the_child():
     def script(peer):
         for request in peer:
