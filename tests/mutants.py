@@ -48,8 +48,8 @@ TESTS = {
     "pyxs/_conversation/link.py": _CONVERSATION,
     "pyxs/_conversation/outbox.py": _CONVERSATION,
     "pyxs/_conversation/readiness.py": (
-        "test_monitor.py test_connection.py test_compat.py faults/test_handlers.py "
-        "faults/test_forks.py conformance"
+        "test_readiness.py test_monitor.py test_connection.py test_compat.py "
+        "faults/test_handlers.py faults/test_forks.py conformance"
     ),
     "pyxs/_conversation/request.py": _CONVERSATION,
     "pyxs/_conversation/roles.py": _CONVERSATION,
@@ -176,12 +176,18 @@ EQUIVALENT = {
         "only XenBus refuses a request, and takes one at a time": [
             "self._refuse(batch[ -1], answer)"
         ],
-        "then flush() is called, and finds nothing to send": [
+        "requests need only have different identifiers": [
+            "_IDS = range( 2, 2**32)  # uint32_t req_id, xs_wire.h",
+            "_IDS = range( 0, 2**32)  # uint32_t req_id, xs_wire.h",
+        ],
+        "then flush() finds nothing to send": [
+            "return True  # another thread has sent it",
             "return True",
             "return True  # a malformed reply: there is nothing to undo",
         ],
     },
     "pyxs/_conversation/readiness.py": {
+        "no state has a descriptor under 0": ["_CLOSED = (True, -1)", "_CLOSED = (False, - 2)"],
         _SPEED: [
             "self._reader.recv( 4097)",
             "self._reader.recv( 4095)",
@@ -189,6 +195,7 @@ EQUIVALENT = {
     },
     "pyxs/_conversation/request.py": {
         "any negative number says so": ["self.rq_id = - 2  # until it is sent"],
+        "any other number says so": ["rq_id = 1  # it needs no sending"],
     },
     "pyxs/_conversation/turns.py": {
         "no test meets the very instant": [
@@ -196,10 +203,7 @@ EQUIVALENT = {
             "while not (waiter.answer or self._failures) and (waiter.rq_id >= -1 or self._pending):",  # noqa: E501
         ],
         "a thread that looks again and again, until the other one has sent, gets the same": [
-            "if waiter.rq_id <= 0 and SEND in roles:",
-            "if waiter.rq_id < 1 and SEND in roles:",
             "if waiter.rq_id < -1 and SEND in roles:",
-            "if not waiter.rq_id < 0 and SEND in roles:",
         ],
         "identifiers begin with 1": [
             "if waiter.rq_id > 0:",
