@@ -206,8 +206,6 @@ EQUIVALENT = {
             "if waiter.rq_id < -1 and SEND in roles:",
         ],
         "identifiers begin with 1": [
-            "if waiter.rq_id > 0:",
-            "if waiter.rq_id >= 1:",
             "if request.answer is None and request.rq_id >= 1 and not self._connection.trusts_ids:",
             "if request.answer is None and request.rq_id > 0 and not self._connection.trusts_ids:",
         ],
