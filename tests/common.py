@@ -53,6 +53,15 @@ def in_threads(*functions, seconds=PATIENCE):
     return results
 
 
+class HandlerError(Exception):
+    """An exception of the program, raised by its signal handler."""
+
+
+def interrupt():
+    """Raise what a signal handler raises."""
+    raise HandlerError
+
+
 @contextlib.contextmanager
 def alarm(handler, seconds=0.05):
     """Call *handler* once from a signal handler in the body, after some seconds.

@@ -16,7 +16,7 @@ import warnings
 
 import pytest
 
-from common import PATIENCE, alarm
+from common import PATIENCE, HandlerError, alarm, interrupt
 from fakes import FakeServer, error_to, event, honest, reply_to
 from forks import fork
 from pyxs import ConnectionError, Error, xs
@@ -664,15 +664,9 @@ def test_check_watch_finishes_an_event_that_has_begun(serve):
 
 
 def test_a_signal_handler_that_raises_interrupts_read_watch(handle):
-    class Alarm(Exception):  # noqa: N818
-        pass
-
-    def interrupt():
-        raise Alarm
-
     handle.watch("/key", "token")
     handle.read_watch()
-    with pytest.raises(Alarm), alarm(interrupt):
+    with pytest.raises(HandlerError), alarm(interrupt):
         handle.read_watch()
     handle.write("", "/key", "value")
     assert handle.read_watch() == ("/key", "token")
@@ -682,16 +676,10 @@ def test_a_signal_handler_that_raises_interrupts_read_watch(handle):
 # Python reports an exception in a finalizer and drops it.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_watch_that_was_interrupted_can_be_set_again(connect, daemon):
-    class Alarm(Exception):  # noqa: N818
-        pass
-
-    def interrupt():
-        raise Alarm
-
     handle, survived = connect(daemon), 0
     for delay in range(1, 80):
         interrupted = True
-        with contextlib.suppress(Alarm), alarm(interrupt, delay * 5e-6):
+        with contextlib.suppress(HandlerError), alarm(interrupt, delay * 5e-6):
             handle.watch("/key", "token")
             handle.unwatch("/key", "token")
             interrupted = False
@@ -752,19 +740,16 @@ def test_a_signal_handler_calls_the_handle_inside_another_call(serve, on_alarm):
 
 
 def test_a_transaction_whose_end_is_interrupted_is_aborted(serve, on_alarm):
-    class Alarm(Exception):  # noqa: N818
-        pass
-
     def interrupt():
         interrupted.set()
-        raise Alarm
+        raise HandlerError
 
     interrupted = threading.Event()
     handle, server = serve(
         interrupting(interrupted, lambda request: error_to(request, b"EAGAIN\0"))
     )
     on_alarm(interrupt)
-    with pytest.raises(Alarm):
+    with pytest.raises(HandlerError):
         handle.transaction_end("5")
     handle.read("", "/key")
     ends = [

@@ -9,7 +9,6 @@ import pty
 import select
 import socket
 import struct
-import sys
 import threading
 import time
 import tty
@@ -17,9 +16,10 @@ import tty
 import pytest
 
 import pyxs
-from common import PATIENCE, alarm
+from common import PATIENCE, HandlerError, alarm, before_line, interrupt
 from fakes import FakeServer, event, honest, reply_to
 from pyxs import Client, ConnectionError, InvalidPayload, Monitor, PyXSError, UnexpectedPacket
+from pyxs._wire.framing import Framer
 from pyxs.connection import (
     Op,
     Packet,
@@ -28,10 +28,6 @@ from pyxs.connection import (
     UnixSocketConnection,
     XenBusConnection,
 )
-
-
-class HandlerError(Exception):
-    """A signal handler raises this."""
 
 
 class Bound(SocketConnection):
@@ -369,20 +365,11 @@ def test_recv_does_not_return_before_the_time_has_passed(connect, timeout):
 
 
 def test_an_exception_between_reading_and_framing_loses_nothing(connect, daemon_end):
-    def raise_at_framing(frame, event, arg):
-        if frame.f_code.co_name == "frame" and frame.f_locals["self"].begun:
-            sys.settrace(None)
-            raise HandlerError
-
     connection = connect()
     daemon_end.sendall(bytes(Packet(Op.READ, b"value")))
-    before = sys.gettrace()
-    sys.settrace(raise_at_framing)
-    try:
-        with pytest.raises(HandlerError):
-            connection.recv()
-    finally:
-        sys.settrace(before)
+    line = "frames, pieces, counted, missing = self.state"
+    with pytest.raises(HandlerError), before_line(Framer.frame, line, interrupt):
+        connection.recv()
     assert connection.recv(1) == Packet(Op.READ, b"value")
 
 
@@ -817,9 +804,6 @@ def test_over_xenbus_no_reply_is_a_time_out(bus):
 
 @pytest.mark.parametrize("timeout", [None, PATIENCE])
 def test_over_xenbus_a_signal_handler_that_raises_ends_the_wait(bus, timeout):
-    def interrupt():
-        raise HandlerError
-
     client = Client(xen_bus_path="bus", socket_timeout=timeout)
     with pytest.raises(HandlerError), alarm(interrupt):
         client.read("/a")

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from common import PATIENCE, before_line, until
+from common import PATIENCE, HandlerError, before_line, interrupt, until
 from fakes import BusyConnection, FakeConnection, error_to, event, reply_to
 from pyxs import ConnectionError, InvalidPayload, PyXSError, UnexpectedPacket
 from pyxs._conversation import outbox
@@ -35,6 +35,22 @@ def raw(notice):
 def echo(packet):
     """Answer with the request's payload."""
     return [reply_to(packet, packet.payload)]
+
+
+def check_the_next_reply(conversation):
+    """Check that another request gets its own reply; the connection echoes."""
+    request = read(b"/next\0")
+    conversation.call(request)
+    assert request.result() == b"/next\0"
+
+
+def transaction_start():
+    """Return a request that starts a transaction; undoing it aborts the transaction."""
+    return Request(
+        Op.TRANSACTION_START,
+        b"\0",
+        undo=lambda reply: Request(Op.TRANSACTION_END, b"F\0", int(reply[:-1])),
+    )
 
 
 def wait_until_disconnected(connection):
@@ -457,14 +473,6 @@ def test_an_event_that_one_call_could_not_take_goes_to_the_next(conversation, co
     assert conversation.wait_event(raw, time.monotonic()) == (b"/a", b"t")
 
 
-class HandlerError(Exception):
-    """A signal handler raises this."""
-
-
-def interrupt():
-    raise HandlerError
-
-
 class InterruptibleConnection(FakeConnection):
     interruptible = True  # recv() reads nothing before it raises
 
@@ -493,9 +501,7 @@ def test_a_call_interrupted_while_it_takes_its_reply_leaves_room_for_the_next(
     conversation = begin(connection)
     with pytest.raises(HandlerError), before_line(Inbox.receive, line, interrupt):
         conversation.call(read(b"/interrupted\0"))
-    request = read(b"/next\0")
-    conversation.call(request)
-    assert request.result() == b"/next\0"
+    check_the_next_reply(conversation)
     conversation.close()
 
 
@@ -548,9 +554,7 @@ def test_a_late_reply_to_an_abandoned_request_is_dropped(begin):
     assert conversation.usable()
     connection.deliver(reply_to(connection.sent[0], b"late"))
     connection.answer = echo
-    request = read(b"/next\0")
-    conversation.call(request)
-    assert request.result() == b"/next\0"
+    check_the_next_reply(conversation)
     conversation.close()
 
 
@@ -564,9 +568,7 @@ def test_a_request_is_abandoned_too_if_its_wait_is_interrupted(begin):
         conversation.wait(abandoned)
     connection.deliver(reply_to(connection.sent[0]))
     connection.answer = echo
-    request = read(b"/next\0")
-    conversation.call(request)
-    assert request.result() == b"/next\0"
+    check_the_next_reply(conversation)
     conversation.close()
 
 
@@ -619,13 +621,7 @@ def test_the_late_reply_to_an_abandoned_request_undoes_what_it_began(begin):
     conversation = begin(connection)
     connection.deliver(HandlerError())
     with pytest.raises(HandlerError):
-        conversation.call(
-            Request(
-                Op.TRANSACTION_START,
-                b"\0",
-                undo=lambda reply: Request(Op.TRANSACTION_END, b"F\0", int(reply[:-1])),
-            )
-        )
+        conversation.call(transaction_start())
     connection.deliver(reply_to(connection.sent[0], b"7\0"))
     connection.answer = echo
     conversation.call(read())
@@ -637,14 +633,10 @@ def test_the_late_reply_to_an_abandoned_request_undoes_what_it_began(begin):
 
 def test_what_an_answered_request_began_is_undone_at_once(conversation, connection):
     connection.answer = lambda packet: [reply_to(packet)]
-    start = Request(
-        Op.TRANSACTION_START,
-        b"\0",
-        undo=lambda reply: Request(Op.TRANSACTION_END, b"F\0", int(reply[:-1])),
-    )
-    conversation.call(start)
+    request = transaction_start()
+    conversation.call(request)
     for _ in range(2):  # the second time there is nothing left to undo
-        conversation.undo(start)
+        conversation.undo(request)
         assert [(sent.op, sent.tx_id) for sent in connection.sent] == [
             (Op.TRANSACTION_START, 0),
             (Op.TRANSACTION_END, 7),
@@ -663,13 +655,7 @@ def test_what_an_answered_request_began_is_undone_at_once_if_its_call_is_interru
     connection.max_outstanding = 1
     conversation = begin(connection)
     with pytest.raises(HandlerError), before_line(function, line, interrupt):
-        conversation.call(
-            Request(
-                Op.TRANSACTION_START,
-                b"\0",
-                undo=lambda reply: Request(Op.TRANSACTION_END, b"F\0", int(reply[:-1])),
-            )
-        )
+        conversation.call(transaction_start())
     assert [(sent.op, sent.tx_id) for sent in connection.sent] == [
         (Op.TRANSACTION_START, 0),
         (Op.TRANSACTION_END, 7),

@@ -9,7 +9,7 @@ import socket
 
 import pytest
 
-from common import before_line
+from common import HandlerError, before_line, interrupt
 from pyxs._conversation.readiness import Readiness
 
 
@@ -30,14 +30,6 @@ def pair():
 
 def readable(readiness):
     return bool(select.select([readiness.fileno()], [], [], 0)[0])
-
-
-class HandlerError(Exception):
-    """A signal handler raises this."""
-
-
-def interrupt():
-    raise HandlerError
 
 
 def test_a_descriptor_that_is_followed_no_more_does_not_count(readiness, pair):

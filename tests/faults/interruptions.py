@@ -20,7 +20,7 @@ import time
 import traceback
 
 import pyxs
-from common import descriptors
+from common import HandlerError, descriptors
 
 HANG = 10  # seconds without a step
 HANGS_MAX = 2  # after so many, the other points of an operation are left out
@@ -31,10 +31,6 @@ _DAEMON = _CLIENT + "xenstored" + os.sep
 
 #: How points are counted.
 MODES = ("lines" if sys.version_info < (3, 7) else "opcodes", "c_returns")
-
-
-class HandlerError(Exception):
-    """An exception of the program, raised by its handler."""
 
 
 # What a handler may raise that uses pyxs itself.

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 import pyxs
-from common import PATIENCE, alarm, descriptors
+from common import PATIENCE, HandlerError, alarm, descriptors
 from fakes import FakeBus, FakeServer, honest, reply_to
 from pyxs import Client, ConnectionError, Monitor, PyXSError
 from pyxs._conversation.roles import nested_call
@@ -19,10 +19,6 @@ from pyxs.connection import Op, UnixSocketConnection
 from .places import Place
 
 # -- handlers that raise -----------------------------------------------------------------
-
-
-class HandlerError(Exception):
-    """An exception of the program, raised by its handler."""
 
 
 RAISED = [

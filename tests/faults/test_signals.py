@@ -7,7 +7,7 @@ import threading
 import pytest
 
 import pyxs
-from common import PATIENCE, alarm
+from common import PATIENCE, HandlerError, alarm, interrupt
 from fakes import FakeBus, FakeServer, event, honest, reply_to
 from pyxs import Client, ConnectionError, PyXSError
 
@@ -19,14 +19,6 @@ pytestmark = [
     # Python reports an exception in a finalizer and drops it.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-
-
-class HandlerError(Exception):
-    """The handler raises this."""
-
-
-def interrupt():
-    raise HandlerError
 
 
 @pytest.mark.parametrize("timeout", [None, PATIENCE])
