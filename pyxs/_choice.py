@@ -9,8 +9,8 @@ from .connection import (
     XenBusConnection,
     as_path,
     checked_timeout,
+    is_xenbus_file,
 )
-from .helpers import raised_here
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def named_connection(socket_timeout: "Optional[float]" = None) -> "Optional[Pack
 def connection_at(
     path: "AnyPath", socket_timeout: "Optional[float]" = None
 ) -> "Union[UnixSocketConnection, XenBusConnection]":
-    """Return a connection to a path: over XenBus if it is a character device, else to a socket.
+    """Return a connection to a path: over XenBus if it is a device, else to a socket.
 
     :raises InvalidPayload: *socket_timeout* is not a positive number.
     """
@@ -75,12 +75,12 @@ def connection_at(
 
 
 def _is_device(path: "AnyPath") -> bool:
-    try:
-        return stat.S_ISCHR(os.stat(path).st_mode)
-    except (OSError, ValueError) as exc:  # ValueError: the path contains NUL
-        if not raised_here(exc):
-            raise
+    if not os.path.exists(path):
         return False
+    found = os.stat(path)
+    if stat.S_ISREG(found.st_mode):
+        return is_xenbus_file(found)
+    return stat.S_ISCHR(found.st_mode)
 
 
 def _device_at(path: "AnyPath", socket_timeout: "Optional[float]") -> XenBusConnection:

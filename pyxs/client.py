@@ -2,30 +2,32 @@
 
 import errno
 import itertools
-import time
 import warnings
 from collections.abc import Mapping
 
 from . import helpers
 from ._annotations import t
+from ._channels.failures import malformed
+from ._channels.pool import Pool
 from ._choice import choose_connection
-from ._conversation.conversation import Conversation
-from ._conversation.link import Link
-from ._conversation.request import Request
-from ._conversation.roles import nested_call
 from ._names_of_0_4 import CLIENT, explain
 from ._wire import replies
 from ._wire.packets import Op
-from ._wire.replies import decode_ack, decode_names, decode_part, join_parts
-from ._wire.requests import encode
+from ._wire.replies import MalformedError, decode_ack, decode_names, decode_part, join_parts
+from ._wire.requests import encode, path_of
 from .connection import PacketConnection, UnixSocketConnection, XenBusConnection
-from .exceptions import ConnectionError, InvalidPath, InvalidPayload, PyXSError
-from .helpers import decode_text, raised_here, validate_number, validate_path
-from .monitor import Event, Monitor, check_sleep, deadline_after, monitor, state_of
+from .exceptions import InvalidPath, InvalidPayload, PyXSError
+from .helpers import decode_text, validate_number, validate_path
+from .monitor import Event, Monitor, check_sleep, monitor, seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import overload
+
+    from ._channels.channel import Reply
+    from ._channels.pipeline import Request
+    from ._channels.transaction import Transaction
+    from ._channels.walk import Walker
 
 __all__ = [
     "Client",
@@ -39,6 +41,12 @@ __all__ = [
 
 _MISSING: "t.Any" = object()  # a default that was not given
 
+_ERROR = int(Op.ERROR)
+_READ = int(Op.READ)
+_MISSING_NODE = _ERROR, b"ENOENT\0"
+_TOO_LONG = _ERROR, b"E2BIG\0"
+_UNKNOWN = _ERROR, b"ENOSYS\0"
+
 _ATTEMPTS_MAX = 2**31
 
 _DOM0_ONLY = frozenset((Op.INTRODUCE, Op.RELEASE, Op.RESUME, Op.SET_TARGET))
@@ -47,14 +55,6 @@ _DOM0_ONLY = frozenset((Op.INTRODUCE, Op.RELEASE, Op.RESUME, Op.SET_TARGET))
 _NOT_CONTROL_DOMAIN = (
     "pyxs refuses this: Client.SU is False, because /proc/xen/capabilities does not name control_d"
 )
-
-
-class _Transaction:
-    __slots__ = ("conversation", "tx_id")
-
-    def __init__(self, tx_id: int, conversation: Conversation) -> None:
-        self.tx_id = tx_id
-        self.conversation = conversation  # it began in this one, and ends with it
 
 
 def _is_control_domain() -> bool:
@@ -78,7 +78,7 @@ class Client:
         :class:`~pyxs.connection.UnixSocketConnection` for the default.
     :param socket_timeout: seconds to wait for a reply; ``None``: no limit.
     :param xen_bus_path: a XenBus device, used when no *unix_socket_path* is given.
-    :param connection: a connection to use instead of either.
+    :param connection: a connection to use instead of either; others may use it too.
     :param transaction: whether to connect and start a transaction at once.
     :raises TypeError: a path is not a path, or *connection* is not a connection.
     :raises InvalidPayload: *socket_timeout* is not a positive number.
@@ -98,18 +98,18 @@ class Client:
         connection: "t.Optional[PacketConnection]" = None,
         transaction: "t.Optional[bool]" = None,
     ) -> None:
-        self._link = Link(
+        self._pool = Pool(
             choose_connection(unix_socket_path, socket_timeout, xen_bus_path, connection)
         )
-        self._borrowed = False
-        self._running: t.Optional[_Transaction] = None
+        self._borrowed = False  # whether transaction() has made this client
+        self._running: t.Optional[Transaction] = None
         if transaction:
             self.transaction_start()
 
     @property
     def connection(self) -> PacketConnection:
         """The connection of this client."""
-        return self._link.connection
+        return self._pool.connection
 
     @property
     def tx_id(self) -> int:
@@ -119,16 +119,16 @@ class Client:
     def __repr__(self) -> str:
         """Return the path, the state of the connection, and the running transaction."""
         running = ", transaction {}".format(self.tx_id) if self.tx_id else ""
-        return "<{} {!r}, {}{}>".format(
-            type(self).__name__, self.connection.path, state_of(self._link), running
-        )
+        state = "connected" if self._pool.is_connected() else "not connected"
+        return "<{} {!r}, {}{}>".format(type(self).__name__, self.connection.path, state, running)
 
     def __enter__(self: "t.Self") -> "t.Self":
         """Connect, unless the client is connected.
 
         :raises ConnectionError: the daemon cannot be reached.
         """
-        self._conversation()
+        if self._running is None:
+            self._pool.connect()
         return self
 
     def __exit__(
@@ -147,16 +147,17 @@ class Client:
     def close(self) -> None:
         """Abort a running transaction and disconnect; the next command reconnects.
 
-        A client made by :meth:`transaction` leaves the connection open, because its parent
-        uses it too.
+        Calls in progress raise ``ConnectionError``. A client made by :meth:`transaction` ends
+        only its transaction.
         """
-        self._end_transaction(b"F\0")  # the answer does not matter
         if self._borrowed:
+            self.transaction_end(commit=False)
             return
+        self._running = None  # the daemon aborts it with the connection
         own_monitor = vars(self).pop("_own_monitor", None)
         if own_monitor is not None:
             own_monitor.close()
-        self._link.close()
+        self._pool.close()
 
     # -- requests ----------------------------------------------------------------------
 
@@ -175,59 +176,46 @@ class Client:
         :raises PyXSError: the daemon's answer.
         :raises ConnectionError: the daemon cannot be reached, or the connection was lost.
         """
-        return self._call(op, args)[1].result()
+        return self._result(op, args)
 
     def _ask(self, decoder: "t.Callable[[bytes], t.T]", op: Op, *args: "t.Any") -> "t.T":
-        conversation, request = self._call(op, args)
-        return conversation.decoded(request, decoder)
+        """Validate and send a request, and return the decoded reply."""
+        return self._decoded(decoder, op, self._result(op, args))
 
-    def _call(self, op: int, args: "t.Tuple[t.Any, ...]") -> "t.Tuple[Conversation, Request]":
-        """Validate and send a request, and wait for its answer."""
+    def _result(self, op: int, args: "t.Tuple[t.Any, ...]") -> bytes:
         payload = encode(op, args)
         if op in _DOM0_ONLY and not self.SU:
             raise helpers.error("EPERM", why=_NOT_CONTROL_DOMAIN)
-        return self._exchange(op, payload)
+        return _accepted(op, payload, self._channels().exchange(op, payload))
 
-    def _exchange(self, op: int, payload: bytes) -> "t.Tuple[Conversation, Request]":
-        running = self._running
-        if running is None:
-            request = Request(op, payload)
-            return self._link.call(request), request
-        request = Request(op, payload, running.tx_id)
-        conversation = self._conversation()
-        if not conversation.call(request):
-            raise nested_call()
-        return conversation, request
+    def _channels(self) -> "t.Union[Pool, Transaction]":
+        """Return what the next request goes over."""
+        return self._running or self._pool
 
-    def _conversation(self) -> Conversation:
-        """Return the conversation for the next request."""
-        running = self._running
-        if running is None:
-            return self._link.free_conversation()
-        if not running.conversation.usable():
-            raise self._lost(running)
-        return running.conversation
+    def _decoded(self, decoder: "t.Callable[[bytes], t.T]", op: int, payload: bytes) -> "t.T":
+        try:
+            return decoder(payload)
+        except MalformedError as exc:
+            failure = malformed(self.connection.path, op, payload, exc)
+        self._channels().distrust(failure)
+        raise failure
 
-    def _lost(self, running: _Transaction) -> ConnectionError:
-        return ConnectionError(
-            "{}: transaction {} was lost with the connection on which it began".format(
-                self.connection.path, running.tx_id
-            )
-        )
+    def _acknowledge(self, request: "Request") -> None:
+        result = _accepted(request.op, request.payload, request.answered())
+        self._decoded(decode_ack, request.op, result)
 
-    def _call_many(
+    def _request_many(
         self, op: Op, arguments: "t.Iterable[t.Tuple[t.Any, ...]]"
-    ) -> "t.Tuple[Conversation, t.List[Request]]":
-        """Validate and send many requests of one type, and wait for all answers."""
+    ) -> "t.List[Request]":
+        """Validate and send many requests of one type, and wait for all replies."""
         return self._exchange_many([(op, encode(op, args)) for args in arguments])
 
-    def _exchange_many(
-        self, messages: "t.List[t.Tuple[Op, bytes]]"
-    ) -> "t.Tuple[Conversation, t.List[Request]]":
-        conversation, tx_id = self._conversation(), self.tx_id
-        requests = [Request(op, payload, tx_id) for op, payload in messages]
-        conversation.call_many(requests)
-        return conversation, requests
+    def _exchange_many(self, messages: "t.Sequence[t.Tuple[int, bytes]]") -> "t.List[Request]":
+        from ._channels.pipeline import Request
+
+        requests = [Request(op, payload) for op, payload in messages]
+        self._channels().exchange_many(requests)
+        return requests
 
     # -- nodes -------------------------------------------------------------------------
 
@@ -249,9 +237,12 @@ class Client:
         :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
         :raises PyXSError: ``ENOENT`` no such node, ``EACCES`` not readable.
         """
-        op = Op.READ
-        request = self._exchange(op, encode(op, (path,)))[1]
-        return _value(request, default)
+        # The same as _result() and _value(), with fewer calls: most requests are these.
+        payload = validate_path(path) + b"\0"
+        reply = (self._running or self._pool).exchange(_READ, payload)
+        if reply[0] == _READ:
+            return decode_text(reply[1])
+        return _value(payload, reply, default)
 
     def write(self, path: "t.Text", value: "t.Any") -> None:
         """Store a value in a node; create the node and its ancestors if they do not exist.
@@ -295,24 +286,31 @@ class Client:
         :raises PyXSError: ``ENOENT`` no such node, ``EACCES`` not readable, ``E2BIG`` over 4096
             bytes of names from *oxenstored* over XenBus.
         """
-        conversation, request = self._call(Op.DIRECTORY, (path,))
-        if request.refusal == b"E2BIG":
-            names = self._list_in_parts(path)
+        op = Op.DIRECTORY
+        payload = encode(op, (path,))
+        channels = self._channels()
+        reply = channels.exchange(op, payload)
+        if reply == _TOO_LONG:
+            names = self._list_in_parts(path, channels)
             if names is None:  # it was removed meanwhile
-                raise helpers.error("ENOENT", request.path)
+                raise helpers.error("ENOENT", path_of(op, payload))
             return names
-        return conversation.decoded(request, decode_names)
+        return self._decoded(decode_names, op, _accepted(op, payload, reply))
 
-    def _list_in_parts(self, path: "t.Text") -> "t.Optional[t.List[str]]":
+    def _list_in_parts(
+        self, path: "t.Text", channels: "t.Union[Pool, Transaction]"
+    ) -> "t.Optional[t.List[str]]":
         """Return the names of a node's children, however many; ``None``: no such node."""
+        op = Op.DIRECTORY_PART
 
         def ask_part(offset: int) -> "t.Optional[t.Tuple[bytes, bytes, bool]]":
-            conversation, request = self._call(Op.DIRECTORY_PART, (path, offset))
-            if request.refusal == b"ENOENT":
+            payload = encode(op, (path, offset))
+            reply = channels.exchange(op, payload)
+            if reply == _MISSING_NODE:
                 return None
-            if request.refusal == b"ENOSYS":  # oxenstored over XenBus; it lacks this request
-                raise helpers.error("E2BIG", request.path)
-            return conversation.decoded(request, decode_part)
+            if reply == _UNKNOWN:  # oxenstored over XenBus; it lacks this request
+                raise helpers.error("E2BIG", path_of(op, payload))
+            return self._decoded(decode_part, op, _accepted(op, payload, reply))
 
         return join_parts(ask_part)
 
@@ -348,20 +346,17 @@ class Client:
             change; ``EACCES`` not readable.
         :raises ConnectionError: the daemon cannot be reached, or a connection was lost.
         """
-        node = decode_text(validate_path(path))
+        node = validate_path(path)
         satisfied = _condition(condition)
-        deadline = None if timeout is None else deadline_after(timeout)
+        if timeout is not None:
+            timeout = seconds(timeout, "timeout")
         if self._running is not None:
-            raise helpers.error("EALREADY", node, "a value does not change in a transaction")
-        with self.monitor() as changes:
-            changes.watch(node)
-            while True:
-                value = self.read(node, None)
-                if value is not None and satisfied(value):
-                    return value
-                left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                if left == 0 or changes.wait(timeout=left) is None:
-                    raise TimeoutError(_timeout_message(node, value, timeout))
+            raise helpers.error(
+                "EALREADY", decode_text(node), "a value does not change in a transaction"
+            )
+        from ._channels.waiting import wait_for_value
+
+        return wait_for_value(self.connection, node, satisfied, timeout)
 
     def __getitem__(self, path: "t.Text") -> str:
         """Return the value of a node; see :meth:`read`."""
@@ -426,14 +421,15 @@ class Client:
         :raises InvalidPath: *top* breaks a rule of *xenstore.txt*; nothing was sent.
         :raises PyXSError: any other answer than ``ENOENT`` and ``EACCES``.
         """
+        walker = self._walker()
         path = validate_path(top).decode("ascii")
-        return self._walk(path, topdown)
+        return walker.top_down(path) if topdown else walker.bottom_up(path)
 
-    def _walk(self, top: str, topdown: bool) -> "t.Iterator[t.Visit]":
-        from ._conversation.walk import Walker  # here: a command that reads does not walk
+    def _walker(self, for_records: bool = False) -> "Walker":
+        from ._channels.walk import Walker  # here: a command that reads does not walk
 
-        walker = Walker(self._conversation(), self.tx_id, list_large=self._list_in_parts)
-        yield from walker.top_down(top) if topdown else walker.bottom_up(top)
+        channels = self._channels()
+        return Walker(channels, lambda path: self._list_in_parts(path, channels), for_records)
 
     if TYPE_CHECKING:
 
@@ -463,8 +459,11 @@ class Client:
         if isinstance(paths, (str, bytes)):
             raise InvalidPath(paths, "{!r:.80}: paths are a list; read() takes one".format(paths))
         wanted = list(paths)
-        _, requests = self._call_many(Op.READ, [(path,) for path in wanted])
-        return {path: _value(request, default) for path, request in zip(wanted, requests)}
+        requests = self._request_many(Op.READ, [(path,) for path in wanted])
+        return {
+            path: _value(request.payload, request.answered(), default)
+            for path, request in zip(wanted, requests)
+        }
 
     def write_many(
         self, items: "t.Union[t.Mapping[t.P, t.Any], t.Iterable[t.Tuple[t.P, t.Any]]]"
@@ -480,9 +479,8 @@ class Client:
             after all replies have arrived.
         """
         pairs = items.items() if isinstance(items, Mapping) else items
-        conversation, requests = self._call_many(Op.WRITE, map(_pair, pairs))
-        for request in requests:
-            conversation.decoded(request, decode_ack)
+        for request in self._request_many(Op.WRITE, map(_pair, pairs)):
+            self._acknowledge(request)
 
     # -- domains -----------------------------------------------------------------------
 
@@ -603,8 +601,9 @@ class Client:
         # An older OCaml daemon would not answer an empty payload. It refuses GET_FEATURE,
         # and that ends this call before the payload is sent.
         self.get_feature()
-        conversation, request = self._exchange(Op.GET_QUOTA, b"")
-        return conversation.decoded(request, replies.decode_string).split()
+        op = Op.GET_QUOTA
+        payload = _accepted(op, b"", self._channels().exchange(op, b""))
+        return self._decoded(replies.decode_string, op, payload).split()
 
     def set_quota(self, name: "t.Text", value: int, domid: "t.Optional[int]" = None) -> None:
         """Set a quota of all domains or of one.
@@ -627,18 +626,20 @@ class Client:
             or ``EBUSY`` the domain has too many transactions.
         :raises ConnectionError: the daemon cannot be reached, or the connection was lost.
         """
-        if self._running is not None:
-            raise helpers.error("EALREADY")
-        conversation = self._link.free_conversation()
-        request = Request(Op.TRANSACTION_START, b"\0", undo=_abort)
+        from ._channels.transaction import start_transaction
+        from ._channels.turns import Turns
+
+        # setdefault() is atomic: two threads get the same.
+        turns: Turns = vars(self).setdefault("_starting", Turns())
+        turn = turns.enter()
+        assert turn is not None
         try:
-            tx_id = conversation.ask(request, replies.decode_transaction)
-            self._running = _Transaction(tx_id, conversation)
-            return tx_id
-        except BaseException:
-            if self._running is None:
-                conversation.undo(request)
-            raise
+            if self._running is not None:
+                raise helpers.error("EALREADY")
+            self._running = running = start_transaction(self._pool)
+        finally:
+            turns.leave(turn)
+        return running.tx_id
 
     def transaction_end(self, commit: bool = True) -> None:
         """Commit or abort the running transaction; nothing is sent if there is none.
@@ -652,49 +653,17 @@ class Client:
             is true.
         """
         running = self._running
-        request = self._end_transaction(b"T\0" if commit else b"F\0")
-        if running is None or request is None:
-            return
-        if request.answer is None:
-            if commit:
-                raise self._lost(running)
-            return
-        try:
-            running.conversation.decoded(request, decode_ack)
-        except ConnectionError as exc:
-            if commit or not running.conversation.tells_of_failure(exc):
-                raise  # otherwise the daemon aborted the transaction with the connection
-
-    def _end_transaction(self, how: bytes) -> "t.Optional[Request]":
-        """Leave the running transaction, if there is one.
-
-        :returns: the request that ends it; it has no answer if the connection is lost.
-        """
-        running = self._running
         if running is None:
-            return None
-        conversation = running.conversation
-        request = Request(Op.TRANSACTION_END, how, running.tx_id)
-        if not conversation.usable():
-            self._running = None
-            return request
-        if conversation.is_inside():
-            raise nested_call()
-        try:
-            self._running = None
-            conversation.call(request)
-        except BaseException as exc:
-            self._running = None  # again: the exception may have come just before the other
-            if conversation.tells_of_failure(exc):
-                return request
-            if request.answer is None:
-                # A signal handler raised an exception, perhaps before anything was sent.
-                conversation.post(Request(Op.TRANSACTION_END, b"F\0", running.tx_id))
-            raise
-        return request
+            return
+        running.refuse_nested()
+        self._running = None  # if an exception comes now, the daemon aborts what was dropped
+        op = Op.TRANSACTION_END
+        reply = running.end(commit)
+        if reply is not None:
+            self._decoded(decode_ack, op, _accepted(op, b"", reply))
 
     def transaction(self) -> "Client":
-        """Return a new client in a new transaction, over the same connection.
+        """Return a new client in a new transaction, to the same daemon.
 
         Leaving the ``with`` block of the new client commits the transaction, or aborts it if
         an exception leaves the block. If a program drops the new client before that, the
@@ -706,37 +675,32 @@ class Client:
         """
         if self._running is not None:
             raise helpers.error("EALREADY")
+        from ._channels.transaction import start_transaction
+
         client = Client.__new__(type(self))
-        client._link = self._link
+        vars(client).update(vars(self))  # a subclass may have attributes of its own
+        for name in ("_own_monitor", "_starting"):
+            vars(client).pop(name, None)
         client._borrowed = True
-        client._running = None
-        client.transaction_start()
+        client._running = start_transaction(self._pool)
         return client
 
     def __del__(self) -> None:
-        """Abort the transaction of a client that :meth:`transaction` returned, and warn."""
+        """Warn if a client that :meth:`transaction` returned is dropped in the transaction."""
         running = vars(self).get("_running")
         # A transaction whose connection is lost, or of a parent process, is not running.
-        if running is not None and self._borrowed and running.conversation.usable():
-            self._abandon(running)
-
-    def _abandon(self, running: _Transaction) -> None:
-        """Abort a transaction without waiting for the reply, and warn."""
-        try:  # noqa: SIM105  # importing contextlib takes a command too long
-            running.conversation.post(Request(Op.TRANSACTION_END, b"F\0", running.tx_id))
-        except PyXSError:
-            pass  # the transaction is lost with its connection
-        # Not a ResourceWarning, which Python hides by default: the program may have written
-        # outside the transaction what it meant to write in it.
-        warnings.warn(
-            "transaction {} was neither committed nor aborted before its client was dropped; it is "
-            "aborted. Use the client that transaction() returns, in a with block".format(
-                running.tx_id
-            ),
-            RuntimeWarning,
-            stacklevel=3,
-            source=running,  # not self, of which tracemalloc has no traceback on Python 3.11
-        )
+        if running is not None and self._borrowed and running.is_running():
+            # Not a ResourceWarning, which Python hides by default: the program may have written
+            # outside the transaction what it meant to write in it.
+            warnings.warn(
+                "transaction {} was neither committed nor aborted before its client was dropped; "
+                "it is aborted. Use the client that transaction() returns, in a with block".format(
+                    running.tx_id
+                ),
+                RuntimeWarning,
+                stacklevel=2,
+                source=running,  # not self, of which tracemalloc has no traceback on Python 3.11
+            )
 
     def run_transaction(
         self, func: "t.Callable[[Client], t.T]", attempts: "t.Optional[int]" = None
@@ -767,7 +731,7 @@ class Client:
 
     def monitor(self) -> Monitor:
         """Return a monitor with its own connection to the same daemon."""
-        return Monitor(self.connection.clone())
+        return Monitor(self.connection)
 
     def watch(self, wpath: "t.Text", token: "t.Optional[t.Text]" = None) -> None:
         """Watch a path with the client's own monitor; see :meth:`Monitor.watch`."""
@@ -812,34 +776,33 @@ def _condition(
     )
 
 
-def _timeout_message(path: str, value: "t.Optional[str]", timeout: "t.Optional[float]") -> str:
-    state = "there is no such node" if value is None else "the value is {:.80}".format(repr(value))
-    return "{}: waited for {} s, and {}".format(path, timeout, state)
-
-
 def _pair(item: "t.Any") -> "t.Tuple[t.Any, t.Any]":
-    if isinstance(item, (str, bytes)):
+    if isinstance(item, (str, bytes)) or not hasattr(item, "__iter__"):
         raise _not_a_pair(item)
-    try:
-        path, value = item
-    except (TypeError, ValueError) as exc:
-        if not raised_here(exc):
-            raise
-        raise _not_a_pair(item) from None
-    return path, value
+    pair = tuple(item)
+    if len(pair) != 2:
+        raise _not_a_pair(item)
+    return pair
 
 
 def _not_a_pair(item: "t.Any") -> InvalidPayload:
     return InvalidPayload(item, "{:.80}: an item must be a path and a value".format(repr(item)))
 
 
-def _abort(reply: bytes) -> Request:
-    """Return the request that undoes a TRANSACTION_START, given its reply."""
-    return Request(Op.TRANSACTION_END, b"F\0", replies.decode_transaction(reply))
+def _accepted(op: int, payload: bytes, reply: "Reply") -> bytes:
+    """Return the payload of a reply.
+
+    :param payload: of the request.
+    :raises PyXSError: the daemon refused the request.
+    """
+    kind, result = reply
+    if kind == _ERROR:
+        raise helpers.error(result[:-1], path_of(op, payload))
+    return result
 
 
-def _value(request: Request, default: "t.Any") -> "t.Any":
+def _value(payload: bytes, reply: "Reply", default: "t.Any") -> "t.Any":
     """Return the value in the reply to a READ, or the default for ENOENT."""
-    if default is not _MISSING and request.refusal == b"ENOENT":
+    if default is not _MISSING and reply == _MISSING_NODE:
         return default
-    return decode_text(request.result())
+    return decode_text(_accepted(Op.READ, payload, reply))

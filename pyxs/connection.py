@@ -1,19 +1,16 @@
-"""Connections to a XenStore daemon, over a socket or the XenBus device."""
+"""Where and how to connect to a XenStore daemon: over a socket, or the XenBus device."""
 
 import abc
 import errno
-import io
 import os
 import socket
+import stat
 import struct
 import sys
 
 from ._annotations import t
-from ._connection.base import PacketConnection, StreamConnection
-from ._wire.packets import HEADER_SIZE, PAYLOAD_MAX, Message, Op, Packet
-from ._wire.stream import Stream
-from .exceptions import ConnectionError, InvalidPayload, PyXSError
-from .helpers import error, raised_here
+from ._wire.packets import HEADER_SIZE, PAYLOAD_MAX, Op, Packet
+from .exceptions import InvalidPayload
 
 TYPE_CHECKING = False
 
@@ -31,116 +28,67 @@ __all__ = [
 TIMEOUT_MAX = 2000000
 
 
-class SocketConnection(StreamConnection):
-    """A connection over a stream socket.
+class PacketConnection(abc.ABC):
+    """Where and how to connect to a daemon; the base of all connections.
 
-    A subclass defines :meth:`open` and :meth:`~PacketConnection.clone`, and sets
-    :attr:`~PacketConnection.path`.
+    A connection holds nothing open itself, so any number of clients and monitors may have it.
+    They call :meth:`open` whenever they need a stream to the daemon, from any thread.
 
-    :param socket_timeout: seconds to wait for a reply, and for the rest of a message that
-        has begun to arrive; ``None``: no limit.
-    :raises InvalidPayload: *socket_timeout* is not a positive number.
+    For a stream socket subclass :class:`SocketConnection`. For anything else subclass this.
     """
 
-    _sock: "t.Optional[socket.socket]" = None
+    #: The longest payload that can be sent, in bytes.
+    max_payload = PAYLOAD_MAX
+    #: How many requests may wait for their replies at a time.
+    max_outstanding = 64
+    #: Whether a reply carries the ids of its request. Over XenBus the kernel may change
+    #: them; then pyxs matches replies by their type and order alone.
+    trusts_ids = True
+    #: How long to wait for the daemon, in seconds without a byte from it; ``None``: no limit.
+    socket_timeout: "t.Optional[float]" = None
+    #: The path or address of the daemon, for messages.
+    path = ""
+
+    _origin = ""  # the environment variable that named the path
+
+    @abc.abstractmethod
+    def open(self) -> "t.Stream":
+        """Return a new stream of bytes to the daemon.
+
+        It has the methods ``send(data)``, which returns how many bytes it took, ``recv(size)``,
+        which returns ``b""`` at the end of the stream, ``fileno()`` and ``close()``. A
+        :class:`socket.socket` has them. pyxs waits for any other stream in ``poll()``, by its
+        descriptor, and calls ``recv`` when that is readable.
+
+        :raises OSError: connecting failed; a client raises :exc:`~pyxs.ConnectionError` then.
+        """
+
+    def hint(self, cause: OSError) -> str:  # noqa: ARG002
+        """Return what to add to the message when :meth:`open` raises *cause*."""
+        return ""
+
+    def __repr__(self) -> str:
+        """Return the path."""
+        return "<{} {!r}>".format(type(self).__name__, self.path)
+
+
+class SocketConnection(PacketConnection):
+    """A connection over a stream socket; a subclass defines :meth:`open` and sets ``path``.
+
+    :param socket_timeout: how long to wait for the daemon, in seconds without a byte from it;
+        ``None``: no limit.
+    :raises InvalidPayload: *socket_timeout* is not a positive number.
+    """
 
     def __init__(self, socket_timeout: "t.Optional[float]" = None) -> None:
         self.socket_timeout = checked_timeout(socket_timeout)
 
     @abc.abstractmethod
-    def open(self) -> socket.socket:
+    def open(self) -> "t.Stream":
         """Return a new connected socket.
 
-        :raises OSError: connecting failed; :meth:`~PacketConnection.connect` makes it a
-            :exc:`~pyxs.ConnectionError`.
+        :raises OSError: connecting failed; a client raises :exc:`~pyxs.ConnectionError` then.
         """
-
-    def connect(self) -> None:
-        self.disconnect()
-        try:
-            sock = self.open()
-            try:
-                sock.settimeout(None)
-                _limit_sending(sock, self.socket_timeout)
-                self._stream = Stream(sock.fileno(), sock.recv, self.socket_timeout)
-                self._sock = sock
-            except BaseException:
-                self._stream = None
-                sock.close()
-                raise
-        except OSError as exc:
-            if not self._failed_to_open(exc):
-                raise  # a signal handler raised it
-            raise self._failure(exc, self._hint(exc)) from exc
-
-    def _failed_to_open(self, exc: OSError) -> bool:
-        """Return whether *exc* comes from opening the socket and not from a signal handler."""
-        return _module_raising(exc) in (__name__, type(self).__module__, "socket", "ssl")
-
-    def _hint(self, cause: OSError) -> str:  # noqa: ARG002
-        return ""
-
-    def disconnect(self, silent: bool = True) -> None:
-        # The socket is forgotten only after it is closed: after an interruption the caller
-        # can call this again.
-        sock, self._stream = self._sock, None
-        if sock is None:
-            return
-        try:
-            sock.close()
-        except OSError as exc:
-            if not raised_here(exc):
-                raise
-            if not silent:
-                raise self._failure(exc) from exc
-        self._sock = None
-
-    def transmit(
-        self,
-        messages: "t.Sequence[Message]",  # noqa: ARG002
-        data: "t.Sequence[bytes]",
-        counts: "t.List[int]",
-    ) -> "t.Optional[PyXSError]":
-        sock = self._sock
-        if sock is None:
-            return self._failure(None)
-        joined = b"".join(data)
-        try:
-            while True:
-                # One call in C sends the bytes and records how many: an exception cannot
-                # come in between.
-                counts.extend(map(sock.send, (joined[sum(counts) :],)))
-                if sum(counts) >= len(joined):
-                    return None
-        except OSError as exc:
-            if not raised_here(exc):
-                raise
-            return self._failure(exc.with_traceback(None))
-
-    def fileno(self) -> int:
-        if self._sock is None:
-            raise self._failure(None)
-        return self._sock.fileno()
-
-    def wake(self) -> None:
-        sock = self._sock
-        if sock is None:
-            return
-        try:
-            sock.shutdown(socket.SHUT_RDWR)
-        except OSError as exc:  # the daemon has closed the connection already
-            if not raised_here(exc):
-                raise
-
-
-def _module_raising(exc: OSError) -> str:
-    """Return the name of the module whose code was running when *exc* was raised."""
-    traceback = exc.__traceback__
-    name = __name__
-    while traceback is not None:
-        name = traceback.tb_frame.f_globals.get("__name__", "")
-        traceback = traceback.tb_next
-    return name
 
 
 class UnixSocketConnection(SocketConnection):
@@ -148,8 +96,8 @@ class UnixSocketConnection(SocketConnection):
 
     :param path: the socket; by default ``$XENSTORED_PATH``, else
         ``$XENSTORED_RUNDIR/socket``, else ``/var/run/xenstored/socket``.
-    :param socket_timeout: seconds to wait for a reply, and for the rest of a message that
-        has begun to arrive; ``None``: no limit.
+    :param socket_timeout: how long to wait for the daemon, in seconds without a byte from it;
+        ``None``: no limit.
     :raises TypeError: *path* is not a path.
     :raises InvalidPayload: *socket_timeout* is not a positive number.
     """
@@ -163,30 +111,26 @@ class UnixSocketConnection(SocketConnection):
         else:
             self.path = as_path(path, "path")
 
-    def open(self) -> socket.socket:
+    def open(self) -> "t.Stream":
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            # The kernel's limit, because a non-blocking connect() fails at once when the
+            # The kernel's limit, because connect() with settimeout() fails at once when the
             # daemon's queue of new connections is full.
-            _limit_sending(sock, self.socket_timeout)
+            sock.settimeout(None)
+            limit_waiting(sock, self.socket_timeout)
             sock.connect(self.path)
         except BaseException:
             sock.close()
             raise
         return sock
 
-    def _hint(self, cause: OSError) -> str:
-        from ._connection.hints import socket_hint, variable_hint
+    def hint(self, cause: OSError) -> str:
+        from ._hints import socket_hint, variable_hint
 
         return variable_hint(self._origin) + socket_hint(self.path, cause)
 
-    def clone(self) -> "UnixSocketConnection":
-        connection = UnixSocketConnection(self.path, self.socket_timeout)
-        connection._origin = self._origin
-        return connection
 
-
-class XenBusConnection(StreamConnection):
+class XenBusConnection(PacketConnection):
     """A connection over the XenBus device of a guest, or of dom0.
 
     The kernel takes one request at a time. Each must come in one ``write()``, of at most
@@ -201,99 +145,70 @@ class XenBusConnection(StreamConnection):
     max_outstanding = 1
     trusts_ids = False
 
-    _device: "t.Optional[io.FileIO]" = None
-    _waker: "t.Optional[socket.socket]" = None
-    _woken: "t.Optional[socket.socket]" = None
-
     def __init__(self, path: "t.Optional[t.AnyPath]" = None) -> None:
         self.path = _default_device() if path is None else as_path(path, "path")
 
-    def connect(self) -> None:
-        self.disconnect()
-        try:
-            # Not open(), which would seek in the device. One call in C opens and keeps the
-            # descriptor: an exception cannot come in between.
-            self._device = io.FileIO(self.path, "r+", opener=os.open)
-        except OSError as exc:
-            if not raised_here(exc):
-                raise
-            from ._connection.hints import device_hint, variable_hint
-
-            raise self._failure(exc, variable_hint(self._origin) + device_hint(exc)) from exc
-        # close() does not end a blocked read() on this device. The reader therefore waits
-        # in poll(), for the device and for this pair.
-        self._waker, self._woken = socket.socketpair()
-        self._stream = Stream(
-            self._device.fileno(), self._device.read, self.socket_timeout, self._woken
-        )
-
-    def disconnect(self, silent: bool = True) -> None:
-        device, self._stream = self._device, None
-        for end in (self._waker, self._woken):
-            if end is not None:
-                end.close()
-        if device is None:
-            return
-        try:
+    def open(self) -> "t.Stream":
+        device = _Device(self.path)
+        found = os.fstat(device.fileno())
+        if stat.S_ISREG(found.st_mode) and not is_xenbus_file(found):
             device.close()
-        except OSError as exc:
-            if not raised_here(exc):
-                raise
-            if not silent:
-                raise self._failure(exc) from exc
-        self._device = None
+            raise OSError(errno.ENODEV, "this is a file, not a XenBus device")
+        return device
 
-    def transmit(
-        self, messages: "t.Sequence[Message]", data: "t.Sequence[bytes]", counts: "t.List[int]"
-    ) -> "t.Optional[PyXSError]":
-        if self._device is None:
-            return self._failure(None)
-        while len(counts) < len(messages):
-            message, whole = messages[len(counts)], data[len(counts)]
-            try:
-                counts.extend(map(self._device.write, (whole,)))
-            except OSError as exc:
-                if not raised_here(exc):
-                    raise
-                # Linux registers watches itself: if xenstored refuses one, write() fails
-                # with its errno, and no reply comes.
-                if exc.errno == errno.EINVAL or message.op == Op.WATCH:
-                    return error(exc.errno or errno.EINVAL)
-                return self._failure(exc.with_traceback(None))
-            if counts[-1] != len(whole):
-                return ConnectionError(
-                    "{}: the device took only {} of {} bytes of a message".format(
-                        self.path, counts[-1], len(whole)
-                    )
-                )
-        return None
+    def hint(self, cause: OSError) -> str:
+        from ._hints import device_hint, variable_hint
+
+        return variable_hint(self._origin) + device_hint(cause)
+
+
+class _Device:
+    """The stream of a device: each ``send`` is one ``write()``."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, path: str) -> None:
+        self._fd = -1
+        # Not open(), which would seek in the device.
+        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
+    def send(self, data: bytes) -> int:
+        return os.write(self._fd, data)
+
+    def recv(self, size: int) -> bytes:
+        return os.read(self._fd, size)
 
     def fileno(self) -> int:
-        if self._device is None:
-            raise self._failure(None)
-        return self._device.fileno()
+        return self._fd
 
-    def wake(self) -> None:
-        if self._waker is None:
-            return
-        try:
-            self._waker.send(b"!")
-        except OSError as exc:  # the pair is closed, or full of earlier wake-ups
-            if not raised_here(exc):
-                raise
+    def detach(self) -> int:
+        fd, self._fd = self._fd, -1
+        return fd
 
-    def clone(self) -> "XenBusConnection":
-        connection = XenBusConnection(self.path)
-        connection.socket_timeout = self.socket_timeout
-        connection._origin = self._origin
-        return connection
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self.detach())
 
 
-def _limit_sending(sock: socket.socket, timeout: "t.Optional[float]") -> None:
-    """Set the kernel's limit for connect() and send(); this saves a poll() before each."""
-    if timeout is not None:
-        timeval = struct.pack("@ll", *divmod(max(1, int(timeout * 1e6)), 10**6))
+def is_xenbus_file(found: os.stat_result) -> bool:
+    """Return whether a regular file may be a XenBus device.
+
+    On old kernels the device is a regular file of a file system of the kernel's own:
+    ``/proc/xen/xenbus`` on Linux, ``/kern/xen/xenbus`` on NetBSD.
+    """
+    mounts = [path for path in ("/proc", "/proc/xen", "/kern") if os.path.ismount(path)]
+    return found.st_dev in [os.stat(path).st_dev for path in mounts]
+
+
+def limit_waiting(sock: "t.Any", seconds: "t.Optional[float]") -> None:
+    """Set the kernel's limits for connect(), send() and recv(), which spare a poll() before each.
+
+    :param sock: a :class:`socket.socket`.
+    """
+    if seconds is not None:
+        timeval = struct.pack("@ll", *divmod(max(1, int(seconds * 1e6)), 10**6))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
 
 
 def as_path(path: "t.Any", name: str) -> str:

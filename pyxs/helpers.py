@@ -117,14 +117,11 @@ def validate_perms(perms: "t.Iterable[t.Text]") -> "t.List[bytes]":
             perms,
             "{}: permissions are a list of strings, such as ['n0', 'r5']".format(_shown(perms)),
         )
-    try:
-        entries = list(perms)
-    except TypeError as exc:
-        if not raised_here(exc):
-            raise
+    if not hasattr(perms, "__iter__"):
         raise InvalidPermission(
             perms, "{}: permissions are a list of strings".format(_shown(perms))
-        ) from None
+        )
+    entries = list(perms)
     if not entries:
         raise InvalidPermission(perms, "[]: permissions need a first entry, which names the owner")
     return [_permission(entry) for entry in entries]
@@ -237,20 +234,6 @@ def decode_text(data: bytes) -> str:
     Bytes that are not UTF-8 become surrogates (``surrogateescape``).
     """
     return data.decode("utf-8", "surrogateescape")
-
-
-def raised_here(exc: BaseException, calls: int = 0) -> bool:
-    """Return whether the frame that caught *exc* also raised it, or a C function called there.
-
-    A signal handler, or a method of the caller's own object, may run inside a call. An
-    exception raised there has a further frame in its traceback, and belongs to the caller.
-
-    :param calls: how many calls deeper than the catching frame *exc* must have been raised.
-    """
-    traceback = exc.__traceback__
-    for _ in range(calls + 1):
-        traceback = None if traceback is None else traceback.tb_next
-    return traceback is None
 
 
 def _as_text(text: "t.Any") -> "t.Optional[str]":

@@ -6,14 +6,13 @@ from collections import namedtuple
 
 from . import helpers
 from ._annotations import t
+from ._channels.failures import malformed
+from ._channels.watches import Watch
+from ._channels.watching import Watching
 from ._choice import choose_connection
-from ._conversation.conversation import Conversation
-from ._conversation.events import Watch
-from ._conversation.link import Link
-from ._conversation.watching import end_watches, set_watch
 from ._names_of_0_4 import MONITOR, explain
 from ._wire.packets import Op
-from ._wire.replies import decode_ack
+from ._wire.replies import MalformedError, decode_ack
 from ._wire.requests import strings
 from .connection import TIMEOUT_MAX, PacketConnection
 from .exceptions import InvalidPayload
@@ -21,8 +20,8 @@ from .helpers import decode_text, validate_number, validate_token, validate_watc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ._conversation.events import Notice
-    from ._conversation.readiness import Readiness
+    from ._channels.channel import Reply
+    from ._channels.watches import Notice
 
 __all__ = ["Event", "Monitor", "monitor"]
 
@@ -44,29 +43,30 @@ class Monitor:
 
     If the connection is lost, the watches are lost too. :meth:`wait` and :meth:`check` return
     the events that have arrived and then raise :exc:`~pyxs.ConnectionError`, until
-    :meth:`watch` reconnects. The same is true in a forked child.
+    :meth:`watch` reconnects. The same is true in a forked child. If the exception of a signal
+    handler has closed the connection in the middle of a call, the next call connects again and
+    sets the watches again. Each reports once then, as a new one does.
 
-    :param connection: an unconnected connection, for this monitor alone.
+    :param connection: where to connect; others may use it too.
     :raises TypeError: *connection* is not a connection.
     """
 
     def __init__(self, connection: PacketConnection) -> None:
-        self._link = Link(choose_connection(connection=connection))
-        self._readiness: t.Optional[Readiness] = None
+        self._watching = Watching(choose_connection(connection=connection))
 
     @property
     def connection(self) -> PacketConnection:
         """The connection of this monitor."""
-        return self._link.connection
+        return self._watching.connection
 
     def __repr__(self) -> str:
         """Return the path, the state of the connection, and the number of watches."""
-        last = self._link.last
-        watches = len(last.events.watches()) if last is not None and last.usable() else 0
+        connected = self._watching.is_connected()
+        watches = len(self._watching.watches) if connected else 0
         return "<{} {!r}, {}, {} watch{}>".format(
             type(self).__name__,
             self.connection.path,
-            state_of(self._link),
+            "connected" if connected else "not connected",
             watches,
             "" if watches == 1 else "es",
         )
@@ -76,7 +76,7 @@ class Monitor:
 
         :raises ConnectionError: the daemon cannot be reached.
         """
-        self._link.conversation()
+        self._watching.connect()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -85,11 +85,7 @@ class Monitor:
 
     def close(self) -> None:
         """Disconnect; :meth:`wait` raises ``ConnectionError`` in a blocked thread."""
-        self._link.close()
-        readiness = self._readiness
-        if readiness is not None:
-            readiness.close()
-            self._readiness = None
+        self._watching.close()
 
     # -- watching ----------------------------------------------------------------------
 
@@ -112,19 +108,14 @@ class Monitor:
             support *depth*, ``ENOSYS`` XenBus does not.
         :raises ConnectionError: the daemon cannot be reached, or the connection was lost.
         """
-        watch = _watch(wpath, token)
         suffix = b""
         if depth is not None:
             suffix = strings(b"%d" % validate_number(depth, "depth", 0, _DEPTH_MAX))
-            if not self.connection.trusts_ids:
-                # The kernel would send the request without the depth.
-                raise helpers.error("ENOSYS", decode_text(watch.wpath))
-        conversation = self._link.conversation()
-        readiness = self._readiness
-        if readiness is not None and readiness.usable():
-            conversation.attach(readiness)
-        request = set_watch(conversation, watch, suffix, once=True)
-        conversation.decoded(request, decode_ack)
+        watch = _watch(wpath, token, suffix)
+        if suffix and not self.connection.trusts_ids:
+            # The kernel would send the request without the depth.
+            raise helpers.error("ENOSYS", decode_text(watch.wpath))
+        self._acknowledge(Op.WATCH, watch, self._watching.watch(watch, renew=True, once=True))
 
     def unwatch(self, wpath: "t.Text", token: "t.Optional[t.Text]" = None) -> None:
         """End a watch and drop its pending events.
@@ -136,12 +127,11 @@ class Monitor:
         :raises ConnectionError: the watch was lost with the connection.
         """
         wanted = _watch(wpath, token)
-        conversation = self._current()
-        conversation.check()
-        watch = conversation.events.first_like(wanted)
+        self._watching.check()
+        watch = self._watching.first_like(wanted)
         if watch is wanted:
             raise helpers.error("ENOENT", decode_text(wanted.wpath))
-        _end(conversation, Op.UNWATCH, strings(watch.wpath, watch.token), [watch])
+        self._end(watch)
 
     def reset_watches(self) -> None:
         """End all watches of this monitor and drop their pending events.
@@ -151,14 +141,31 @@ class Monitor:
 
         :raises ConnectionError: the watches were lost with the connection.
         """
-        conversation = self._current()
-        conversation.check()
-        watches = conversation.events.watches()
+        self._watching.check()
+        watches = self._watching.watches
         if self.connection.trusts_ids:
-            _end(conversation, Op.RESET_WATCHES, b"\0", watches)
+            op = Op.RESET_WATCHES
+            reply = self._watching.end(op, b"\0", watches)
+            self._acknowledge(op, None, reply)
             return
         for watch in watches:
-            _end(conversation, Op.UNWATCH, strings(watch.wpath, watch.token), [watch])
+            self._end(watch)
+
+    def _end(self, watch: Watch) -> None:
+        payload = strings(watch.wpath, watch.token)
+        self._acknowledge(Op.UNWATCH, watch, self._watching.end(Op.UNWATCH, payload, [watch]))
+
+    def _acknowledge(self, op: Op, watch: "t.Optional[Watch]", reply: "Reply") -> None:
+        """Raise an exception unless the reply is OK."""
+        kind, payload = reply
+        if kind == Op.ERROR:
+            raise helpers.error(payload[:-1], None if watch is None else decode_text(watch.wpath))
+        try:
+            decode_ack(payload)
+        except MalformedError as exc:
+            failure = malformed(self.connection.path, op, payload, exc)
+            self._watching.distrust(failure)
+            raise failure from None
 
     # -- events ------------------------------------------------------------------------
 
@@ -178,7 +185,7 @@ class Monitor:
         if sleep is not None:
             check_sleep(sleep)
         deadline = None if timeout is None else deadline_after(timeout)
-        return self._current().wait_event(_event, deadline)
+        return self._watching.wait_event(_event, deadline)
 
     def check(self) -> "t.Optional[Event]":
         """Return an event that has arrived, or ``None``, without waiting for one.
@@ -187,7 +194,7 @@ class Monitor:
 
         :raises ConnectionError: the connection is lost or closed.
         """
-        return self._current().poll_event(_event)
+        return self._watching.poll_event(_event)
 
     def __iter__(self) -> "t.Iterator[Event]":
         """Return the monitor: it is an iterator over its events, without end."""
@@ -210,23 +217,7 @@ class Monitor:
 
         :raises ConnectionError: the daemon cannot be reached.
         """
-        conversation = self._current()
-        readiness = self._readiness
-        if readiness is None or not readiness.usable():
-            from ._conversation.readiness import Readiness  # here, because few monitors need it
-
-            # The new one is made before the old one is closed, so that its descriptor gets
-            # another number.
-            old, readiness = readiness, Readiness()
-            self._readiness = readiness
-            if old is not None:
-                old.close()
-        conversation.attach(readiness)
-        return readiness.fileno()
-
-    def _current(self) -> Conversation:
-        """Return the conversation of the watches, even if it has ended."""
-        return self._link.last or self._link.conversation()
+        return self._watching.fileno()
 
 
 Event.__module__ = Monitor.__module__ = "pyxs"  # where help() is to find them
@@ -245,13 +236,9 @@ def monitor(
     return Monitor(choose_connection(unix_socket_path, socket_timeout, xen_bus_path, connection))
 
 
-def _watch(wpath: "t.Text", token: "t.Optional[t.Text]") -> Watch:
+def _watch(wpath: "t.Text", token: "t.Optional[t.Text]", suffix: bytes = b"") -> Watch:
     path = validate_watch_path(wpath)
-    return Watch(path, path if token is None else validate_token(token))
-
-
-def _end(conversation: Conversation, op: Op, payload: bytes, watches: "t.List[Watch]") -> None:
-    conversation.decoded(end_watches(conversation, op, payload, watches), decode_ack)
+    return Watch(path, path if token is None else validate_token(token), suffix)
 
 
 def _event(notice: "Notice") -> Event:
@@ -265,7 +252,7 @@ def deadline_after(timeout: float) -> float:
     :param timeout: in seconds.
     :raises InvalidPayload: *timeout* is not a number of seconds.
     """
-    return time.monotonic() + _seconds(timeout, "timeout")
+    return time.monotonic() + seconds(timeout, "timeout")
 
 
 def check_sleep(sleep: float) -> None:
@@ -273,7 +260,7 @@ def check_sleep(sleep: float) -> None:
 
     :raises InvalidPayload: *sleep* is not a number of seconds.
     """
-    _seconds(sleep, "sleep")
+    seconds(sleep, "sleep")
     warnings.warn(
         "sleep, the first argument of wait(), has no effect: a monitor does not poll; for a "
         "time-out call wait(timeout={!r})".format(sleep),
@@ -282,14 +269,14 @@ def check_sleep(sleep: float) -> None:
     )
 
 
-def _seconds(number: float, name: str) -> float:
+def seconds(number: float, name: str) -> float:
+    """Return a time-out, at most :data:`TIMEOUT_MAX`.
+
+    :param name: the argument's name, for the message.
+    :raises InvalidPayload: *number* is not a number of seconds.
+    """
     if isinstance(number, (int, float)) and number >= 0:
         return min(number, TIMEOUT_MAX)
     raise InvalidPayload(
         number, "{} {!r}: must be a number of seconds from 0 up".format(name, number)
     )
-
-
-def state_of(link: Link) -> str:
-    """Return ``"connected"`` if there is a live conversation, else ``"not connected"``."""
-    return "connected" if link.last is not None and link.last.usable() else "not connected"

@@ -22,10 +22,9 @@ In a snapshot that you write by hand, an entry may be a value alone:
 import errno
 
 from ._annotations import t
-from ._conversation import walk
+from ._channels import walk
 from ._records import Record, make_entry, make_line, parse_json, read_snapshot
 from ._wire.packets import Op
-from ._wire.replies import decode_ack
 from .client import Client
 from .exceptions import InvalidPayload, PyXSError
 from .helpers import validate_path
@@ -125,9 +124,7 @@ def restore(client: Client, snapshot: "t.Mapping[t.Any, t.Any]") -> bool:
 
 def _records(client: Client, top: "t.Text") -> "t.Iterator[walk.Record]":
     path = validate_path(top).decode("ascii")
-    walker = walk.Walker(
-        client._conversation(), client.tx_id, list_large=client._list_in_parts, for_records=True
-    )
+    walker = client._walker(for_records=True)
     found = False
     for record in walker.records(path):
         found = True
@@ -167,9 +164,8 @@ def _messages(records: "t.Iterable[Record]") -> "t.Iterator[t.Tuple[Op, bytes]]"
 
 def _send(client: Client, messages: "t.List[t.Tuple[Op, bytes]]") -> None:
     for start in range(0, len(messages), _BATCH):
-        conversation, requests = client._exchange_many(messages[start : start + _BATCH])
-        for request in requests:
-            conversation.decoded(request, decode_ack)
+        for request in client._exchange_many(messages[start : start + _BATCH]):
+            client._acknowledge(request)
 
 
 def _sent_in_transaction(client: Client, messages: "t.List[t.Tuple[Op, bytes]]") -> bool:

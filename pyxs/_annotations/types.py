@@ -40,6 +40,7 @@ __all__ = [
     "P",
     "Self",
     "Sequence",
+    "Stream",
     "T",
     "Text",
     "TracebackType",
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 else:  # before 3.9 os.PathLike takes no parameters
     AnyPath = Union[str, bytes, os.PathLike]
 
+Stream = Any  #: what PacketConnection.open() returns
 P = TypeVar("P", str, bytes)
 T = TypeVar("T")
 Self = TypeVar("Self", bound="Client")

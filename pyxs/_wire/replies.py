@@ -87,6 +87,14 @@ def decode_perms(payload: bytes) -> "List[str]":
     return perms
 
 
+def decode_event(payload: bytes) -> "Tuple[bytes, bytes]":
+    """Return the path and the token of a WATCH_EVENT."""
+    parts = payload.split(b"\0")
+    if len(parts) != 3 or parts[2]:
+        raise MalformedError("not a path and a token")
+    return parts[0], parts[1]
+
+
 def decode_string(payload: bytes) -> str:
     """Return the only string of a reply."""
     texts = decode_strings(payload)

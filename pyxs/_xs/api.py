@@ -28,7 +28,7 @@ from .arguments import (
     text_argument,
     transaction_argument,
 )
-from .handle import Handle, open_connection
+from .handle import Handle, open_handle
 
 __all__ = ["Error", "xs"]
 
@@ -95,14 +95,9 @@ class xs:
 
     def __init__(self, readonly: int = 0) -> None:
         int_argument(readonly)
-        handle = Handle(open_connection())
+        handle = open_handle()
         self._shut()
         self._handles[os.getpid()] = handle
-
-    def __del__(self) -> None:
-        """Close the connection."""
-        for handle in self._handles.values():
-            handle.abandon()  # no thread is in a call any more
 
     def _live(self) -> Handle:
         """Return the handle of this process."""
@@ -122,17 +117,14 @@ class xs:
         if handle is not mine:  # another thread has adopted first
             mine.close()
         for pid, _ in inherited:
-            parents = self._handles.pop(pid, None) if pid != os.getpid() else None
-            if parents is not None:
-                parents.abandon()
+            if pid != os.getpid():
+                self._handles.pop(pid, None)
         return handle
 
     def _shut(self) -> None:
         for pid, handle in list(self._handles.items()):
             if pid == os.getpid():
                 handle.close()
-            else:
-                handle.abandon()
             self._handles.pop(pid, None)
 
     # -- nodes -------------------------------------------------------------------------

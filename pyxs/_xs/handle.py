@@ -2,108 +2,101 @@
 
 import errno
 import os
-from typing import Any, Callable, List, Optional, Tuple, TypeVar, Union
+from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar, Union
 
+from .._channels.channel import Channel
+from .._channels.failures import malformed, raised_by_handler
+from .._channels.pool import Pool
+from .._channels.turns import NestedCallError
+from .._channels.watches import Watch
+from .._channels.watching import Watching
 from .._choice import connection_at
-from .._conversation.conversation import Conversation
-from .._conversation.events import Watch
-from .._conversation.readiness import Readiness
-from .._conversation.request import Request
-from .._conversation.roles import NestedCallError
-from .._conversation.watching import end_watches, set_watch
 from .._wire.packets import Op
-from .._wire.replies import decode_ack, decode_names, decode_part, decode_transaction, join_parts
+from .._wire.replies import (
+    MalformedError,
+    decode_ack,
+    decode_names,
+    decode_part,
+    decode_transaction,
+    join_parts,
+)
 from .._wire.requests import strings
 from ..connection import PacketConnection, UnixSocketConnection, XenBusConnection
 from ..exceptions import ConnectionError
-from ..helpers import decode_text, error, raised_here
+from ..helpers import decode_text, error
 from .arguments import Error, make_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .._conversation.events import Notice
+    from .._channels.channel import Answers, Reply, Undo
+    from .._channels.watches import Notice
 
 T = TypeVar("T")
 
+_ERROR = int(Op.ERROR)
 
-def open_connection() -> PacketConnection:
+
+def open_handle() -> "Handle":
     """Connect as xs_open() of *xs.c* does: to the socket, else to the device.
 
     :raises Error: the errno of connecting.
     """
     path = os.environ.get("XENSTORED_PATH")
     if path is not None:
-        return _connected(_at(path))
+        return Handle(_at(path))
     try:
-        return _connected(UnixSocketConnection())
+        return Handle(UnixSocketConnection())
     except Error as exc:
-        if not raised_here(exc, calls=1):
-            raise  # a signal handler raised it
-        return _connected(XenBusConnection())
+        if raised_by_handler(exc):
+            raise
+        return Handle(XenBusConnection())
 
 
 def _at(path: str) -> PacketConnection:
     try:
         os.stat(path)
     except OSError as exc:
-        if not raised_here(exc):
-            raise  # a signal handler raised it
+        if raised_by_handler(exc):
+            raise
         raise make_error(exc.errno or errno.ENOENT) from exc
     return connection_at(path)
-
-
-def _connected(connection: PacketConnection) -> PacketConnection:
-    try:
-        connection.connect()
-    except ConnectionError as exc:
-        if not raised_here(exc, calls=1):
-            raise  # a signal handler raised it
-        code: Optional[int] = getattr(exc.__cause__, "errno", None)
-        raise make_error(code or errno.EINVAL) from exc
-    return connection
 
 
 class Handle:
     """The connection of an :class:`xs` in one process, with its watches.
 
-    :param connection: a connected connection.
+    :param connection: where to connect.
     :param orphaned: whether a parent process had watches, which this process does not have.
+    :raises Error: the errno of connecting.
     """
 
     def __init__(self, connection: PacketConnection, orphaned: bool = False) -> None:
-        self._connection = connection
-        self._conversation = Conversation(connection)
-        self._max_payload = connection.max_payload
+        self._watching = Watching(connection)
+        self._spare = Pool(connection)  # for calls inside another call of a thread
         self._orphaned = orphaned
         self._closed = False
         self._watched = False  # whether watch() was ever called
         self._known_lost = False  # whether a call has failed because the connection is lost
-        self._readiness: Optional[Readiness] = None
-        self._spare: Optional[Handle] = None  # for calls inside another call of a thread
+        #: The channel on which each transaction began; also those lost with theirs.
+        self._started: Dict[int, Channel] = {}
+        try:
+            self._watching.connect()
+        except ConnectionError as exc:
+            if raised_by_handler(exc):
+                raise
+            code: Optional[int] = getattr(exc.__cause__, "errno", None)
+            raise make_error(code or errno.EINVAL) from exc
 
     def child(self) -> "Handle":
         """Return a new handle for a forked child; the parent keeps this one."""
-        watched = bool(self._conversation.events.watches())
-        return Handle(_connected(self._connection.clone()), self._orphaned or watched)
+        watched = bool(self._watching.watches)
+        return Handle(self._watching.connection, self._orphaned or watched)
 
     def close(self) -> None:
         """Disconnect; calls in progress raise ``EINVAL``."""
         self._closed = True
-        if self._spare is not None:
-            self._spare.close()
-        self._conversation.close()
-        self._close_readiness()
-
-    def abandon(self) -> None:
-        """Close the descriptors without telling the daemon: a parent process may share them."""
-        if self._spare is not None:
-            self._spare.abandon()
-        self._connection.disconnect()
-        self._close_readiness()
-
-    def _close_readiness(self) -> None:
-        if self._readiness is not None:
-            self._readiness.close()
+        self._spare.close()
+        self._watching.close()
 
     def ask(self, decoder: "Callable[[bytes], T]", op: Op, payload: bytes, tx_id: int = 0) -> T:
         """Send a request and return its decoded reply.
@@ -112,100 +105,112 @@ class Handle:
         The request then goes over a spare connection.
 
         :raises Error: the daemon's answer; ``E2BIG`` the request does not fit a message;
+            ``ENOENT`` the transaction is lost, because an exception has closed its connection;
             ``EDEADLK`` a call in a transaction inside another call; ``EPIPE`` or ``EBADF`` the
             connection is lost.
         """
-        return self._decoded(*self._exchange(op, payload, tx_id), decoder)
+        return self._decoded(decoder, op, self._exchange(op, payload, tx_id))
 
     def find(
         self, decoder: "Callable[[bytes], T]", op: Op, payload: bytes, tx_id: int = 0
     ) -> "Optional[T]":
         """Do as :meth:`ask`, but return ``None`` if the daemon answers ``ENOENT``."""
-        conversation, request = self._exchange(op, payload, tx_id)
-        if request.refusal == b"ENOENT":
-            return None
-        return self._decoded(conversation, request, decoder)
+        reply = self._exchange(op, payload, tx_id)
+        return None if reply == (_ERROR, b"ENOENT\0") else self._decoded(decoder, op, reply)
 
     def names(self, path: bytes, tx_id: int) -> "Optional[List[str]]":
         """Return the names of a node's children, however many; ``None``: no such node."""
-        conversation, request = self._exchange(Op.DIRECTORY, path, tx_id)
-        if request.refusal == b"ENOENT":
+        reply = self._exchange(Op.DIRECTORY, path, tx_id)
+        if reply == (_ERROR, b"ENOENT\0"):
             return None
-        if request.refusal != b"E2BIG":
-            return self._decoded(conversation, request, decode_names)
+        if reply != (_ERROR, b"E2BIG\0"):
+            return self._decoded(decode_names, Op.DIRECTORY, reply)
         return join_parts(
             lambda offset: self.find(decode_part, Op.DIRECTORY_PART, path + b"%d\0" % offset, tx_id)
         )
 
     def start_transaction(self) -> int:
-        """Start a transaction and return its id."""
-        request = Request(Op.TRANSACTION_START, b"\0", undo=_abort)
-        try:
-            self._call(request)
-            return self._decoded(self._conversation, request, decode_transaction)
-        except BaseException:
-            self._conversation.undo(request)
-            raise
+        """Start a transaction and return its id.
+
+        :raises Error: as :meth:`ask`.
+        """
+        reply = self._use(self._start, undo=_abort)
+        return self._decoded(decode_transaction, Op.TRANSACTION_START, reply)
+
+    def _start(self, channel: Channel, answers: "Answers") -> "Reply":
+        while True:
+            answers.clear()
+            reply = channel.exchange(Op.TRANSACTION_START, b"\0", 0, answers)
+            if reply[0] == _ERROR:
+                return reply
+            tx_id = _number(reply[1])
+            if self._started.setdefault(tx_id, channel) is channel:
+                return reply
+            # The number is that of a lost transaction, and the program may still use it.
+            channel.exchange(Op.TRANSACTION_END, b"F\0", tx_id, {})
 
     def end_transaction(self, tx_id: int, commit: bool) -> bool:
-        """End a transaction; return ``False`` if the daemon answers ``EAGAIN``."""
-        request = Request(Op.TRANSACTION_END, b"T\0" if commit else b"F\0", tx_id)
-        inside = self._conversation.is_inside()
-        try:
-            self._call(request)
-        except BaseException:
-            if request.answer is None and not inside:
-                # A signal handler raised an exception, perhaps before anything was sent.
-                self._conversation.post(Request(Op.TRANSACTION_END, b"F\0", tx_id))
-            raise
-        if request.refusal == b"EAGAIN":
+        """End a transaction; return ``False`` if the daemon answers ``EAGAIN``.
+
+        :raises Error: as :meth:`ask`.
+        """
+        op, payload = Op.TRANSACTION_END, b"T\0" if commit else b"F\0"
+        reply = self._use(self._request, op, payload, tx_id)
+        self._started.pop(tx_id, None)
+        if reply == (_ERROR, b"EAGAIN\0"):
             return False
-        self._decoded(self._conversation, request, decode_ack)
+        self._decoded(decode_ack, op, reply)
         return True
 
-    def _exchange(self, op: Op, payload: bytes, tx_id: int) -> "Tuple[Conversation, Request]":
+    def _exchange(self, op: Op, payload: bytes, tx_id: int) -> "Reply":
         self._check_length(payload)
-        if not tx_id and self._conversation.is_inside():
-            return self._spare_handle()._exchange(op, payload, 0)
-        request = Request(op, payload, tx_id)
-        self._call(request)
-        return self._conversation, request
+        try:
+            return self._watching.use(self._request, op, payload, tx_id)
+        except (NestedCallError, ConnectionError) as exc:
+            if tx_id or not self._watching.refuses(exc):
+                self._translate(exc)
+                raise
+        try:
+            return self._spare.exchange(op, payload)
+        except ConnectionError as exc:
+            if raised_by_handler(exc):
+                raise
+            raise self._lost(exc) from exc
+
+    def _request(
+        self, channel: Channel, answers: "Answers", op: Op, payload: bytes, tx_id: int
+    ) -> "Reply":
+        if self._started.get(tx_id, channel) is not channel:
+            raise make_error(errno.ENOENT)
+        return channel.exchange(op, payload, tx_id, answers)
+
+    def _use(self, action: "Callable[..., T]", *args: Any, undo: "Optional[Undo]" = None) -> T:
+        try:
+            return self._watching.use(action, *args, undo=undo)
+        except (NestedCallError, ConnectionError) as exc:
+            self._translate(exc)
+            raise
 
     def _check_length(self, payload: bytes) -> None:
-        if len(payload) > self._max_payload:
+        if len(payload) > self._watching.connection.max_payload:
             raise make_error(errno.E2BIG)
 
-    def _call(self, request: Request) -> None:
+    def _decoded(self, decoder: "Callable[[bytes], T]", op: Op, reply: "Reply") -> T:
+        kind, payload = reply
+        if kind == _ERROR:
+            raise make_error(error(payload[:-1]).errno or errno.EINVAL)
         try:
-            called = self._conversation.call(request)
-        except ConnectionError as exc:
-            self._translate(exc)
-            raise
-        if not called:
-            raise make_error(errno.EDEADLK)
-
-    def _decoded(
-        self, conversation: Conversation, request: Request, decoder: "Callable[[bytes], T]"
-    ) -> T:
-        if request.refusal:
-            raise make_error(error(request.refusal.decode("ascii")).errno or errno.EINVAL)
-        try:
-            return conversation.decoded(request, decoder)
-        except ConnectionError as exc:
-            self._translate(exc)
-            raise
-
-    def _spare_handle(self) -> "Handle":
-        if self._spare is None:
-            self._spare = Handle(_connected(self._connection.clone()))
-        return self._spare
+            return decoder(payload)
+        except MalformedError as exc:
+            failure = malformed(self._watching.connection.path, op, payload, exc)
+        self._watching.distrust(failure)
+        raise self._lost(failure) from failure
 
     def _translate(self, exc: "Union[ConnectionError, NestedCallError]") -> None:
         """Raise the error of the C extension for *exc*, unless a signal handler raised it."""
-        if isinstance(exc, NestedCallError):
-            if self._conversation.is_inside():
-                raise make_error(errno.EDEADLK) from None
-        elif self._conversation.tells_of_failure(exc):
+        if self._watching.refuses(exc):
+            raise make_error(errno.EDEADLK) from None
+        if isinstance(exc, ConnectionError) and not self._watching.is_connected():
             raise self._lost(exc) from exc
 
     def _lost(self, exc: ConnectionError) -> Error:
@@ -217,10 +222,7 @@ class Handle:
         if self._closed:
             return make_error(errno.EINVAL)
         known, self._known_lost = self._known_lost or self._watched, True
-        cause: Optional[BaseException] = exc
-        while isinstance(cause, ConnectionError):
-            cause = cause.__cause__
-        first_noticed = isinstance(cause, BrokenPipeError) and not known
+        first_noticed = isinstance(exc.__cause__, BrokenPipeError) and not known
         return make_error(errno.EPIPE if first_noticed else errno.EBADF)
 
     # -- watches -----------------------------------------------------------------------
@@ -234,8 +236,8 @@ class Handle:
         # One token may be in several watches. As in the C extension, an event belongs to any
         # watch with its token, whatever the path (anywhere=True).
         watch = Watch(path, _token_bytes(token), label=token, anywhere=True)
-        self._check_length(strings(path, watch.token))
-        self._acknowledge(lambda: set_watch(self._conversation, watch))
+        self._check_length(watch.payload)
+        self._acknowledge(Op.WATCH, lambda: self._watching.watch(watch))
         self._orphaned = False
 
     def unwatch(self, path: bytes, token: Any) -> None:
@@ -244,28 +246,28 @@ class Handle:
         :raises Error: as :meth:`ask`.
         """
         wanted = _token_bytes(token)
-        known = [watch for watch in self._conversation.events.watches() if watch.token == wanted]
+        known = [watch for watch in self._watching.watches if watch.token == wanted][-1:]
         payload = strings(path, wanted)
-        if known and len(payload) > self._max_payload:
-            self._conversation.events.discard(known[-1])
+        if len(payload) > self._watching.connection.max_payload:
+            self._watching.forget(known)
         self._check_length(payload)
-        self._acknowledge(lambda: end_watches(self._conversation, Op.UNWATCH, payload, known[-1:]))
+        self._acknowledge(Op.UNWATCH, lambda: self._watching.end(Op.UNWATCH, payload, known))
 
-    def _acknowledge(self, send: "Callable[[], Request]") -> None:
-        """Call *send*, which returns an answered request; raise an error unless it succeeded."""
+    def _acknowledge(self, op: Op, send: "Callable[[], Reply]") -> None:
+        """Call *send*, which returns a reply; raise an error unless it is OK."""
         try:
-            request = send()
-        except (ConnectionError, NestedCallError) as exc:
+            reply = send()
+        except (NestedCallError, ConnectionError) as exc:
             self._translate(exc)
             raise
-        self._decoded(self._conversation, request, decode_ack)
+        self._decoded(decode_ack, op, reply)
 
     def wait_event(self) -> "Tuple[str, Any]":
         """Wait for the next event and return its path and token.
 
         :raises Error: ``EINVAL`` the connection is lost.
         """
-        event = self._next_event(self._conversation.wait_event, None)
+        event = self._next_event(self._watching.wait_event, None)
         assert event is not None  # None means a time-out, and there is none
         return event
 
@@ -274,7 +276,7 @@ class Handle:
 
         :raises Error: ``EINVAL`` the connection is lost.
         """
-        return self._next_event(self._conversation.poll_event)
+        return self._next_event(self._watching.poll_event)
 
     def _next_event(
         self, take: "Callable[..., Optional[Tuple[str, Any]]]", *deadline: Any
@@ -283,21 +285,19 @@ class Handle:
             raise make_error(errno.EINVAL)
         try:
             return take(_event, *deadline)
-        except ConnectionError as exc:
-            if not self._conversation.tells_of_failure(exc):
-                raise  # a signal handler raised it
-            raise make_error(errno.EINVAL) from exc
-        except NestedCallError as exc:
+        except (NestedCallError, ConnectionError) as exc:
+            if isinstance(exc, ConnectionError) and not self._watching.is_connected():
+                raise make_error(errno.EINVAL) from exc
             self._translate(exc)
             raise
 
     def fileno(self) -> int:
         """Return a descriptor that is readable while an event has arrived."""
-        readiness: Optional[Readiness] = self._readiness
-        if readiness is None:
-            self._readiness = readiness = Readiness()
-        self._conversation.attach(readiness)
-        return readiness.fileno()
+        try:
+            return self._watching.fileno()
+        except (NestedCallError, ConnectionError) as exc:
+            self._translate(exc)
+            raise
 
 
 def _event(notice: "Notice") -> "Tuple[str, Any]":
@@ -305,9 +305,17 @@ def _event(notice: "Notice") -> "Tuple[str, Any]":
     return decode_text(path), watches[0].label
 
 
-def _abort(reply: bytes) -> Request:
+def _abort(reply: bytes) -> "Tuple[int, bytes, int]":
     """Return the request that undoes a TRANSACTION_START, given its reply."""
-    return Request(Op.TRANSACTION_END, b"F\0", decode_transaction(reply))
+    return Op.TRANSACTION_END, b"F\0", decode_transaction(reply)
+
+
+def _number(reply: bytes) -> int:
+    """Return the id of a new transaction, 0 if the reply is malformed."""
+    try:
+        return decode_transaction(reply)
+    except MalformedError:
+        return 0
 
 
 def _token_bytes(token: Any) -> bytes:

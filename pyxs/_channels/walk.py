@@ -4,17 +4,21 @@ import collections
 import itertools
 
 from .._wire.packets import Op
-from .._wire.replies import decode_names, decode_perms
-from ..helpers import decode_text, encode_text, validate_path
-from .conversation import Conversation
-from .request import Request
+from .._wire.replies import MalformedError, decode_names, decode_perms
+from ..exceptions import UnexpectedPacket
+from ..helpers import decode_text, encode_text, error, validate_path
+from .failures import malformed
+from .pipeline import Pipeline, Request
+from .pool import Pool
+from .transaction import Transaction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Deque, Dict, Iterator, List, Optional, Tuple
+    from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Tuple, TypeVar, Union
 
     from .._annotations.types import Visit
 
+    T = TypeVar("T")
     #: path, value (None: not readable), permissions
     Record = Tuple[str, Optional[bytes], Tuple[str, ...]]
 
@@ -46,11 +50,71 @@ class _Node:
         return _Node("/" + name if self.path == "/" else self.path + "/" + name)
 
 
+class _Ahead:
+    """Sends requests ahead, on a channel that the walk has for itself."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._pipeline: Optional[Pipeline] = None
+
+    def submit(self, requests: "List[Request]") -> None:
+        if self._pipeline is None:
+            self._pipeline = Pipeline(self._pool.take(), 0, {})
+        self._do(self._pipeline.submit, requests)
+
+    def wait(self, request: Request) -> None:
+        if request.reply is None and self._pipeline is not None:
+            self._do(self._pipeline.wait, request)
+
+    def finish(self) -> None:
+        if self._pipeline is not None and self._pipeline.is_idle():
+            self._pool.put_back(self._pipeline.channel)
+
+    def malformed(self, request: Request, exc: MalformedError) -> UnexpectedPacket:
+        self._pipeline = None  # closes the channel
+        return _malformed(self._pool.connection.path, request, exc)
+
+    def _do(self, action: "Callable[[Any], None]", argument: "Any") -> None:
+        assert self._pipeline is not None
+        channel = self._pipeline.channel
+        try:
+            channel.check()
+            action(argument)
+        except BaseException as exc:
+            self._pipeline = None
+            self._pool.discard(channel, exc)
+            raise
+
+
+class _AtOnce:
+    """Waits for the replies at once: in a transaction others come between two steps of a walk."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+
+    def submit(self, requests: "List[Request]") -> None:
+        self._transaction.exchange_many(requests)
+
+    def wait(self, request: Request) -> None:
+        """There is a reply."""
+
+    def finish(self) -> None:
+        """Nothing is under way."""
+
+    def malformed(self, request: Request, exc: MalformedError) -> UnexpectedPacket:
+        failure = _malformed(self._transaction.path, request, exc)
+        self._transaction.distrust(failure)
+        return failure
+
+
+def _malformed(path: str, request: Request, exc: MalformedError) -> UnexpectedPacket:
+    return malformed(path, request.op, request.answered()[1], exc)
+
+
 class Walker:
     """One walk over a tree.
 
-    :param conversation: the one to walk in.
-    :param tx_id: the transaction, 0 for none.
+    :param channels: the pool to take a channel from, or the transaction to walk in.
     :param list_large: lists the children of a node that are too many for one reply; returns
         ``None`` if there is no such node.
     :param for_records: whether :meth:`records` is to be called, and none of the others.
@@ -58,13 +122,11 @@ class Walker:
 
     def __init__(
         self,
-        conversation: Conversation,
-        tx_id: int,
+        channels: "Union[Pool, Transaction]",
         list_large: "Callable[[str], Optional[List[str]]]",
         for_records: bool = False,
     ) -> None:
-        self._conversation = conversation
-        self._tx_id = tx_id
+        self._requests = _Ahead(channels) if isinstance(channels, Pool) else _AtOnce(channels)
         self._list_large = list_large
         self._for_records = for_records
         self._decoded_perms: Dict[bytes, Tuple[str, ...]] = {}
@@ -82,6 +144,7 @@ class Walker:
             if visit is not None:
                 yield visit
                 self._push(node, visit[2])
+        self._requests.finish()
 
     def bottom_up(self, top: str) -> "Iterator[Visit]":
         """Yield each node after its children."""
@@ -96,6 +159,7 @@ class Walker:
                 self._push(node, visit[2])
             while entered and entered[-1][0] == len(self._stack):
                 yield entered.pop()[1]
+        self._requests.finish()
 
     def records(self, top: str) -> "Iterator[Record]":
         """Yield each node before its children, with its permissions; siblings by name."""
@@ -106,9 +170,10 @@ class Walker:
             self._ahead -= 1
             if self._vanished(node.listing, node.granting, node.reading):
                 continue
-            value = None if node.reading.refusal == b"EACCES" else node.reading.result()
+            value = None if node.reading.refusal == b"EACCES" else self._result(node, node.reading)
             yield node.path, value, self._permissions(node)
             self._stack.extend(reversed(list((self._children(node) or {}).values())))
+        self._requests.finish()
 
     def _push(self, node: _Node, names: "List[str]") -> None:
         known = node.children or {}
@@ -131,24 +196,40 @@ class Walker:
     def _vanished(self, *requests: Request) -> bool:
         """Wait for the answers about a node; return whether one says that it does not exist."""
         for request in requests:
-            self._conversation.wait(request)
+            self._requests.wait(request)
         return any(request.refusal == b"ENOENT" for request in requests)
 
     def _permissions(self, node: _Node) -> "Tuple[str, ...]":
         """Return the permissions of a node, none if they may not be read."""
         if node.granting.refusal == b"EACCES":
             return ()
-        payload = node.granting.result()
+        payload = self._result(node, node.granting)
         perms = self._decoded_perms.get(payload)  # few are distinct
         if perms is None:
-            perms = tuple(self._conversation.decoded(node.granting, decode_perms))
+            perms = tuple(self._decoded(node, node.granting, decode_perms))
             self._decoded_perms[payload] = perms
         return perms
+
+    def _result(self, node: _Node, request: Request) -> bytes:
+        """Return the payload of a reply.
+
+        :raises PyXSError: it is an error.
+        """
+        if request.refusal:
+            raise error(request.refusal, node.path)
+        return request.answered()[1]
+
+    def _decoded(self, node: _Node, request: Request, decoder: "Callable[[bytes], T]") -> "T":
+        payload = self._result(node, request)
+        try:
+            return decoder(payload)
+        except MalformedError as exc:
+            raise self._requests.malformed(request, exc) from None
 
     def _value(self, node: _Node) -> str:
         if node.reading.refusal == b"EACCES":
             return ""
-        return decode_text(node.reading.result())
+        return decode_text(self._result(node, node.reading))
 
     def _children(self, node: _Node) -> "Optional[Dict[str, _Node]]":
         """Return the children by name; ``None``: the node was removed while they were listed."""
@@ -157,7 +238,7 @@ class Walker:
             if node.listing.refusal == b"E2BIG":
                 names = self._list_large(node.path)
             elif node.listing.refusal != b"EACCES":
-                names = self._conversation.decoded(node.listing, decode_names)
+                names = self._decoded(node, node.listing, decode_names)
             if names is None:
                 return None
             if self._for_records:
@@ -170,25 +251,24 @@ class Walker:
     def _read_ahead(self, node: _Node) -> None:
         """Send the requests for *node* and for the nodes after it, unless they are sent."""
         flying = self._flying
-        while flying and flying[0].reading.answer is not None:
+        while flying and flying[0].reading.reply is not None:
             flying.popleft()
         room = min(self._flying_max - len(flying), _AHEAD_MAX - self._ahead)
         # A few at a time: messages sent together cost one system call.
         if node.asked() and room < self._flying_max // 2:
             return
         nodes = list(itertools.islice(self._unasked(node), max(room, 1)))
-        self._conversation.check()
         requests: List[Request] = []
         for each in nodes:
             payload = encode_text(each.path, "path") + b"\0"
-            each.listing = Request(Op.DIRECTORY, payload, self._tx_id)
-            each.reading = Request(Op.READ, payload, self._tx_id)
+            each.listing = Request(Op.DIRECTORY, payload)
+            each.reading = Request(Op.READ, payload)
             requests.append(each.listing)
             if self._for_records:
-                each.granting = Request(Op.GET_PERMS, payload, self._tx_id)
+                each.granting = Request(Op.GET_PERMS, payload)
                 requests.append(each.granting)
             requests.append(each.reading)
-        self._conversation.submit(requests)
+        self._requests.submit(requests)
         flying.extend(nodes)
         self._ahead += len(nodes)
 
@@ -200,5 +280,5 @@ class Walker:
                 each = todo.pop()
                 if not each.asked():
                     yield each
-                elif each.listing.answer is not None and not each.listing.refusal:
+                elif each.listing.reply is not None and not each.listing.refusal:
                     todo.extend(reversed(list((self._children(each) or {}).values())))

@@ -1,0 +1,1 @@
+"""Open connections: one call at a time uses each."""

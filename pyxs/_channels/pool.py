@@ -1,0 +1,136 @@
+"""The channels of a client: each call takes one for itself, and puts it back."""
+
+import os
+import weakref
+
+from ..connection import PacketConnection
+from ..exceptions import ConnectionError
+from .channel import Channel
+from .failures import closed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List
+
+    from .channel import Reply
+    from .pipeline import Request
+
+_SLOTS = range(4)  # for channels that no call uses
+
+
+class Pool:
+    """The channels of a client in this process.
+
+    :param connection: where to connect.
+    """
+
+    def __init__(self, connection: PacketConnection) -> None:
+        self.connection = connection
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        #: Replaced, never emptied: a call returns its channel to the slots that it came from.
+        self._idle: Dict[int, Channel] = {}
+        self._open: weakref.WeakValueDictionary[int, Channel] = weakref.WeakValueDictionary()
+
+    def exchange(self, op: int, payload: bytes) -> "Reply":
+        """Send one request and return the reply.
+
+        :raises InvalidPayload: the payload is too long for the connection; nothing was sent.
+        :raises ConnectionError: the daemon cannot be reached, or the connection was lost.
+        """
+        if self._pid != os.getpid():
+            self._begin()
+        idle = self._idle
+        channel = idle.pop(0, None) or self._take(idle)
+        try:
+            reply = channel.exchange(op, payload, 0, {})
+        except BaseException as exc:  # half a message may be on its way
+            self.discard(channel, exc)
+            raise
+        if idle.setdefault(0, channel) is not channel:
+            self._put_back(channel, idle)
+        return reply
+
+    def exchange_many(self, requests: "List[Request]") -> None:
+        """Send many requests and wait for all replies.
+
+        :raises InvalidPayload: a payload is too long for the connection; nothing was sent.
+        :raises ConnectionError: the daemon cannot be reached, or the connection was lost.
+        """
+        from .pipeline import Pipeline  # here: most programs send one request at a time
+
+        channel = self.take()
+        try:
+            Pipeline(channel, 0, {}).exchange(requests)
+        except BaseException as exc:
+            self.discard(channel, exc)
+            raise
+        self.put_back(channel)
+
+    def take(self) -> Channel:
+        """Return a channel for the caller alone; connect if none is idle.
+
+        :raises ConnectionError: the daemon cannot be reached.
+        """
+        if self._pid != os.getpid():
+            self._begin()
+        return self._take(self._idle)
+
+    def put_back(self, channel: Channel) -> None:
+        """Keep a channel for another call, unless enough are idle or it was closed meanwhile."""
+        if channel.is_usable() and self._open.get(id(channel)) is channel:
+            self._put_back(channel, self._idle)
+
+    def discard(self, channel: Channel, exc: BaseException) -> None:
+        """Close a channel after an exception; a lost connection is told once for all idle ones."""
+        channel.close()
+        if isinstance(exc, ConnectionError):
+            self.drop_idle()
+
+    def drop_idle(self) -> None:
+        """Close the channels that no call uses."""
+        self._idle = {}
+
+    def distrust(self, failure: ConnectionError) -> None:  # noqa: ARG002
+        """Use no channel again that a malformed reply may have come from."""
+        self.drop_idle()
+
+    def connect(self) -> None:
+        """Connect, unless a channel is idle.
+
+        :raises ConnectionError: the daemon cannot be reached.
+        """
+        self.put_back(self.take())
+
+    def is_connected(self) -> bool:
+        """Return whether there is a channel that works."""
+        if self._pid != os.getpid():
+            return False
+        return any(channel.is_usable() for channel in list(self._open.values()))
+
+    def close(self) -> None:
+        """Disconnect; calls in progress raise ``ConnectionError``."""
+        channels = list(self._open.values())
+        self._begin()
+        for channel in channels:
+            if channel.pid == self._pid:
+                channel.end(closed(channel.path))
+
+    def _take(self, idle: "Dict[int, Channel]") -> Channel:
+        for slot in _SLOTS:
+            channel = idle.pop(slot, None)
+            if channel is not None:
+                return channel
+        opened = self._open
+        channel = Channel(self.connection)
+        opened[id(channel)] = channel
+        if opened is not self._open:
+            raise closed(channel.path)
+        return channel
+
+    def _put_back(self, channel: Channel, idle: "Dict[int, Channel]") -> None:
+        for slot in _SLOTS:
+            if idle.setdefault(slot, channel) is channel:
+                return

@@ -1,0 +1,115 @@
+"""A transaction: it has a channel for itself until it ends."""
+
+from .._wire.packets import Op
+from .._wire.replies import MalformedError, decode_transaction
+from ..exceptions import ConnectionError
+from ..helpers import error
+from .channel import Channel
+from .failures import malformed
+from .pool import Pool
+from .shared import Owner, Shared, exchange, exchange_many
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import List, Optional
+
+    from .channel import Answers, Reply
+    from .pipeline import Request
+
+_ERROR = int(Op.ERROR)
+
+
+def start_transaction(pool: Pool) -> "Transaction":
+    """Start a transaction on a channel of a pool.
+
+    :raises PyXSError: the daemon's answer.
+    :raises ConnectionError: the daemon cannot be reached, or the connection was lost.
+    """
+    channel = pool.take()
+    try:
+        kind, payload = channel.exchange(Op.TRANSACTION_START, b"\0", 0, {})
+        if kind != _ERROR:
+            return Transaction(pool, channel, decode_transaction(payload))
+    except MalformedError as exc:
+        channel.close()
+        raise malformed(channel.path, Op.TRANSACTION_START, payload, exc) from None
+    except BaseException as exc:
+        pool.discard(channel, exc)
+        raise
+    pool.put_back(channel)
+    raise error(payload[:-1])
+
+
+class Transaction:
+    """A running transaction, whose channel goes back to the pool when it ends.
+
+    When this object is dropped before, or an exception closes the channel in the middle of a
+    call, the daemon aborts the transaction.
+    """
+
+    def __init__(self, pool: Pool, channel: Channel, tx_id: int) -> None:
+        self.tx_id = tx_id
+        self._pool = pool
+        self.path = channel.path
+        self._ended = False
+        self._shared = Shared(channel)
+
+    def is_running(self) -> bool:
+        """Return whether it has neither ended nor been lost."""
+        channel = self._shared.channel
+        return not self._ended and channel is not None and channel.is_usable()
+
+    def exchange(self, op: int, payload: bytes) -> "Reply":
+        """Send one request and return the reply.
+
+        :raises PyXSError: ``EINVAL`` the transaction has ended; ``EDEADLK`` the call is inside
+            another one in the transaction.
+        :raises ConnectionError: the transaction is lost, or the connection was.
+        """
+        return self._shared.use(Owner(self._ready), exchange, op, payload, self.tx_id)
+
+    def exchange_many(self, requests: "List[Request]") -> None:
+        """Send many requests and wait for all replies; see :meth:`exchange`."""
+        self._shared.use(Owner(self._ready), exchange_many, requests, self.tx_id)
+
+    def distrust(self, failure: ConnectionError) -> None:
+        """Use the channel no more, because a malformed reply came from it."""
+        self._shared.distrust(failure)
+
+    def refuse_nested(self) -> None:
+        """Raise ``EDEADLK`` if this thread is inside a call in the transaction."""
+        self._shared.refuse_nested()
+
+    def end(self, commit: bool) -> "Optional[Reply]":
+        """Commit or abort; return the reply, or ``None`` if there was nothing left to abort.
+
+        :raises ConnectionError: the transaction is lost, or the connection was; only if *commit*
+            is true, because otherwise the daemon has aborted it.
+        """
+        try:
+            return self._shared.use(Owner(self._ready), self._end, commit)
+        except ConnectionError:
+            if commit or self.is_running():
+                raise
+            return None
+
+    def _end(self, channel: Channel, answers: "Answers", commit: bool) -> "Reply":
+        self._ended = True
+        payload = b"T\0" if commit else b"F\0"
+        reply = channel.exchange(Op.TRANSACTION_END, payload, self.tx_id, answers)
+        self._shared.channel = None
+        self._pool.put_back(channel)
+        return reply
+
+    def _ready(self) -> Channel:
+        channel = self._shared.channel
+        if self._ended:
+            raise error("EINVAL", why="transaction {} has ended".format(self.tx_id))
+        if channel is None or not channel.is_usable():
+            self._pool.drop_idle()
+            raise ConnectionError(
+                "{}: transaction {} was lost with the connection on which it began".format(
+                    self.path, self.tx_id
+                )
+            )
+        return channel

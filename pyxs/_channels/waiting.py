@@ -1,0 +1,95 @@
+"""Waits for the value of one node, on a channel of its own."""
+
+import time
+
+from .._wire.packets import Op
+from .._wire.requests import strings
+from ..connection import PacketConnection
+from ..helpers import decode_text, error
+from .channel import Channel
+from .deadlines import LateError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, List, Optional
+
+_ERROR = int(Op.ERROR)
+_MISSING = _ERROR, b"ENOENT\0"
+_TOKEN = b"w"
+_ASK = 1.0  # seconds for the answer if the time-out is 0: it asks once all the same
+
+
+def wait_for_value(
+    connection: PacketConnection,
+    path: bytes,
+    satisfied: "Callable[[str], object]",
+    timeout: "Optional[float]",
+) -> str:
+    """Return the value of a node, once there is one that satisfies.
+
+    :param timeout: seconds for all of it; ``None``: without limit.
+    :raises TimeoutError: the time has passed.
+    :raises PyXSError: the daemon's answer.
+    :raises ConnectionError: the daemon cannot be reached, or the connection was lost.
+    """
+    deadline = None if timeout is None else time.monotonic() + (timeout or _ASK)
+    state = "the daemon has not answered"
+    changes = Changes()
+    try:
+        channel = Channel(connection, deadline, changes)
+        is_watched = False
+        while True:
+            changes.seen = False
+            value = _read(channel, path)
+            if value is not None and satisfied(value):
+                return value
+            state = "there is no such node"
+            if value is not None:
+                state = "the value is {:.80}".format(repr(value))
+            if timeout == 0:
+                raise LateError
+            if not is_watched:
+                is_watched = True
+                _watch(channel, path)
+            while not changes.seen:
+                _receive(channel, deadline)
+    except LateError:
+        node = decode_text(path)
+    raise TimeoutError("{}: waited for {} s, and {}".format(node, timeout, state))
+
+
+class Changes:
+    """Sees events."""
+
+    seen = False
+
+    def deliver(self, frames: "List[Any]") -> None:
+        del frames[0]
+        self.seen = True
+
+    def follow(self, fd: "Optional[int]") -> None:
+        """Nobody has asked for a descriptor."""
+
+
+def _read(channel: Channel, path: bytes) -> "Optional[str]":
+    kind, payload = channel.exchange(Op.READ, path + b"\0", 0, {})
+    return None if (kind, payload) == _MISSING else decode_text(_accepted(kind, payload, path))
+
+
+def _watch(channel: Channel, path: bytes) -> None:
+    kind, payload = channel.exchange(Op.WATCH, strings(path, _TOKEN), 0, {})
+    _accepted(kind, payload, path)
+
+
+def _accepted(kind: int, payload: bytes, path: bytes) -> bytes:
+    if kind == _ERROR:
+        raise error(payload[:-1], decode_text(path))
+    return payload
+
+
+def _receive(channel: Channel, deadline: "Optional[float]") -> None:
+    if channel.is_readable(deadline):
+        channel.receive()
+        channel.deliver_events()
+    elif deadline is not None and time.monotonic() >= deadline:
+        raise LateError

@@ -1,1 +1,0 @@
-"""The threads of a process on one connection."""
