@@ -367,6 +367,48 @@ def test_a_released_domain_comes_back_with_fresh_quotas(guest, dom0):
     assert dom0.ask(Op.GET_QUOTA, b"1", b"nodes") == b"1000\0"
 
 
+@pytest.mark.parametrize("in_a_transaction", [False, True])
+def test_a_new_domain_has_no_rights_of_the_one_before(guest, dom0, store, in_a_transaction):
+    tx_id = dom0.begin() if in_a_transaction else 0
+    for path, perm in ((b"/a", b"r1"), (b"/b", b"b1"), (b"/c", b"w1")):
+        dom0.write(path, b"value", tx_id)
+        dom0.ask(Op.SET_PERMS, path, b"n0", perm, tx_id=tx_id)
+    store.release(1)
+    store.introduce(1)
+    if in_a_transaction:
+        assert dom0.commit(tx_id) == OK
+    dom0.write(b"/a/child")
+    new = Speaker(store, 1)
+    assert new.read(b"/a") == new.read(b"/a/child") == new.read(b"/b") == "EACCES"
+    assert new.write(b"/b") == new.write(b"/c") == "EACCES"
+    assert dom0.set_perms(b"/a", b"n0", b"r1") == OK
+    assert new.read(b"/a") == b"value"
+
+
+def test_a_new_domain_is_not_the_target_that_the_one_before_was(guest, other, dom0, store):
+    dom0.ask(Op.SET_TARGET, b"2", b"1")
+    store.release(1)
+    store.introduce(1)
+    dom0.write(b"/key")
+    for perms in ([b"n1"], [b"n0", b"b1"]):
+        dom0.set_perms(b"/key", *perms)
+        assert other.read(b"/key") == "EACCES"
+
+
+def test_what_a_released_domain_owned_of_the_special_paths_is_dom0_s(guest, dom0, store):
+    for path in (b"@introduceDomain", b"@releaseDomain"):
+        dom0.set_perms(path, b"n1", b"r2", b"r1")
+    store.release(1)
+    store.introduce(1)
+    new = Speaker(store, 1)
+    assert new.set_perms(b"@introduceDomain", b"r1") == "EACCES"
+    new.watch(b"@introduceDomain")
+    new.watch(b"@releaseDomain")
+    store.introduce(2)
+    store.release(2)
+    assert new.heard() == []
+
+
 def test_a_domain_that_is_introduced_again_begins_anew(guest, dom0):
     tx_id = guest.begin()
     guest.watch(b"key")

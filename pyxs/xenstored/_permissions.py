@@ -24,6 +24,8 @@ class Permission(NamedTuple):
 
     domid: int
     rights: int  #: :data:`READ` and :data:`WRITE`, added
+    #: Which domain of this domid is meant, see :attr:`~._domains.Domain.life`; ``None``: none.
+    life: "Optional[int]" = None
 
 
 #: The first entry names the owner, and the rights of all domains that have no entry.
@@ -52,20 +54,11 @@ def render(perms: Permissions) -> bytes:
 
 def owned_by(perms: Permissions, domid: int) -> Permissions:
     """Return the same permissions with another owner."""
-    return (Permission(domid, perms[0].rights),) + perms[1:]
+    return (perms[0]._replace(domid=domid),) + perms[1:]
 
 
-def rights_of(domid: int, target: "Optional[int]", perms: Permissions) -> int:
-    """Return the rights of a domain: :data:`READ`, :data:`WRITE`, :data:`OWN`, added.
-
-    :param target: the domain whose rights it has too (SET_TARGET), or ``None``.
-    """
-    if domid == DOM0:
-        return ALL
-    owner = perms[0]
-    if owner.domid in (domid, target):
-        return ALL
-    for entry in perms[1:]:
-        if entry.domid in (domid, target):
-            return entry.rights
-    return owner.rights
+def without(domid: int, perms: Permissions) -> Permissions:
+    """Return permissions without the entries of a domain; what it owns is domain 0's."""
+    if perms[0].domid == domid:
+        perms = owned_by(perms, DOM0)
+    return perms[:1] + tuple(entry for entry in perms[1:] if entry.domid != domid)

@@ -5,7 +5,7 @@ from typing import Deque, Dict, NamedTuple, Optional, Set, Tuple
 
 from .._wire.packets import PAYLOAD_MAX, Op, Packet
 from ._domains import Domain
-from ._permissions import ALL, DOM0, Permissions, rights_of
+from ._permissions import DOM0, Permissions
 from ._tree import Change, Transaction
 
 
@@ -60,9 +60,7 @@ class Session:
 
     def rights(self, perms: Permissions) -> int:
         """Return the rights of the domain on a node with these permissions."""
-        if not self.unprivileged:
-            return ALL
-        return rights_of(self.domain.domid, self.domain.target, perms)
+        return self.domain.rights(perms)
 
     def new_transaction_id(self) -> int:
         """Return an id, not 0, that no running transaction of the session has."""

@@ -20,6 +20,7 @@ from ._permissions import (
     Permission,
     Permissions,
     owned_by,
+    without,
 )
 from ._session import Session, Watch
 from ._tree import AnyNode, Change, Transaction, Tree, View, name_of, parent_of, subtree
@@ -96,6 +97,8 @@ class Store:
             self.disconnect(session)
         for path in self.tree.tops_owned_by(domid):
             self._remove_all(self.tree, path)
+        for special, perms in self._special.items():
+            self._special[special] = without(domid, perms)
         self._fire(Change(RELEASE_DOMAIN))
         # Of the real daemons, only Xen's head sends this event.
         self._fire(Change(b"%s/%d" % (RELEASE_DOMAIN, domid), exact=True))
@@ -106,7 +109,7 @@ class Store:
         :raises Refused: ``ENOENT``: one of them is not introduced.
         """
         domain = self.domains.introduced(domid)
-        domain.target = self.domains.introduced(target).domid
+        domain.target = self.domains.introduced(target)
 
     def usage(self, domid: int) -> "Dict[bytes, int]":
         """Return how much of each quota a domain uses.
@@ -206,6 +209,7 @@ class Store:
             raise Refused("ENOSPC")
         if owner >= DOMID_FIRST_RESERVED:
             raise Refused("ENOENT")
+        perms = self.domains.alive(perms)
         if path in self._special:
             self._set_special_perms(session, path, perms)
             return

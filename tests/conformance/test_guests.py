@@ -116,6 +116,60 @@ def test_permissions_decide_whether_a_guest_reads_and_writes(guest, client, perm
                 call()
 
 
+def test_a_new_domain_has_none_of_the_rights_of_the_one_before(client, store, cleanup):
+    def new_guest():
+        return cleanup.enter_context(
+            pyxs.Client(store.daemon.socket_for(DOMID), socket_timeout=PATIENCE)
+        )
+
+    new_guest().close()
+    for path, perms in (("/read", "r7"), ("/both", "b7")):
+        client.write(path, "value")
+        client.set_permissions(path, ["n0", perms])
+    client.release_domain(DOMID)
+    # xenstored takes the node that was changed last for younger than the new domain.
+    client.write("/another", "value")
+    guest = new_guest()
+    client.write("/read/child", "value")  # it gets the entries of its parent
+    client.write("/both", "new")
+    for call in (
+        lambda: guest.read("/read"),
+        lambda: guest.read("/read/child"),
+        lambda: guest.write("/both", "value"),
+    ):
+        with refused("EACCES"):
+            call()
+    client.set_permissions("/read", ["n0", "r7"])
+    assert guest.read("/read") == "value"
+
+
+def test_a_new_domain_does_not_hear_of_domains_because_the_one_before_could(client, store, cleanup):
+    store.daemon.socket_for(DOMID)
+    client.set_permissions("@releaseDomain", ["n0", "r7"])
+    client.release_domain(DOMID)
+    monitor = pyxs.monitor(store.daemon.socket_for(DOMID), socket_timeout=PATIENCE)
+    cleanup.callback(monitor.close)
+    monitor.watch("@releaseDomain", "token")
+    assert len(heard(monitor)) == 1
+    client.introduce_domain(1, 1, 1)
+    client.release_domain(1)
+    assert heard(monitor) == []
+
+
+def test_a_new_domain_has_not_the_target_of_the_one_before(client, store, cleanup):
+    client.introduce_domain(1, 1, 1)
+    store.daemon.socket_for(DOMID)
+    client.set_target(DOMID, 1)
+    client.write("/of-1", "value")
+    client.set_permissions("/of-1", ["n1"])
+    client.release_domain(DOMID)
+    guest = cleanup.enter_context(
+        pyxs.Client(store.daemon.socket_for(DOMID), socket_timeout=PATIENCE)
+    )
+    with refused("EACCES"):
+        guest.read("/of-1")
+
+
 def test_exists_of_a_node_that_the_guest_may_not_read_is_refused(guest):
     with refused("EACCES"):
         guest.exists("/secret")

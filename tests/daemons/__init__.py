@@ -132,7 +132,7 @@ class _Process(_Daemon):
             os.makedirs(os.path.join(self._root, directory))
         self.path = os.path.join(self._root, "var/run/xenstored/socket")
         self._process = None
-        self._guests = []
+        self._guests = {}  # by domid
         self._launch()
 
     def _launch(self):
@@ -171,15 +171,20 @@ class _Process(_Daemon):
     def socket_for(self, domid):
         with Client(self.path) as client:
             client.introduce_domain(domid, 1, 1)
-        self._guests.append(RingSocket(self._root, domid))
-        return self._guests[-1].path
+        if domid in self._guests:  # it was released meanwhile
+            self._end_guest(domid)
+        self._guests[domid] = RingSocket(self._root, domid)
+        return self._guests[domid].path
+
+    def _end_guest(self, domid):
+        guest = self._guests.pop(domid)
+        guest.close()
+        os.unlink(guest.path)
+        return guest
 
     def kill(self):
-        while self._guests:
-            guest = self._guests.pop()
-            guest.close()
-            os.unlink(guest.path)
-            os.unlink(guest.ring)
+        for domid in list(self._guests):
+            os.unlink(self._end_guest(domid).ring)
         self._process.kill()
         self._process.wait()
         self._process.stdin.close()
