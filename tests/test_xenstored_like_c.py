@@ -72,7 +72,48 @@ class WirePrograms:
         self.domain_ops = self.random.choice([(Op.RELEASE, self.domid), (Op.SET_TARGET, self.pair)])
 
     def program(self):
+        if self.random.random() < 0.5:
+            return self.transactions_of_few_nodes()
         return [self.step() for _ in range(STEPS)]
+
+    def transactions_of_few_nodes(self):
+        """Return a program of transactions, each of which changes the same few nodes repeatedly.
+
+        What an event needs is often the work of two changes of one node.
+        """
+        top = self.random.choice(self.starts).encode() or b"/local/domain/1/"
+        paths = [top + below for below in (b"a", b"a/b", b"a/b/c", b"a/d")]
+        path = lambda: self.random.choice(paths) + b"\0"  # noqa: E731
+        changes = [
+            (Op.WRITE, lambda: path() + b"value"),
+            (Op.MKDIR, path),
+            (Op.RM, path),
+            (Op.RM, path),
+            (Op.READ, path),
+            (Op.SET_PERMS, lambda: path() + self.perms(b"0001")),
+            (Op.SET_PERMS, lambda: path() + self.perms(b"0001")),
+        ]
+
+        def some(client, most, tx_id=0):
+            for _ in range(self.random.randint(1, most)):
+                op, make = self.random.choice(changes)
+                yield (client, op, make(), tx_id)
+
+        watches = paths + [b"/", top.rstrip(b"/") or b"/"]
+        steps = [
+            (client, Op.WATCH, each + b"\0t\0", 0)
+            for client in range(CLIENTS)
+            for each in dict.fromkeys(watches)
+        ]
+        for _ in range(8):
+            client = self.random.randrange(CLIENTS)
+            steps += some(self.random.randrange(CLIENTS), 3)
+            self.started[client] += 1
+            tx_id = self.started[client]
+            steps.append((client, Op.TRANSACTION_START, b"\0", 0))
+            steps += some(client, 5, tx_id)
+            steps.append((client, Op.TRANSACTION_END, b"T\0", tx_id))
+        return steps
 
     def step(self):
         client = self.random.randrange(CLIENTS)

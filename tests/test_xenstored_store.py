@@ -302,6 +302,46 @@ def test_a_guest_gets_an_event_when_a_node_that_it_could_read_is_removed(guest, 
     assert other.heard() == [b"/top/key\0t\0"]
 
 
+def test_a_node_that_was_written_in_a_transaction_and_went_with_its_parent(dom0):
+    tx_id = dom0.begin()
+    dom0.write(b"/a/b", b"", tx_id)
+    assert dom0.commit(tx_id) == OK
+    for path in (b"/", b"/a", b"/a/b"):
+        dom0.watch(path, path[-1:])
+    tx_id = dom0.begin()
+    dom0.write(b"/a/b", b"x", tx_id)
+    dom0.ask(Op.RM, b"/a", tx_id=tx_id)
+    assert dom0.commit(tx_id) == OK
+    assert dom0.heard() == [
+        *(b"/a/b\0%s\0" % token for token in (b"/", b"a", b"b")),
+        *(b"/a\0%s\0" % token for token in (b"/", b"a")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("perms", "changes", "hears"),
+    [
+        (b"r1", [(Op.SET_PERMS, b"n0\0"), (Op.WRITE, b"")], True),
+        (b"r1", [(Op.SET_PERMS, b"n0\0"), (Op.RM, b"")], True),
+        (b"r1", [(Op.RM, b""), (Op.WRITE, b"")], True),
+        (b"n1", [(Op.SET_PERMS, b"n0\0r1\0"), (Op.RM, b"")], False),
+        (b"n1", [(Op.SET_PERMS, b"n0\0r1\0"), (Op.SET_PERMS, b"n0\0")], False),
+        (b"n1", [(Op.RM, b""), (Op.WRITE, b"")], False),
+    ],
+)
+def test_a_guest_hears_of_a_transaction_by_what_it_could_read_at_first(
+    guest, dom0, perms, changes, hears
+):
+    dom0.write(b"/key")
+    dom0.set_perms(b"/key", b"n0", perms)
+    guest.watch(b"/key")
+    tx_id = dom0.begin()
+    for op, rest in changes:
+        assert dom0.send(op, b"/key\0" + rest, tx_id) == OK
+    assert dom0.commit(tx_id) == OK
+    assert guest.heard() == [b"/key\0t\0"] * hears
+
+
 def test_the_first_event_comes_even_when_the_guest_may_not_read(guest, dom0):
     dom0.write(b"/secret")
     guest.ask(Op.WATCH, b"/secret", b"t")
@@ -511,6 +551,32 @@ def test_a_guest_s_node_has_at_most_2048_bytes_permissions_included(guest, perms
     assert guest.write(b"key/child") == "ENOSPC"
 
 
+def test_each_node_that_is_made_is_measured(guest, dom0):
+    name = b"b" * 2030
+    assert guest.ask(Op.MKDIR, b"a/" + name) == "ENOSPC"
+    assert guest.write(b"a/" + name, b"") == "ENOSPC"
+    assert dom0.ask(Op.DIRECTORY, HOME) == b""
+    assert guest.ask(Op.MKDIR, b"a/" + b"b" * 2000) == OK
+
+
+def test_a_commit_over_two_quotas(guest, dom0):
+    dom0.ask(Op.SET_QUOTA, b"1", b"nodes", b"3")
+    tx_id = guest.begin()
+    for key in (b"x", b"y", b"z"):
+        guest.write(key, b"", tx_id)
+    guest.write(b"x", b"v" * 2048, tx_id)
+    assert guest.commit(tx_id) == "ENOMEM"
+
+
+def test_a_removal_in_a_transaction_that_may_see_no_more_nodes(guest, dom0):
+    for number in range(30):
+        guest.write(b"a/%d" % number)
+    dom0.ask(Op.SET_QUOTA, b"1", b"transaction-nodes", b"20")
+    tx_id = guest.begin()
+    assert guest.ask(Op.RM, b"a", tx_id=tx_id) == "EIO"
+    assert guest.commit(tx_id) == "ENOMEM"
+
+
 def test_a_transaction_in_which_a_node_was_too_large_cannot_be_committed(guest):
     guest.write(b"key", b"value")
     tx_id = guest.begin()
@@ -608,6 +674,17 @@ def test_quotas_are_shown_and_set_by_control(guest, dom0):
     assert guest.write(b"key") == "ENOSPC"
     assert dom0.ask(Op.CONTROL, b"quota", b"77") == "ENOENT"
     assert dom0.ask(Op.CONTROL, b"quota", b"set", b"nonsense", b"1") == "EINVAL"
+
+
+@pytest.mark.parametrize("value", [b"0", b"-1", b"x", b"", b"2147483648", b"9" * 5000])
+def test_control_sets_no_quota_that_is_not_a_positive_number_of_c(dom0, value):
+    assert dom0.ask(Op.CONTROL, b"quota", b"set", b"nodes", value) == "EINVAL"
+    assert dom0.ask(Op.GET_QUOTA, b"nodes") == b"1000\0"
+
+
+def test_the_largest_quota_that_control_sets(dom0):
+    assert dom0.ask(Op.CONTROL, b"quota", b"set", b"nodes", b"2147483647") == OK
+    assert dom0.ask(Op.GET_QUOTA, b"nodes") == b"2147483647\0"
 
 
 # Transactions that cannot be committed any more

@@ -4,7 +4,10 @@ from typing import Callable, Dict, List, Tuple
 
 from . import _quota as _quotas
 from ._errors import Refused
+from ._numbers import number
 from .store import Store
+
+_INT_MAX = 0x7FFFFFFF
 
 
 def run(store: Store, command: bytes, arguments: "List[bytes]") -> bytes:
@@ -24,7 +27,8 @@ def _help(_store: Store, arguments: "List[bytes]") -> bytes:
     return b"".join(b"%s\t%s\n" % (name, syntax) for name, (_, syntax) in _COMMANDS.items())
 
 
-def _check(_store: Store, _arguments: "List[bytes]") -> bytes:
+def _check(_store: Store, arguments: "List[bytes]") -> bytes:
+    _expect(not arguments)
     return b"OK"
 
 
@@ -46,13 +50,14 @@ def _quota(store: Store, arguments: "List[bytes]") -> bytes:
         ]
         return b"Quota settings:\n" + b"".join(lines)
     if arguments[0] == b"set":
-        _expect(
-            len(arguments) == 3 and arguments[1] in store.domains.limits and arguments[2].isdigit()
-        )
-        store.domains.set_limit(arguments[1], int(arguments[2]))
+        _expect(len(arguments) == 3 and arguments[1] in store.domains.limits)
+        value = number(arguments[2])
+        # From a number that C's int cannot hold, the C daemon would take the low 32 bits.
+        _expect(0 < value <= _INT_MAX)
+        store.domains.set_limit(arguments[1], value)
         return b"OK"
-    _expect(len(arguments) == 1 and arguments[0].isdigit())
-    domid = int(arguments[0])
+    _expect(len(arguments) == 1)
+    domid = number(arguments[0])
     lines = [b"%-16s: %8d\n" % used for used in store.usage(domid).items()]
     return b"Domain %d:\n" % domid + b"".join(lines)
 

@@ -96,7 +96,8 @@ class Change(NamedTuple):
 
     path: bytes
     exact: bool = False  #: whether only watches of this path fire, not those of its ancestors
-    before: Optional[Permissions] = None  #: the old permissions, if they changed
+    before: Optional[Permissions] = None  #: the permissions that it had, if they may be others now
+    removed: Optional[Permissions] = None  #: those of a node that the request has removed
 
 
 class Tree:
@@ -221,9 +222,11 @@ class Transaction:
         self._limit = limit
         #: Whether a quota was exceeded, so that the transaction cannot be committed.
         self.failed = False
+        #: Whether it was asked to create a node.
+        self.creates = False
         self._seen: Dict[bytes, Optional[Node]] = {}
         self._drafts: Dict[bytes, Optional[Draft]] = {}
-        self._changes: Dict[bytes, Change] = {}
+        self._exact: Dict[bytes, bool] = {}  # of the nodes that watches are to hear of
         self._owned: Dict[int, int] = {}
 
     def get(self, path: bytes) -> "Optional[AnyNode]":
@@ -240,9 +243,9 @@ class Transaction:
             node.pins += 1
         return node
 
-    def owned(self, domid: int) -> int:
-        """Return how many nodes a domain owns after the commit."""
-        return self._tree.owned(domid) + self._owned.get(domid, 0)
+    def owned(self) -> "Dict[int, int]":
+        """Return how many nodes each domain whose nodes it has changed owns after the commit."""
+        return {domid: self._tree.owned(domid) + more for domid, more in self._owned.items()}
 
     def create(self, path: bytes, value: bytes, perms: Permissions) -> None:
         """Add a node that does not exist, below a parent that does."""
@@ -278,37 +281,36 @@ class Transaction:
 
     def note(self, change: Change) -> None:
         """Store a change, for the watches to fire after the commit."""
-        self._changes[change.path] = change
+        # Once watches of the ancestors are to hear of a node, an exact event changes nothing.
+        self._exact[change.path] = change.exact and self._exact.get(change.path, True)
 
-    def commit(self) -> "List[Change]":
-        """End the transaction and apply its changes to the tree.
+    def commit(self) -> "Iterator[Change]":
+        """End the transaction, and apply its changes to the tree.
 
         :returns: the changes for the watches, in the order in which the transaction first saw
-            the nodes.
-        :raises Refused: ``EAGAIN``: a node that it saw has changed since; ``ENOMEM``: it has
-            exceeded a quota.
+            the nodes. Each node is changed when the caller asks for the next: as in the C
+            daemon, those that follow are as before while the watches of a node fire.
+        :raises Refused: ``EAGAIN``: a node that it saw has changed since.
         """
         self.abort()
-        if self.failed:
-            raise Refused("ENOMEM")
         for path, node in self._seen.items():
             if self._tree.get(path) is not node:
                 raise Refused("EAGAIN")
-        for path, draft in self._drafts.items():
-            self._tree.apply(path, draft)
-        return [self._changes[path] for path in self._seen if self._fires(path)]
+        before = {path: node.perms for path, node in self._seen.items() if node is not None}
+        return self._apply(before)
+
+    def _apply(self, before: "Dict[bytes, Permissions]") -> "Iterator[Change]":
+        for path in self._seen:
+            if path in self._drafts:
+                self._tree.apply(path, self._drafts[path])
+            if path in self._exact:
+                yield Change(path, self._exact[path], before.get(path))
 
     def abort(self) -> None:
         """End the transaction and drop its changes."""
         for node in self._seen.values():
             if node is not None:
                 node.pins -= 1
-
-    def _fires(self, path: bytes) -> bool:
-        if path not in self._changes:
-            return False
-        created_and_removed = self._seen[path] is None and self._drafts.get(path) is None
-        return not created_and_removed
 
     def _draft(self, path: bytes) -> Draft:
         node = self.get(path)
@@ -331,9 +333,9 @@ def subtree(view: View, top: bytes) -> "Iterator[bytes]":
 
     A transaction sees the nodes in the other order: each before its descendants.
 
-    :raises Refused: ``EIO``: a listed child does not exist. As in the C daemon, a transaction
-        may have seen the list before another client changed it. The caller has then removed
-        the nodes that were yielded before.
+    :raises Refused: ``EIO``: a listed child does not exist, or is one more than the transaction
+        may see. As in the C daemon, a transaction may have seen the list before another client
+        changed it. The caller has then removed the nodes that were yielded before.
     """
     stack = [(top, iter(_names(view, top)))]
     while stack:
@@ -344,7 +346,10 @@ def subtree(view: View, top: bytes) -> "Iterator[bytes]":
             yield path
             continue
         child = child_of(path, name)
-        node = view.get(child)
+        try:
+            node = view.get(child)
+        except Refused:
+            node = None
         if node is None:
             raise Refused("EIO")
         stack.append((child, iter(node.names)))

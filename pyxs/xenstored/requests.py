@@ -11,6 +11,7 @@ from .._wire.packets import PAYLOAD_MAX, Op, Packet, packet_from_wire
 from . import _control, _permissions
 from ._domains import FEATURES
 from ._errors import Refused
+from ._numbers import domid_of, number
 from ._permissions import DOM0
 from ._session import Session, Watch
 from ._tree import AnyNode, View
@@ -20,7 +21,6 @@ OK = b"OK\0"
 
 _PATH = re.compile(rb"/|(?:/[-\w@]+)+", re.ASCII)
 _HOME = re.compile(rb"/local/domain/[0-9]{1,5}/")
-_INTEGER = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]+)")
 
 
 class Request:
@@ -110,20 +110,6 @@ def answer(store: Store, session: Session, packet: Packet) -> None:
         session.report_new_watch()
 
 
-# Arguments
-
-
-def _number(text: bytes) -> int:
-    """Return a number as C's ``atoi`` does: 0 if the text is not a number."""
-    match = _INTEGER.match(text)
-    return int(match.group(1)) if match is not None else 0
-
-
-def _domid(text: bytes) -> int:
-    number = max(-(1 << 63), min(_number(text), (1 << 63) - 1))
-    return number & 0xFFFFFFFF
-
-
 # Nodes
 
 
@@ -138,7 +124,7 @@ def _directory(request: Request) -> bytes:
 def _directory_part(request: Request) -> bytes:
     name, text = request.strings(2, 2)
     node = request.store.node(request.session, request.view, request.path(name))
-    offset = _number(text)
+    offset = number(text)
     listing = b"".join(child + b"\0" for child in node.names)
     if not 0 <= offset < len(listing):
         return b"%d\0\0" % node.generation
@@ -230,9 +216,9 @@ def _transaction_end(request: Request) -> bytes:
 
 def _introduce(request: Request) -> bytes:
     domid, _gfn, port = request.strings(3)[:3]
-    if not _number(port):
+    if not number(port):
         raise Refused("EINVAL")
-    request.store.introduce(_domid(domid))
+    request.store.introduce(domid_of(domid))
     return OK
 
 
@@ -251,7 +237,7 @@ def _guest(request: Request) -> int:
 
     :raises Refused: ``EINVAL``: it is 0.
     """
-    domid = _domid(request.string())
+    domid = domid_of(request.string())
     if domid == DOM0:
         raise Refused("EINVAL")
     return domid
@@ -259,16 +245,16 @@ def _guest(request: Request) -> int:
 
 def _set_target(request: Request) -> bytes:
     domid, target = request.strings(2)[:2]
-    request.store.set_target(_domid(domid), _domid(target))
+    request.store.set_target(domid_of(domid), domid_of(target))
     return OK
 
 
 def _get_domain_path(request: Request) -> bytes:
-    return b"/local/domain/%d\0" % _domid(request.string())
+    return b"/local/domain/%d\0" % domid_of(request.string())
 
 
 def _is_domain_introduced(request: Request) -> bytes:
-    return b"T\0" if request.store.domains.is_introduced(_domid(request.string())) else b"F\0"
+    return b"T\0" if request.store.domains.is_introduced(domid_of(request.string())) else b"F\0"
 
 
 # Features, quotas and control
@@ -278,7 +264,7 @@ def _get_feature(request: Request) -> bytes:
     strings = request.strings(0, 1)
     if strings in ([], [b""]):
         return b"%d\0" % FEATURES
-    return b"%d\0" % request.store.domains.introduced(_domid(strings[0])).features
+    return b"%d\0" % request.store.domains.introduced(domid_of(strings[0])).features
 
 
 def _set_feature(request: Request) -> bytes:
@@ -286,7 +272,7 @@ def _set_feature(request: Request) -> bytes:
     features = _decimal(value)
     if features & ~FEATURES:
         raise Refused("EINVAL")
-    request.store.domains.existing(_domid(domid)).features = features
+    request.store.domains.existing(domid_of(domid)).features = features
     return OK
 
 
@@ -297,7 +283,7 @@ def _get_quota(request: Request) -> bytes:
     limits = (
         request.store.domains.limits
         if len(strings) == 1
-        else request.store.domains.introduced(_domid(strings[0])).limits
+        else request.store.domains.introduced(domid_of(strings[0])).limits
     )
     if strings[-1] not in limits:
         raise Refused("EINVAL")
@@ -307,7 +293,7 @@ def _get_quota(request: Request) -> bytes:
 def _set_quota(request: Request) -> bytes:
     *rest, name, value = request.strings(2, 3)
     limits = (
-        request.store.domains.existing(_domid(rest[0])).limits
+        request.store.domains.existing(domid_of(rest[0])).limits
         if rest
         else request.store.domains.limits
     )

@@ -5,7 +5,7 @@ the store on behalf of a session. The store adds events to the output of the ses
 raises :class:`~._errors.Refused` for every request that fails.
 """
 
-from typing import Dict, List, Optional
+from typing import Dict, Iterator, List, Optional
 
 from . import _quota
 from ._domains import Domain, Domains
@@ -232,7 +232,7 @@ class Store:
             node = view.get(each)
             view.remove(each)
             # For the nodes below *path*, only watches of exactly their paths get an event.
-            self._changed(view, Change(each, each != path, node.perms if node else None))
+            self._changed(view, Change(each, each != path, removed=node.perms if node else None))
 
     def _set_special_perms(self, session: Session, path: bytes, perms: Permissions) -> None:
         if not session.rights(self._special[path]) & OWN:
@@ -271,13 +271,26 @@ class Store:
         if session.unprivileged:
             perms = owned_by(perms, session.domain.domid)
             self._check_count(session.domain, view, len(missing))
-            size = _quota.node_size(parent) + len(name_of(missing[-1])) + 1
-            self._check_size(session.domain, view, max(size, _quota.leaf_size(perms, value)))
+            for size in self._sizes(parent, perms, missing, value):
+                self._check_size(session.domain, view, size)
         for each in reversed(missing):
             view.create(each, value if each is path else b"", perms)
 
+    def _sizes(
+        self, parent: AnyNode, perms: Permissions, missing: "List[bytes]", value: bytes
+    ) -> "Iterator[int]":
+        """Yield the size of each new node, and that of their parent.
+
+        :param missing: the paths of the new nodes, from the bottom up; the first has the value.
+        """
+        yield _quota.leaf_size(perms, value)
+        for child in missing[:-1]:
+            yield _quota.leaf_size(perms, b"") + len(name_of(child)) + 1
+        yield _quota.node_size(parent) + len(name_of(missing[-1])) + 1
+
     def _check_count(self, domain: Domain, view: View, more: int) -> None:
         if isinstance(view, Transaction):
+            view.creates = True
             more = 1  # the C daemon counts the nodes that a transaction creates at its commit
         if _quota.exceeded(domain.limits, b"nodes", self.tree.owned(domain.domid) + more):
             raise Refused("ENOSPC")
@@ -317,19 +330,24 @@ class Store:
         if not commit:
             transaction.abort()
             return
-        if session.unprivileged:
-            self._check_nodes_quota(session.domain, transaction)
+        try:
+            self._check_commit(session, transaction)
+        except Refused:
+            transaction.abort()
+            raise
         for change in transaction.commit():
             self._fire(change)
 
-    def _check_nodes_quota(self, domain: Domain, transaction: Transaction) -> None:
-        used = transaction.owned(domain.domid)
-        # In a transaction the C daemon allows one node less than the quota says.
-        if used > self.tree.owned(domain.domid) and _quota.exceeded(
-            domain.limits, b"nodes", used + 1
-        ):
-            transaction.abort()
-            raise Refused("ENOSPC")
+    def _check_commit(self, session: Session, transaction: Transaction) -> None:
+        if transaction.failed:
+            raise Refused("ENOMEM")
+        if not (session.unprivileged and transaction.creates):
+            return
+        for domid, used in transaction.owned().items():
+            limits = self.domains.existing(domid).limits
+            # In a transaction the C daemon allows one node less than the quota says.
+            if domid != DOM0 and _quota.exceeded(limits, b"nodes", used + 1):
+                raise Refused("ENOSPC")
 
     def _sessions_of(self, domain: Domain) -> "List[Session]":
         return [each for each in self._sessions if each.domain is domain]
@@ -380,15 +398,18 @@ class Store:
                 session.report(change)
 
     def _may_see(self, session: Session, change: Change) -> bool:
-        if not session.unprivileged:
-            return True
         if change.path.startswith(b"@"):
             special = change.path.partition(b"/")[0]
             return bool(session.rights(self._special[special]) & READ)
         if change.before is not None and session.rights(change.before) & READ:
             return True
-        for path in (change.path, parent_of(change.path)):
-            node = self.tree.get(path)
-            if node is not None and session.rights(node.perms) & READ:
-                return True
-        return False
+        perms = change.removed
+        if perms is None:
+            node = self.tree.get(change.path)
+            if node is None:  # the transaction has removed it; then its parent does not count
+                return False
+            perms = node.perms
+        if session.rights(perms) & READ:
+            return True
+        parent = self.tree.get(parent_of(change.path))
+        return parent is not None and bool(session.rights(parent.perms) & READ)
