@@ -42,10 +42,16 @@ class Wire:
 
     def send(self, op, payload, tx_id=0):
         """Send a request of any type with any payload and return its id."""
-        self._rq_id += 1
-        header = struct.pack("=4I", op, self._rq_id, tx_id, len(payload))
-        self.sock.sendall(header + payload)
+        self.sock.sendall(self._message(op, payload, tx_id))
         return self._rq_id
+
+    def send_all(self, requests):
+        """Send requests, pairs of type and payload, at once."""
+        self.sock.sendall(b"".join(self._message(op, payload, 0) for op, payload in requests))
+
+    def _message(self, op, payload, tx_id):
+        self._rq_id += 1
+        return struct.pack("=4I", op, self._rq_id, tx_id, len(payload)) + payload
 
     def receive(self):
         """Return the next message, ``None`` at the end of the stream."""

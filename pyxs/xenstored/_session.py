@@ -3,7 +3,7 @@
 from collections import deque
 from typing import Deque, Dict, NamedTuple, Optional, Set, Tuple
 
-from .._wire.packets import PAYLOAD_MAX, Op, Packet
+from .._wire.packets import HEADER_SIZE, PAYLOAD_MAX, Op, Packet
 from ._domains import Domain
 from ._permissions import DOM0, Permissions
 from ._tree import Change, Transaction
@@ -90,10 +90,13 @@ class Session:
 
     def _add_event(self, event: "Optional[bytes]") -> None:
         # Like the C daemon, this merges equal pending events. A client that does not read its
-        # events cannot fill the memory when one node changes often.
-        if event is not None and event not in self._pending_events:
+        # events cannot fill the memory when one node changes often. Events of domains count:
+        # each tells of another domain.
+        if event is None or event in self._pending_events:
+            return
+        if not event.startswith(b"@", HEADER_SIZE):
             self._pending_events.add(event)
-            self.reply(event)
+        self.reply(event)
 
     @property
     def has_output(self) -> bool:

@@ -8,6 +8,7 @@ import pytest
 
 import pyxs
 from common import PATIENCE, in_threads
+from wire import Op, Wire
 
 from . import heard, outcome, refused
 
@@ -500,6 +501,21 @@ def test_introducing_and_releasing_a_domain_is_reported(monitor, client):
     assert heard(monitor) == [("@introduceDomain", "come")]
     client.release_domain(7)
     assert heard(monitor) == [("@releaseDomain", "go")]
+
+
+@pytest.mark.own_daemon
+def test_each_domain_that_comes_or_goes_is_an_event_of_its_own(monitor, store):
+    monitor.watch("@introduceDomain", "come")
+    monitor.watch("@releaseDomain", "go")
+    heard(monitor)
+    domids = (b"1", b"2", b"7")
+    with Wire(store.path) as client:
+        # At once, so that events of the first still wait when the last comes.
+        requests = [(Op.INTRODUCE, domid + b"\0001\0001\0") for domid in domids]
+        requests += [(Op.RELEASE, domid + b"\0") for domid in domids]
+        client.send_all(requests)
+        assert [client.receive().payload for _ in requests] == [b"OK\0"] * 6
+    assert heard(monitor) == [("@introduceDomain", "come")] * 3 + [("@releaseDomain", "go")] * 3
 
 
 # ---- Threads, close(), loss ------------------------------------------------
