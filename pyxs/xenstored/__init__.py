@@ -1,5 +1,5 @@
 """An in-memory XenStore daemon, for tests and for machines without Xen."""
 
-from .server import XenStored
+from .daemon import XenStored
 
 __all__ = ["XenStored"]

@@ -11,159 +11,34 @@ import threading
 from collections import deque
 from concurrent.futures import Future
 from typing import (
-    TYPE_CHECKING,
     Any,
     Callable,
     Deque,
     Dict,
     Iterable,
-    Mapping,
     Optional,
     Tuple,
-    Union,
 )
 
-from .._records import Record, read_any
+from .._records import Record
 from .._wire.framing import Framer
 from .._wire.packets import PAYLOAD_MAX
 from ..exceptions import ConnectionError, UnexpectedPacket
 from ..helpers import error as refusal
-from ..helpers import validate_number
 from ._errors import Refused
-from ._permissions import DOM0, DOMID_FIRST_RESERVED
+from ._permissions import DOM0
 from ._session import Session
 from ._snapshot import fill
 from ._sockets import remove_own, remove_stale, shut_down
 from .requests import answer
 from .store import Store
 
-if TYPE_CHECKING:
-    SnapshotSource = Union[Mapping[Any, Any], str, "os.PathLike[str]"]
-else:  # before 3.9 os.PathLike takes no parameters
-    SnapshotSource = Union[Mapping[Any, Any], str, os.PathLike]
-
-__all__ = ["XenStored"]
+__all__ = ["Server"]
 
 _CHUNK = 1 << 16  # bytes received or sent at once
 _BACKLOG_MAX = 1 << 20  # if a client has more bytes to read, its requests have to wait
 
 _log = logging.getLogger(__name__)
-
-
-class XenStored:
-    """A XenStore daemon that keeps its store in memory.
-
-    .. code-block:: python
-
-        with XenStored() as daemon, Client(unix_socket_path=daemon.path) as c:
-            c.write("/a", "1")
-
-    It answers as the C daemon of Xen 4.17 does. Each :meth:`start` begins with
-    an empty store, or with the nodes of a snapshot.
-
-    :param path: the path of its socket; by default a socket in a new directory that only
-        this user can enter. :meth:`stop` removes it.
-    :param snapshot: a dict as :mod:`pyxs.snapshot` describes it, or the path of a JSON file.
-        The daemon introduces the domains that have a node in ``/local/domain``.
-    :raises InvalidPath, InvalidPayload, InvalidPermission: an entry of *snapshot* breaks a
-        rule.
-    :raises OSError: the file cannot be read.
-    """
-
-    def __init__(
-        self,
-        path: "Optional[str]" = None,
-        snapshot: "Optional[SnapshotSource]" = None,
-    ) -> None:
-        self._given_path = None if path is None else os.path.abspath(os.fspath(path))
-        self._records = [] if snapshot is None else read_any(snapshot)
-        self._server: Optional[_Server] = None
-
-    def __enter__(self) -> "XenStored":
-        """Start the daemon; see :meth:`start`."""
-        self.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        """Stop the daemon; see :meth:`stop`."""
-        self.stop()
-
-    @property
-    def path(self) -> str:
-        """The path of the socket whose connections speak as domain 0.
-
-        :raises ConnectionError: no path was given, and the daemon is not running.
-        """
-        if self._given_path is not None:
-            return self._given_path
-        return self._running().path
-
-    def start(self) -> None:
-        """Start a thread that serves the store.
-
-        :raises PyXSError: ``ENOENT`` the owner of a node in the snapshot is not a domain.
-        :raises ConnectionError: this daemon is running, another daemon serves the socket, or
-            the socket cannot be created.
-        """
-        if self._server is not None:
-            raise ConnectionError("{}: this daemon is already running".format(self.path))
-        self._server = _Server(self._given_path, self._records)
-
-    def stop(self) -> None:
-        """End all connections, and remove the sockets and directories of :meth:`start`.
-
-        It does nothing if the daemon is not running. In a process forked from the daemon's it
-        only closes that process's descriptors.
-        """
-        server, self._server = self._server, None
-        if server is not None:
-            server.stop()
-
-    def socket_for(self, domid: int) -> str:
-        """Introduce a domain and return the path of a socket for it.
-
-        Connections to the socket speak as that domain: its permissions and quotas apply, and
-        their relative paths begin at ``/local/domain/<domid>``.
-
-        :param domid: 1 to 32751; for 0 the result is :attr:`path`.
-        :raises InvalidPayload: *domid* is not such an integer.
-        :raises ConnectionError: the daemon is not running in this process.
-        """
-        domid = validate_number(domid, "domid", DOM0, DOMID_FIRST_RESERVED - 1)
-        if domid == DOM0:
-            return self.path
-        server = self._running()
-        return str(server.call(lambda: server.socket_for(domid)))
-
-    def introduce(self, domid: int) -> None:
-        """Introduce a domain, unless it is introduced; see :meth:`~pyxs.Client.introduce_domain`.
-
-        :param domid: 1 to 32751.
-        :raises InvalidPayload: *domid* is not such an integer.
-        :raises ConnectionError: the daemon is not running in this process.
-        """
-        domid = validate_number(domid, "domid", DOM0 + 1, DOMID_FIRST_RESERVED - 1)
-        server = self._running()
-        server.call(lambda: server.introduce(domid))
-
-    def release(self, domid: int) -> None:
-        """Release a domain; see :meth:`~pyxs.Client.release_domain`.
-
-        This ends the domain's connections, and removes its nodes with all nodes below them.
-
-        :param domid: 1 to 32751.
-        :raises InvalidPayload: *domid* is not such an integer.
-        :raises PyXSError: ``ENOENT`` the domain is not introduced; ``EINVAL`` it owns ``/``.
-        :raises ConnectionError: the daemon is not running in this process.
-        """
-        domid = validate_number(domid, "domid", DOM0 + 1, DOMID_FIRST_RESERVED - 1)
-        server = self._running()
-        server.call(lambda: server.release(domid))
-
-    def _running(self) -> "_Server":
-        if self._server is None:
-            raise ConnectionError("the daemon is not running; call start(), or use a with block")
-        return self._server
 
 
 class _Client:
@@ -179,7 +54,7 @@ class _Client:
         self.events = selectors.EVENT_READ  # the events registered with the selector
 
 
-class _Server:
+class Server:
     """The store, the sockets and the thread of a running daemon.
 
     Other threads may call :meth:`call` and :meth:`stop` only.
