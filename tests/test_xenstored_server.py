@@ -1,19 +1,25 @@
 """The in-memory daemon on its sockets."""
 
 import contextlib
+import fcntl
 import os
 import random
+import resource
 import select
+import selectors
 import signal
 import socket
 import stat
 import struct
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 
 import pytest
 
-from common import PATIENCE, descriptors, until
+from common import PATIENCE, descriptors, in_threads, until
 from forks import fork
 from pyxs import ConnectionError
 from pyxs.exceptions import InvalidPayload
@@ -73,6 +79,21 @@ def test_only_this_user_reaches_the_socket(daemon):
         assert stat.S_IMODE(os.stat(os.path.dirname(path)).st_mode) == 0o700
 
 
+@pytest.mark.parametrize("length", [60, 79, 80, 81, 150])
+def test_a_long_tmpdir_leaves_room_for_the_paths_of_sockets(length, monkeypatch, connect, tmp_path):
+    directory = "/tmp/" + ("pyxs-" + tmp_path.name).ljust(length - 5, "x")
+    os.mkdir(directory)
+    try:
+        monkeypatch.setattr(tempfile, "tempdir", directory)
+        with XenStored() as daemon:
+            for path in (daemon.path, daemon.socket_for(32751)):
+                assert connect(path).get(Op.GET_DOMAIN_PATH, b"0\0") == b"/local/domain/0\0"
+            assert daemon.path.startswith(directory) == (length <= 80)
+        assert os.listdir(directory) == []
+    finally:
+        os.rmdir(directory)
+
+
 def test_a_given_path_is_kept_and_only_the_socket_removed(tmp_path, connect):
     path = tmp_path / "socket"
     with XenStored(path) as daemon:
@@ -129,6 +150,97 @@ def test_a_live_socket_is_refused_and_stays_alive(daemon, client):
         XenStored(daemon.path).start()
     assert daemon.path in str(caught.value)
     assert client.get(Op.READ, b"/\0") == b""
+
+
+def test_of_daemons_started_at_once_on_one_path_one_serves_it(tmp_path, connect):
+    path = str(tmp_path / "socket")
+
+    def start():
+        daemon = XenStored(path)
+        try:
+            daemon.start()
+        except ConnectionError as refusal:
+            return str(refusal)
+        return daemon
+
+    for _ in range(20):
+        with socket.socket(socket.AF_UNIX) as stale:
+            stale.bind(path)
+        started = in_threads(*[start] * 4)
+        (daemon,) = (each for each in started if isinstance(each, XenStored))
+        for refusal in set(started) - {daemon}:
+            assert "another daemon serves this socket" in refusal
+        connect(path).get(Op.WRITE, b"/key\0")
+        daemon.stop()
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_daemon_starts_where_another_program_has_locked_the_directory(tmp_path, connect):
+    directory = os.open(str(tmp_path), os.O_RDONLY)
+    fcntl.flock(directory, fcntl.LOCK_EX)
+    with XenStored(str(tmp_path / "socket")) as daemon:
+        connect(daemon.path)
+    os.close(directory)
+
+
+def test_a_daemon_that_is_never_stopped_leaves_nothing_behind_at_exit(tmp_path):
+    program = """
+import os
+from pyxs.xenstored import XenStored
+daemons = [XenStored(), XenStored("given")]
+for daemon in daemons:
+    daemon.start()
+    daemon.socket_for(7)
+if not os.fork():
+    raise SystemExit  # the daemons are its parent's
+os.wait()
+print(all(os.path.exists(daemon.path) for daemon in daemons))
+"""
+    out = subprocess.check_output(
+        [sys.executable, "-c", program],
+        env=dict(os.environ, TMPDIR=str(tmp_path)),
+        cwd=str(tmp_path),
+    )
+    assert out == b"True\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_out_of_descriptors_does_not_spin_and_serves_again(monkeypatch):
+    passes = []
+
+    class Counting(selectors.DefaultSelector):
+        def select(self, timeout=None):
+            passes.append(timeout)
+            return super().select(timeout)
+
+    monkeypatch.setattr(selectors, "DefaultSelector", Counting)
+    with XenStored() as daemon, Wire(daemon.path) as client:
+        client.get(Op.READ, b"/\0")
+        with socket.socket(socket.AF_UNIX) as waiting:
+            with no_descriptors_left():
+                waiting.connect(daemon.path)
+                time.sleep(0.3)
+                assert client.get(Op.READ, b"/\0") == b""
+                assert len(passes) < 100  # a thread that spins makes many thousands
+            waiting.settimeout(PATIENCE)
+            waiting.sendall(struct.pack("=4I", Op.READ, 1, 0, 2) + b"/\0")
+            assert len(waiting.recv(16)) == 16
+
+
+@contextlib.contextmanager
+def no_descriptors_left():
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    filling = [os.dup(0)]  # the lowest number that is free
+    resource.setrlimit(resource.RLIMIT_NOFILE, (filling[0] + 1, limits[1]))
+    with contextlib.suppress(OSError):
+        while True:
+            filling.append(os.dup(0))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for descriptor in filling:
+            os.close(descriptor)
 
 
 def test_a_file_in_the_way_is_refused_and_kept(tmp_path):

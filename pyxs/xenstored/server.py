@@ -1,12 +1,13 @@
 """The in-memory daemon: one thread serves a :class:`~.store.Store` on Unix sockets."""
 
+import atexit
 import contextlib
+import errno
 import logging
 import os
 import selectors
 import shutil
 import socket
-import tempfile
 import threading
 from collections import deque
 from concurrent.futures import Future
@@ -16,6 +17,7 @@ from typing import (
     Deque,
     Dict,
     Iterable,
+    List,
     Optional,
     Tuple,
 )
@@ -29,13 +31,16 @@ from ._errors import Refused
 from ._permissions import DOM0
 from ._session import Session
 from ._snapshot import fill
-from ._sockets import remove_own, remove_stale, shut_down
+from ._sockets import listen, private_directory, remove_own, shut_down
 from .requests import answer
 from .store import Store
 
 __all__ = ["Server"]
 
 _CHUNK = 1 << 16  # bytes received or sent at once
+#: Errors of accept() while the client goes on waiting.
+_SHORT_OF_DESCRIPTORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+_RETRY_SECONDS = 0.1
 _BACKLOG_MAX = 1 << 20  # if a client has more bytes to read, its requests have to wait
 
 _log = logging.getLogger(__name__)
@@ -70,6 +75,8 @@ class Server:
         self._lock = threading.Lock()  # guards _calls, _stopping and _ended
         self._stopping = False
         self._ended = False
+        #: Listeners that select() would find ready until this process has a descriptor left.
+        self._paused: List[selectors.SelectorKey] = []
         self._selector = selectors.DefaultSelector()
         # Other threads write to one end; the selector of the daemon's thread reads the other.
         self._waker, self._woken = socket.socketpair()
@@ -85,6 +92,7 @@ class Server:
             raise
         self._thread = threading.Thread(target=self._run, name="pyxs-xenstored", daemon=True)
         self._thread.start()
+        atexit.register(self.stop)
 
     # -- called by other threads -------------------------------------------------------
 
@@ -107,6 +115,7 @@ class Server:
 
     def stop(self) -> None:
         """End the thread, which ends all connections."""
+        atexit.unregister(self.stop)
         if os.getpid() != self._pid:
             # A fork copies the descriptors but not the thread. The daemon's process shares
             # them, so they are only closed, neither shut down nor unregistered.
@@ -127,8 +136,12 @@ class Server:
     def _run(self) -> None:
         try:
             while not self._stopping:
-                for key, events in self._selector.select():
+                paused, self._paused = self._paused, []
+                retry = _RETRY_SECONDS if paused else None
+                for key, events in self._selector.select(retry):
                     key.data(events)
+                for key in paused:
+                    self._selector.register(key.fileobj, key.events, key.data)
         finally:
             self._clean_up()
 
@@ -164,22 +177,11 @@ class Server:
 
     def _private(self, name: str) -> str:
         if self._directory is None:
-            self._directory = tempfile.mkdtemp(prefix="pyxs-")
+            self._directory = private_directory()
         return os.path.join(self._directory, name)
 
     def _listen(self, path: str, domid: int) -> None:
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            remove_stale(path)
-            listener.bind(path)
-            os.chmod(path, 0o600)  # as the real daemons do
-            self._listeners[path] = listener, os.stat(path)
-            listener.listen(128)
-        except OSError as error:
-            listener.close()
-            if isinstance(error, ConnectionError):
-                raise
-            raise ConnectionError("{}: {}".format(path, error.strerror or error)) from error
+        self._listeners[path] = listener, _ = listen(path)
         listener.setblocking(False)
         self._selector.register(
             listener, selectors.EVENT_READ, lambda _events: self._accept(listener, domid)
@@ -188,8 +190,10 @@ class Server:
     def _accept(self, listener: socket.socket, domid: int) -> None:
         try:
             sock, _address = listener.accept()
-        except OSError:
-            return  # the client has disconnected, or this process has no descriptor left
+        except OSError as error:  # perhaps the client has disconnected
+            if error.errno in _SHORT_OF_DESCRIPTORS:
+                self._paused.append(self._selector.unregister(listener))
+            return
         if not self._store.domains.is_introduced(domid):
             sock.close()
             return
@@ -272,8 +276,8 @@ class Server:
         for client in list(self._clients.values()):
             self._drop(client)
         for path, (listener, status) in self._listeners.items():
-            shut_down(listener)
             remove_own(path, status)
+            shut_down(listener)
         self._close_descriptors()
         if self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
