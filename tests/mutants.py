@@ -241,9 +241,6 @@ EQUIVALENT = {
         "watches with one token have one label": ["return decode_text(path), watches[ -1].label"],
     },
     "pyxs/xenstored/_tree.py": {
-        "without changes the store asks only whether the number has grown": [
-            "return self._tree.owned(domid) + self._owned.get(domid, -1)"
-        ],
         "generations need only differ": [
             "self._generation = 1",
             "self._generation = -1",
@@ -251,19 +248,17 @@ EQUIVALENT = {
         ],
     },
     "pyxs/xenstored/requests.py": {
-        "int() skips the same blanks": ["return int(match.group( 0)) if match is not None else 0"],
         "an empty rest makes the same reply": ["if not 0 <= offset <= len(listing):"],
         "no name is empty, so a listing does not begin with NUL": [
             r'return reply + rest[: rest.rfind(b"\0", 1, room) + 1]'
         ],
         _ONE: [
-            "if not rest[ -1].isdigit():",
-            "depth = int(rest[ -1])",
-            r'return b"%d\0" % request.store.domains.introduced(_domid(strings[ -1])).features',
-            "request.store.domains.existing(_domid(rest[ -1])).limits",
+            "depth = number(rest[ -1])",
+            "domid = request.domid(strings[ -1])",
+            "limits = request.store.domains.existing(request.domid(rest[ -1])).limits",
         ],
         "none has less than 0": [
-            "strings = request.strings( -1, 1)",
+            "strings = request.strings( -1)",
             "strings = request.strings( -1, 2)",
         ],
     },

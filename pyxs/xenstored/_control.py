@@ -2,11 +2,11 @@
 
 from typing import Callable, Dict, List, Tuple
 
-from . import _quota as _quotas
 from ._errors import Refused
 from ._numbers import number
 from .store import Store
 
+_SOFT = b"soft-"
 _INT_MAX = 0x7FFFFFFF
 
 
@@ -43,23 +43,35 @@ def _print(_store: Store, arguments: "List[bytes]") -> bytes:
 
 
 def _quota(store: Store, arguments: "List[bytes]") -> bytes:
+    if len(arguments) == 1:
+        domid = number(arguments[0])
+        lines = [b"%-16s: %8d\n" % used for used in store.usage(domid).items()]
+        return b"Domain %d:\n" % domid + b"".join(lines)
+    return _quotas(store, arguments, b"")
+
+
+def _soft_quota(store: Store, arguments: "List[bytes]") -> bytes:
+    return _quotas(store, arguments, _SOFT)
+
+
+def _quotas(store: Store, arguments: "List[bytes]", prefix: bytes) -> bytes:
+    quotas = {
+        name[len(prefix) :]: quota
+        for name, quota in store.version.quotas.items()
+        if name.startswith(_SOFT) == bool(prefix)
+    }
     if not arguments:
         lines = [
-            b"%-17s: %8d %s\n" % (name, store.domains.limits[name], meaning)
-            for name, meaning in _quotas.MEANINGS.items()
+            b"%-17s: %8d %s\n" % (name, store.domains.limits[prefix + name], quota.meaning)
+            for name, quota in quotas.items()
         ]
         return b"Quota settings:\n" + b"".join(lines)
-    if arguments[0] == b"set":
-        _expect(len(arguments) == 3 and arguments[1] in store.domains.limits)
-        value = number(arguments[2])
-        # From a number that C's int cannot hold, the C daemon would take the low 32 bits.
-        _expect(0 < value <= _INT_MAX)
-        store.domains.set_limit(arguments[1], value)
-        return b"OK"
-    _expect(len(arguments) == 1)
-    domid = number(arguments[0])
-    lines = [b"%-16s: %8d\n" % used for used in store.usage(domid).items()]
-    return b"Domain %d:\n" % domid + b"".join(lines)
+    _expect(len(arguments) == 3 and arguments[0] == b"set" and arguments[1] in quotas)
+    value = number(arguments[2])
+    # From a number that C's int cannot hold, the C daemon would take the low 32 bits.
+    _expect(0 < value <= _INT_MAX)
+    store.domains.set_limit(prefix + arguments[1], value)
+    return b"OK"
 
 
 def _expect(right: bool) -> None:
@@ -72,5 +84,6 @@ _COMMANDS: "Dict[bytes, Tuple[Callable[[Store, List[bytes]], bytes], bytes]]" = 
     b"log": (_log, b"on|off"),
     b"print": (_print, b"<string>"),
     b"quota": (_quota, b"[set <name> <val>|<domid>]"),
+    b"quota-soft": (_soft_quota, b"[set <name> <val>]"),
     b"help": (_help, b""),
 }

@@ -7,12 +7,16 @@ from ._errors import Refused
 
 DOM0 = 0
 DOMID_FIRST_RESERVED = 0x7FF0  # xen.h: the domids of domains are lower
+DOMID_SELF = 0x7FF0
+DOMID_ANY = 0x7FF5
 
 NONE = 0
 READ = 1
 WRITE = 2
 OWN = 4
 ALL = READ | WRITE | OWN
+
+ANY_LIFE = -1
 
 _LETTERS = {b"n": NONE, b"r": READ, b"w": WRITE, b"b": READ | WRITE}
 _LETTER_OF = {rights: letter for letter, rights in _LETTERS.items()}
@@ -24,7 +28,8 @@ class Permission(NamedTuple):
 
     domid: int
     rights: int  #: :data:`READ` and :data:`WRITE`, added
-    #: Which domain of this domid is meant, see :attr:`~._domains.Domain.life`; ``None``: none.
+    #: Which domain of this domid is meant, see :attr:`~._domains.Domain.life`;
+    #: :data:`ANY_LIFE`: each domain; ``None``: none.
     life: "Optional[int]" = None
 
 

@@ -6,7 +6,7 @@ from typing import Deque, Dict, NamedTuple, Optional, Set, Tuple
 from .._wire.packets import HEADER_SIZE, PAYLOAD_MAX, Op, Packet
 from ._domains import Domain
 from ._permissions import DOM0, Permissions
-from ._tree import Change, Transaction
+from ._tree import Change, Reach, Transaction
 
 
 class Watch(NamedTuple):
@@ -17,11 +17,21 @@ class Watch(NamedTuple):
     token: bytes
     depth: Optional[int]  #: how many levels below the path are watched, ``None`` for all
 
-    def covers(self, path: bytes) -> bool:
-        """Return whether this watch fires for a change of the node at *path*."""
+    def fires(self, change: Change) -> bool:
+        """Return whether this watch fires for a change."""
+        if change.path == self.path:
+            return change.reach is not Reach.WITHOUT_DEPTH or self.depth is None
+        if change.reach is Reach.ABOVE:
+            return self._covers(change.path)
+        return (
+            change.reach is Reach.WITH_DEPTH
+            and self.depth is not None
+            and self._covers(change.path)
+        )
+
+    def _covers(self, path: bytes) -> bool:
+        """Return whether *path* is below that of this watch, within its depth."""
         own = self.path
-        if path == own:
-            return True
         if own == b"/":
             below = path[1:] if path.startswith(b"/") else b""
         else:
@@ -79,7 +89,7 @@ class Session:
         """Add an event to the output for each watch that fires for a change."""
         path = change.path
         for watch in self.watches.values():
-            if watch.path == path or (not change.exact and watch.covers(path)):
+            if watch.fires(change):
                 self._add_event(watch.event(path))
 
     def report_new_watch(self) -> None:

@@ -5,15 +5,19 @@ nodes. :class:`Tree` and :class:`Transaction` have the same methods, so the same
 writes nodes in both.
 """
 
+import enum
 from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Union
 
 from ._errors import Refused
-from ._permissions import Permissions
+from ._permissions import Permissions, without
 
 
 def parent_of(path: bytes) -> bytes:
-    """Return the path of the parent: of ``/a/b`` it is ``/a``, of ``/a`` it is ``/``."""
-    return path[: path.rfind(b"/")] or b"/"
+    """Return the path of the parent: of ``/a/b`` it is ``/a``, of ``/a`` it is ``/``.
+
+    That of a special path is ``/`` too.
+    """
+    return path[: max(path.rfind(b"/"), 0)] or b"/"
 
 
 def name_of(path: bytes) -> bytes:
@@ -91,11 +95,20 @@ class Draft:
 AnyNode = Union[Node, Draft]
 
 
+class Reach(enum.Enum):
+    """Which watches a change fires: each value says it for the path that has changed."""
+
+    ABOVE = "those of the path and of all paths above it"
+    ITSELF = "those of the path"
+    WITHOUT_DEPTH = "those of the path that have no depth"
+    WITH_DEPTH = "those of the path, and those of paths above it that have a depth"
+
+
 class Change(NamedTuple):
     """A change of a node, which fires watches."""
 
     path: bytes
-    exact: bool = False  #: whether only watches of this path fire, not those of its ancestors
+    reach: Reach = Reach.ABOVE
     before: Optional[Permissions] = None  #: the permissions that it had, if they may be others now
     removed: Optional[Permissions] = None  #: those of a node that the request has removed
 
@@ -103,11 +116,16 @@ class Change(NamedTuple):
 class Tree:
     """All nodes of the store, as they are outside of transactions."""
 
-    def __init__(self, perms: Permissions) -> None:
+    def __init__(self, tops: "Dict[bytes, Permissions]") -> None:
+        """Make a tree with a root, and nodes that are not below it.
+
+        :param tops: their permissions, by their paths.
+        """
         self._generation = 0
         self._owned: Dict[int, int] = {}
         self._nodes: Dict[bytes, Node] = {}
-        self._add(b"/", Node(b"", perms))
+        for path, perms in tops.items():
+            self._add(path, Node(b"", perms))
 
     def get(self, path: bytes) -> "Optional[Node]":
         """Return the node at *path*, ``None`` if there is none."""
@@ -147,6 +165,12 @@ class Tree:
         self._count(node.perms, -1)
         self._count(perms, 1)
         node.perms = perms
+
+    def remove_entries(self, domid: int) -> None:
+        """Remove a domain, which owns no node, from the permissions of all nodes."""
+        for node in self._nodes.values():
+            if any(entry.domid == domid for entry in node.perms):
+                node.perms = without(domid, node.perms)  # of the same generation, as in C
 
     def remove(self, path: bytes) -> None:
         """Remove a node without children."""
@@ -214,10 +238,10 @@ class Transaction:
     A node stays as it was when the transaction first saw it. The transaction keeps its own
     changes until :meth:`commit`.
 
-    :param limit: how many nodes the transaction may see; 0: without limit.
+    :param limit: how many nodes the transaction may see; ``None``: without limit.
     """
 
-    def __init__(self, tree: Tree, limit: int) -> None:
+    def __init__(self, tree: Tree, limit: "Optional[int]") -> None:
         self._tree = tree
         self._limit = limit
         #: Whether a quota was exceeded, so that the transaction cannot be committed.
@@ -226,7 +250,7 @@ class Transaction:
         self.creates = False
         self._seen: Dict[bytes, Optional[Node]] = {}
         self._drafts: Dict[bytes, Optional[Draft]] = {}
-        self._exact: Dict[bytes, bool] = {}  # of the nodes that watches are to hear of
+        self._reach: Dict[bytes, Reach] = {}  # of the changes that watches are to hear of
         self._owned: Dict[int, int] = {}
 
     def get(self, path: bytes) -> "Optional[AnyNode]":
@@ -235,7 +259,7 @@ class Transaction:
             return self._drafts[path]
         if path in self._seen:
             return self._seen[path]
-        if self._limit and len(self._seen) >= self._limit:
+        if self._limit is not None and len(self._seen) >= self._limit:
             self.failed = True
             raise Refused("ENOSPC")
         node = self._seen[path] = self._tree.get(path)
@@ -281,8 +305,8 @@ class Transaction:
 
     def note(self, change: Change) -> None:
         """Store a change, for the watches to fire after the commit."""
-        # Once watches of the ancestors are to hear of a node, an exact event changes nothing.
-        self._exact[change.path] = change.exact and self._exact.get(change.path, True)
+        if self._reach.get(change.path) is not Reach.ABOVE:
+            self._reach[change.path] = change.reach
 
     def commit(self) -> "Iterator[Change]":
         """End the transaction, and apply its changes to the tree.
@@ -303,8 +327,8 @@ class Transaction:
         for path in self._seen:
             if path in self._drafts:
                 self._tree.apply(path, self._drafts[path])
-            if path in self._exact:
-                yield Change(path, self._exact[path], before.get(path))
+            if path in self._reach:
+                yield Change(path, self._reach[path], before.get(path))
 
     def abort(self) -> None:
         """End the transaction and drop its changes."""

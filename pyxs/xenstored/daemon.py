@@ -7,6 +7,7 @@ from .._records import read_any
 from ..exceptions import ConnectionError
 from ..helpers import validate_number
 from ._permissions import DOM0, DOMID_FIRST_RESERVED
+from ._versions import version_of
 from .server import Server
 
 if TYPE_CHECKING:
@@ -25,15 +26,17 @@ class XenStored:
         with XenStored() as daemon, Client(unix_socket_path=daemon.path) as c:
             c.write("/a", "1")
 
-    It answers as the C daemon of Xen 4.17 does. Each :meth:`start` begins with
-    an empty store, or with the nodes of a snapshot.
+    It answers as the C daemon of one version of Xen does. Each :meth:`start` begins with an empty
+    store, or with the nodes of a snapshot.
 
     :param path: the path of its socket; by default a socket in a new directory that only
         this user can enter. :meth:`stop` removes it.
     :param snapshot: a dict as :mod:`pyxs.snapshot` describes it, or the path of a JSON file.
         The daemon introduces the domains that have a node in ``/local/domain``.
+    :param like: the version of Xen, ``"4.17"`` or ``"4.22"``. ``"4.17"`` also answers requests
+        that came later: features, quotas and the depth of a watch.
     :raises InvalidPath, InvalidPayload, InvalidPermission: an entry of *snapshot* breaks a
-        rule.
+        rule, or *like* is another version.
     :raises OSError: the file cannot be read.
     """
 
@@ -41,7 +44,9 @@ class XenStored:
         self,
         path: "Optional[str]" = None,
         snapshot: "Optional[SnapshotSource]" = None,
+        like: str = "4.17",
     ) -> None:
+        self._version = version_of(like)
         self._given_path = None if path is None else os.path.abspath(os.fspath(path))
         self._records = [] if snapshot is None else read_any(snapshot)
         self._server: Optional[Server] = None
@@ -74,7 +79,7 @@ class XenStored:
         """
         if self._server is not None:
             raise ConnectionError("{}: this daemon is already running".format(self.path))
-        self._server = Server(self._given_path, self._records)
+        self._server = Server(self._given_path, self._records, self._version)
 
     def stop(self) -> None:
         """End all connections, and remove the sockets and directories of :meth:`start`.

@@ -4,23 +4,22 @@ A malformed payload gets the answer of Xen 4.17's C daemon. One that would crash
 gets ``EINVAL``.
 """
 
-import re
 from typing import Callable, Dict, List, Optional
 
 from .._wire.packets import PAYLOAD_MAX, Op, Packet, packet_from_wire
 from . import _control, _permissions
-from ._domains import FEATURES
 from ._errors import Refused
 from ._numbers import domid_of, number
-from ._permissions import DOM0
+from ._paths import check_path
+from ._permissions import DOM0, DOMID_ANY, DOMID_SELF
 from ._session import Session, Watch
 from ._tree import AnyNode, View
-from .store import PATH_MAX, Store
+from ._versions import ANY_DOMAIN, WATCH_DEPTH
+from .store import Store
 
 OK = b"OK\0"
 
-_PATH = re.compile(rb"/|(?:/[-\w@]+)+", re.ASCII)
-_HOME = re.compile(rb"/local/domain/[0-9]{1,5}/")
+_QUOTA_DISABLED = 0xFFFFFFFF  # Q_VAL_DISABLED
 
 
 class Request:
@@ -59,30 +58,34 @@ class Request:
             raise Refused("EINVAL")
         return payload[:-1]
 
-    def path(self, path: bytes) -> bytes:
+    def path(self, path: bytes, special: bool = False) -> bytes:
         """Return the absolute path of a node.
 
+        :param special: whether it may begin with ``@``.
         :raises Refused: ``EINVAL``: it is not a valid path, or too long.
         """
         path = self.absolute(path)
-        if _PATH.fullmatch(path) is None:
-            raise Refused("EINVAL")
-        if len(path) > PATH_MAX:
-            home = _HOME.match(path)
-            if home is None or len(path) - home.end() > PATH_MAX:
-                raise Refused("EINVAL")
+        check_path(self.store.version, self.session, path, special)
         return path
 
     def absolute(self, path: bytes) -> bytes:
         """Return an absolute path, without validation."""
         return path if path[:1] in (b"/", b"@") else self.session.home + b"/" + path
 
-    def node(self) -> AnyNode:
+    def node(self, special: bool = False) -> AnyNode:
         """Return the node whose path is the payload.
 
+        :param special: whether it may begin with ``@``.
         :raises Refused: ``EINVAL``, ``ENOENT``, ``EACCES``.
         """
-        return self.store.node(self.session, self.view, self.path(self.string()))
+        return self.store.node(self.session, self.view, self.path(self.string(), special))
+
+    def domid(self, text: bytes) -> int:
+        """Return a domid.
+
+        :raises Refused: ``EINVAL``: it is not one.
+        """
+        return domid_of(text, self.store.version.strict_domids)
 
 
 #: Handles a request and returns the payload of the reply.
@@ -137,15 +140,17 @@ def _directory_part(request: Request) -> bytes:
 
 
 def _get_perms(request: Request) -> bytes:
-    return _permissions.render(request.node().perms)
+    return _permissions.render(request.node(request.store.version.special_nodes).perms)
 
 
 def _set_perms(request: Request) -> bytes:
     strings = request.strings(2)
     perms = _permissions.parse(strings[1:])
-    path = request.absolute(strings[0])
-    if not request.store.is_special(path):
-        path = request.path(path)
+    features = request.store.version.features
+    names_any = features & ANY_DOMAIN and any(entry.domid == DOMID_ANY for entry in perms)
+    if names_any and not request.session.unprivileged:
+        raise Refused("EINVAL")  # over a socket, it would end the C daemon
+    path = request.path(strings[0], special=True)
     request.store.set_perms(request.session, request.view, path, perms)
     return OK
 
@@ -175,11 +180,10 @@ def _watch(request: Request) -> bytes:
     path, token, *rest = request.strings(2, 3)
     depth = None
     if rest:
-        if not rest[0].isdigit():
+        depth = number(rest[0])
+        if depth < 0 or not request.session.domain.features & WATCH_DEPTH:
             raise Refused("EINVAL")
-        depth = int(rest[0])
-    special = path.startswith(b"@") and len(path) <= PATH_MAX
-    wpath = path if special else request.path(path)
+    wpath = request.path(path, special=True)
     request.store.add_watch(request.session, Watch(wpath, path, token, depth))
     return OK
 
@@ -218,7 +222,7 @@ def _introduce(request: Request) -> bytes:
     domid, _gfn, port = request.strings(3)[:3]
     if not number(port):
         raise Refused("EINVAL")
-    request.store.introduce(domid_of(domid))
+    request.store.introduce(request.domid(domid))
     return OK
 
 
@@ -237,7 +241,7 @@ def _guest(request: Request) -> int:
 
     :raises Refused: ``EINVAL``: it is 0.
     """
-    domid = domid_of(request.string())
+    domid = request.domid(request.string())
     if domid == DOM0:
         raise Refused("EINVAL")
     return domid
@@ -245,68 +249,70 @@ def _guest(request: Request) -> int:
 
 def _set_target(request: Request) -> bytes:
     domid, target = request.strings(2)[:2]
-    request.store.set_target(domid_of(domid), domid_of(target))
+    request.store.set_target(request.domid(domid), request.domid(target))
     return OK
 
 
 def _get_domain_path(request: Request) -> bytes:
-    return b"/local/domain/%d\0" % domid_of(request.string())
+    return b"/local/domain/%d\0" % request.domid(request.string())
 
 
 def _is_domain_introduced(request: Request) -> bytes:
-    return b"T\0" if request.store.domains.is_introduced(domid_of(request.string())) else b"F\0"
+    domid = request.domid(request.string())
+    if domid == DOMID_SELF or request.store.domains.is_introduced(domid):
+        return b"T\0"
+    return b"F\0"
 
 
-# Features, quotas and control
+# Features, quotas and control. Those of 4.17 that do not exist there are answered as in 4.22.
 
 
 def _get_feature(request: Request) -> bytes:
-    strings = request.strings(0, 1)
-    if strings in ([], [b""]):
-        return b"%d\0" % FEATURES
-    return b"%d\0" % request.store.domains.introduced(domid_of(strings[0])).features
+    strings = request.strings(0)
+    if not strings:
+        return b"%d\0" % request.session.domain.features
+    if request.session.unprivileged:
+        raise Refused("EACCES")
+    if len(strings) > 1:
+        raise Refused("EINVAL")
+    domid = request.domid(strings[0])
+    return b"%d\0" % request.store.domains.existing(domid).features
 
 
 def _set_feature(request: Request) -> bytes:
     domid, value = request.strings(2, 2)
-    features = _decimal(value)
-    if features & ~FEATURES:
+    domain = request.store.domains.existing(request.domid(domid))
+    if domain.introduced:
+        raise Refused("EBUSY")
+    features = number(value)
+    if features & 0xFFFFFFFF & ~request.store.version.features:
         raise Refused("EINVAL")
-    request.store.domains.existing(domid_of(domid)).features = features
+    domain.features = features & 0xFFFFFFFF
     return OK
 
 
 def _get_quota(request: Request) -> bytes:
     strings = request.strings(0, 2)
+    limits = request.store.domains.limits
     if not strings:
-        return b" ".join(request.store.domains.limits) + b"\0"
-    limits = (
-        request.store.domains.limits
-        if len(strings) == 1
-        else request.store.domains.introduced(domid_of(strings[0])).limits
-    )
+        return b" ".join(limits) + b"\0"
+    if len(strings) == 2:
+        limits = request.store.domains.existing(request.domid(strings[0])).limits
     if strings[-1] not in limits:
         raise Refused("EINVAL")
     return b"%d\0" % limits[strings[-1]]
 
 
 def _set_quota(request: Request) -> bytes:
-    *rest, name, value = request.strings(2, 3)
-    limits = (
-        request.store.domains.existing(domid_of(rest[0])).limits
-        if rest
-        else request.store.domains.limits
-    )
-    if name not in limits:
+    *rest, name, text = request.strings(2, 3)
+    limits = request.store.domains.limits
+    if rest:
+        limits = request.store.domains.existing(request.domid(rest[0])).limits
+    value = number(text) & 0xFFFFFFFF
+    if name not in limits or value == _QUOTA_DISABLED:
         raise Refused("EINVAL")
-    limits[name] = _decimal(value)
+    limits[name] = value
     return OK
-
-
-def _decimal(text: bytes) -> int:
-    if not text.isdigit() or int(text) > 0xFFFFFFFF:
-        raise Refused("EINVAL")
-    return int(text)
 
 
 def _control_command(request: Request) -> bytes:
@@ -350,6 +356,7 @@ _FOR_DOM0_ONLY = frozenset(
         Op.RESUME,
         Op.SET_TARGET,
         Op.SET_FEATURE,
+        Op.GET_QUOTA,
         Op.SET_QUOTA,
     ]
 )

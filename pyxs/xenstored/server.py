@@ -32,6 +32,7 @@ from ._permissions import DOM0
 from ._session import Session
 from ._snapshot import fill
 from ._sockets import listen, private_directory, remove_own, shut_down
+from ._versions import Version
 from .requests import answer
 from .store import Store
 
@@ -65,9 +66,11 @@ class Server:
     Other threads may call :meth:`call` and :meth:`stop` only.
     """
 
-    def __init__(self, path: "Optional[str]", records: "Iterable[Record]") -> None:
+    def __init__(
+        self, path: "Optional[str]", records: "Iterable[Record]", version: Version
+    ) -> None:
         self._pid = os.getpid()
-        self._store = Store()
+        self._store = Store(version)
         self._clients: Dict[Session, _Client] = {}
         self._listeners: Dict[str, Tuple[socket.socket, os.stat_result]] = {}
         self._directory: Optional[str] = None

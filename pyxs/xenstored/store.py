@@ -5,14 +5,12 @@ the store on behalf of a session. The store adds events to the output of the ses
 raises :class:`~._errors.Refused` for every request that fails.
 """
 
-from typing import Dict, Iterator, List, Optional
+from typing import Dict, List, Optional
 
-from . import _quota
 from ._domains import Domain, Domains
 from ._errors import Refused
 from ._permissions import (
     DOM0,
-    DOMID_FIRST_RESERVED,
     NONE,
     OWN,
     READ,
@@ -22,26 +20,43 @@ from ._permissions import (
     owned_by,
     without,
 )
+from ._quota import Quotas, node_size, sizes_of_new
 from ._session import Session, Watch
-from ._tree import AnyNode, Change, Transaction, Tree, View, name_of, parent_of, subtree
-
-PATH_MAX = 2048  # path-max of Xen 4.17; the home of a domain does not count
-
-INTRODUCE_DOMAIN = b"@introduceDomain"
-RELEASE_DOMAIN = b"@releaseDomain"
+from ._tree import (
+    AnyNode,
+    Change,
+    Reach,
+    Transaction,
+    Tree,
+    View,
+    name_of,
+    parent_of,
+    subtree,
+)
+from ._versions import INTRODUCE_DOMAIN, RELEASE_DOMAIN, VERSIONS, Version
 
 _FOR_DOM0: Permissions = (Permission(DOM0, NONE),)
 
 
 class Store:
-    """One XenStore."""
+    """One XenStore.
 
-    def __init__(self) -> None:
-        self.tree = Tree(_FOR_DOM0)
+    :param version: how it behaves.
+    """
+
+    def __init__(self, version: Version = VERSIONS["4.17"]) -> None:
+        self.version = version
+        self.tree = Tree(
+            {
+                b"/": _FOR_DOM0,
+                INTRODUCE_DOMAIN: _FOR_DOM0,
+                RELEASE_DOMAIN: version.release_perms,
+            }
+        )
         for path in (b"/tool", b"/tool/xenstored"):  # a fresh C daemon has them
             self.tree.create(path, b"", _FOR_DOM0)
-        self.domains = Domains()
-        self._special = {INTRODUCE_DOMAIN: _FOR_DOM0, RELEASE_DOMAIN: _FOR_DOM0}
+        self.domains = Domains(version)
+        self._quotas = Quotas(version, self.tree, self.domains)
         self._sessions: Dict[Session, None] = {}
         #: Sessions that have output or have ended; the server removes them from here.
         self.ready: Dict[Session, None] = {}
@@ -79,7 +94,7 @@ class Store:
         domain = self.domains.existing(domid)
         if not domain.introduced:
             domain.introduced = True
-            self._fire(Change(INTRODUCE_DOMAIN))
+            self._fire_domain_events(INTRODUCE_DOMAIN, domid)
         elif domid != DOM0:
             for session in self._sessions_of(domain):
                 self.reset(session)
@@ -97,11 +112,13 @@ class Store:
             self.disconnect(session)
         for path in self.tree.tops_owned_by(domid):
             self._remove_all(self.tree, path)
-        for special, perms in self._special.items():
-            self._special[special] = without(domid, perms)
-        self._fire(Change(RELEASE_DOMAIN))
-        # Of the real daemons, only Xen's head sends this event.
-        self._fire(Change(b"%s/%d" % (RELEASE_DOMAIN, domid), exact=True))
+        for special in (INTRODUCE_DOMAIN, RELEASE_DOMAIN):
+            node = self.tree.get(special)
+            assert node is not None
+            self.tree.set_perms(special, without(domid, node.perms))
+        if self.version.removes_entries:
+            self.tree.remove_entries(domid)
+        self._fire_domain_events(RELEASE_DOMAIN, domid)
 
     def set_target(self, domid: int, target: int) -> None:
         """Give a domain the rights of another, its target.
@@ -161,8 +178,8 @@ class Store:
             self._create(session, view, path, value)
         else:
             if session.unprivileged:
-                size = _quota.node_size(node) - len(node.value) + len(value)
-                self._check_size(session.domain, view, size)
+                size = node_size(node) - len(node.value) + len(value)
+                self._quotas.check_size(session.domain, view, size)
             view.set_value(path, value)
         self._changed(view, Change(path))
 
@@ -205,12 +222,12 @@ class Store:
             node to another.
         """
         domain, owner = session.domain, perms[0].domid
-        if session.unprivileged and _quota.exceeded(domain.limits, b"permissions", len(perms)):
+        if session.unprivileged and domain.exceeds(self.version.permissions_quota, len(perms)):
             raise Refused("ENOSPC")
-        if owner >= DOMID_FIRST_RESERVED:
+        perms = self.domains.alive(perms, domain)
+        if perms[0].life is None:
             raise Refused("ENOENT")
-        perms = self.domains.alive(perms)
-        if path in self._special:
+        if path.startswith(b"@") and not self.version.special_nodes:
             self._set_special_perms(session, path, perms)
             return
         node = self.node(session, view, path, WRITE | OWN)
@@ -218,26 +235,26 @@ class Store:
         if session.unprivileged:
             if owner != before[0].domid:
                 raise Refused("EPERM")
-            size = _quota.node_size(node) + 8 * (len(perms) - len(before))
-            self._check_size(domain, view, size)
+            size = node_size(node) + 8 * (len(perms) - len(before))
+            self._quotas.check_size(domain, view, size)
         view.set_perms(path, perms)
         self._changed(view, Change(path, before=before))
-
-    def is_special(self, path: bytes) -> bool:
-        """Return whether *path* is ``@introduceDomain`` or ``@releaseDomain``."""
-        return path in self._special
 
     def _remove_all(self, view: View, path: bytes) -> None:
         for each in subtree(view, path):
             node = view.get(each)
             view.remove(each)
             # For the nodes below *path*, only watches of exactly their paths get an event.
-            self._changed(view, Change(each, each != path, removed=node.perms if node else None))
+            reach = Reach.ABOVE if each == path else Reach.ITSELF
+            self._changed(view, Change(each, reach, removed=node.perms if node else None))
 
     def _set_special_perms(self, session: Session, path: bytes, perms: Permissions) -> None:
-        if not session.rights(self._special[path]) & OWN:
+        node = self.tree.get(path)
+        if node is None:
+            raise Refused("EINVAL")
+        if not session.rights(node.perms) & OWN:
             raise Refused("EACCES")
-        self._special[path] = perms
+        self.tree.set_perms(path, perms)
 
     def _nearest_ancestor(self, view: View, path: bytes) -> AnyNode:
         """Return the nearest existing ancestor of *path*; that of the root is the root."""
@@ -270,36 +287,11 @@ class Store:
         perms = parent.perms
         if session.unprivileged:
             perms = owned_by(perms, session.domain.domid)
-            self._check_count(session.domain, view, len(missing))
-            for size in self._sizes(parent, perms, missing, value):
-                self._check_size(session.domain, view, size)
+            self._quotas.check_count(session.domain, view, len(missing))
+            for size in sizes_of_new(parent, perms, missing, value):
+                self._quotas.check_size(session.domain, view, size)
         for each in reversed(missing):
             view.create(each, value if each is path else b"", perms)
-
-    def _sizes(
-        self, parent: AnyNode, perms: Permissions, missing: "List[bytes]", value: bytes
-    ) -> "Iterator[int]":
-        """Yield the size of each new node, and that of their parent.
-
-        :param missing: the paths of the new nodes, from the bottom up; the first has the value.
-        """
-        yield _quota.leaf_size(perms, value)
-        for child in missing[:-1]:
-            yield _quota.leaf_size(perms, b"") + len(name_of(child)) + 1
-        yield _quota.node_size(parent) + len(name_of(missing[-1])) + 1
-
-    def _check_count(self, domain: Domain, view: View, more: int) -> None:
-        if isinstance(view, Transaction):
-            view.creates = True
-            more = 1  # the C daemon counts the nodes that a transaction creates at its commit
-        if _quota.exceeded(domain.limits, b"nodes", self.tree.owned(domain.domid) + more):
-            raise Refused("ENOSPC")
-
-    def _check_size(self, domain: Domain, view: View, size: int) -> None:
-        if _quota.exceeded(domain.limits, b"node-size", size + 1):
-            if isinstance(view, Transaction):
-                view.failed = True
-            raise Refused("ENOSPC")
 
     # Transactions
 
@@ -311,9 +303,9 @@ class Store:
         domain = session.domain
         if session.unprivileged:
             running = self._transactions_of(domain)
-            if _quota.exceeded(domain.limits, b"transactions", running):
+            if domain.exceeds(b"transactions", running + 1):
                 raise Refused("ENOSPC")
-        limit = domain.limits[b"transaction-nodes"] if session.unprivileged else 0
+        limit = domain.most(b"transaction-nodes") if session.unprivileged else None
         tx_id = session.new_transaction_id()
         session.transactions[tx_id] = Transaction(self.tree, limit)
         return tx_id
@@ -331,23 +323,12 @@ class Store:
             transaction.abort()
             return
         try:
-            self._check_commit(session, transaction)
+            self._quotas.check_commit(session, transaction)
         except Refused:
             transaction.abort()
             raise
         for change in transaction.commit():
             self._fire(change)
-
-    def _check_commit(self, session: Session, transaction: Transaction) -> None:
-        if transaction.failed:
-            raise Refused("ENOMEM")
-        if not (session.unprivileged and transaction.creates):
-            return
-        for domid, used in transaction.owned().items():
-            limits = self.domains.existing(domid).limits
-            # In a transaction the C daemon allows one node less than the quota says.
-            if domid != DOM0 and _quota.exceeded(limits, b"nodes", used + 1):
-                raise Refused("ENOSPC")
 
     def _sessions_of(self, domain: Domain) -> "List[Session]":
         return [each for each in self._sessions if each.domain is domain]
@@ -363,16 +344,16 @@ class Store:
     def add_watch(self, session: Session, watch: Watch) -> None:
         """Add a watch to a session.
 
-        :raises Refused: ``EEXIST``: it has a watch with this path and token; ``E2BIG``: over
-            the quota of watches.
+        :raises Refused: ``EEXIST``: it has a watch with this path and token; ``E2BIG``,
+            ``ENOSPC``: over the quota of watches.
         """
         key = watch.path, watch.token
         if key in session.watches:
             raise Refused("EEXIST")
         if session.unprivileged:
             used = self._watches_of(session.domain)
-            if _quota.exceeded(session.domain.limits, b"watches", used):
-                raise Refused("E2BIG")
+            if session.domain.exceeds(b"watches", used + 1):
+                raise Refused(self.version.watches_errno)
         session.watches[key] = session.newest_watch = watch
 
     def remove_watch(self, session: Session, path: bytes, token: bytes) -> None:
@@ -391,6 +372,10 @@ class Store:
         else:
             self._fire(change)
 
+    def _fire_domain_events(self, special: bytes, domid: int) -> None:
+        for more, reach in self.version.domain_events[special]:
+            self._fire(Change(special + (more % domid if more else b""), reach))
+
     def _fire(self, change: Change) -> None:
         """Report a change to the sessions that watch it and may read the node."""
         for session in self._sessions:
@@ -398,18 +383,20 @@ class Store:
                 session.report(change)
 
     def _may_see(self, session: Session, change: Change) -> bool:
-        if change.path.startswith(b"@"):
-            special = change.path.partition(b"/")[0]
-            return bool(session.rights(self._special[special]) & READ)
+        path = change.path
+        if path.startswith(b"@"):
+            path = path.partition(b"/")[0]
         if change.before is not None and session.rights(change.before) & READ:
             return True
         perms = change.removed
         if perms is None:
-            node = self.tree.get(change.path)
+            node = self.tree.get(path)
             if node is None:  # the transaction has removed it; then its parent does not count
                 return False
             perms = node.perms
         if session.rights(perms) & READ:
             return True
-        parent = self.tree.get(parent_of(change.path))
+        if path.startswith(b"@") and not self.version.special_nodes:
+            return False
+        parent = self.tree.get(parent_of(path))
         return parent is not None and bool(session.rights(parent.perms) & READ)
