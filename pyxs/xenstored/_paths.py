@@ -20,7 +20,7 @@ def check_path(version: Version, session: Session, path: bytes, special: bool = 
     if not (special and path.startswith(b"@")):
         valid = _NODE.fullmatch(path) is not None
     else:
-        valid = not version.special_nodes or _SPECIAL.fullmatch(path) is not None
+        valid = not version.strict or _SPECIAL.fullmatch(path) is not None
     if not valid or _is_too_long(version, session, path):
         raise Refused("EINVAL")
 

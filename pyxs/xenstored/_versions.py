@@ -1,7 +1,7 @@
-r"""What the C daemons of the versions that the in-memory daemon behaves like do differently.
+"""What the C daemons of the versions that the in-memory daemon can be like do differently.
 
-Each field names the function of Xen's sources that decides it: *tools/xenstore/xenstored_\*.c* in
-4.17, *tools/xenstored/\*.c* in 4.22.
+Each field names the function of Xen's sources that decides it. They are in ``tools/xenstored`` in
+4.22, in ``tools/xenstore`` in 4.17. ``tests/test_xenstored_versions.py`` has a test of each.
 """
 
 from typing import Dict, NamedTuple, Tuple
@@ -45,7 +45,9 @@ class Version(NamedTuple):
     paths_of_dom0: bool  #: whether path-max holds for domain 0 too, is_valid_nodename()
     #: Whether ``xenstore-control quota set`` holds for domains that exist, quota_set()
     sets_quotas_of_all: bool
-    strict_domids: bool  #: whether a domid has digits only, and 5 at most; parse_domid()
+    #: Whether domids, and the paths of UNWATCH and of special watches, are validated.
+    #: parse_domid(), canonicalize()
+    strict: bool
     #: Whether ``@introduceDomain`` and ``@releaseDomain`` are nodes of the store: with GET_PERMS,
     #: transactions, events, and the rights on ``/`` for who hears of them. setup_structure()
     special_nodes: bool
@@ -93,7 +95,7 @@ VERSIONS = {
         counts_at_once=True,
         paths_of_dom0=True,
         sets_quotas_of_all=True,
-        strict_domids=False,
+        strict=False,
         special_nodes=False,
         release_perms=_DOM0_ALONE,
         domain_events={
@@ -112,7 +114,7 @@ VERSIONS = {
         counts_at_once=False,
         paths_of_dom0=False,
         sets_quotas_of_all=False,
-        strict_domids=True,
+        strict=True,
         special_nodes=True,
         release_perms=(*_DOM0_ALONE, Permission(DOMID_ANY, READ, ANY_LIFE)),
         domain_events={INTRODUCE_DOMAIN: _BOTH_EVENTS, RELEASE_DOMAIN: _BOTH_EVENTS},

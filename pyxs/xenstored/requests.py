@@ -85,7 +85,7 @@ class Request:
 
         :raises Refused: ``EINVAL``: it is not one.
         """
-        return domid_of(text, self.store.version.strict_domids)
+        return domid_of(text, self.store.version.strict)
 
 
 #: Handles a request and returns the payload of the reply.
@@ -190,7 +190,10 @@ def _watch(request: Request) -> bytes:
 
 def _unwatch(request: Request) -> bytes:
     path, token = request.strings(2, 2)
-    request.store.remove_watch(request.session, request.absolute(path), token)
+    wpath = request.absolute(path)
+    if request.store.version.strict:
+        request.path(path, special=True)
+    request.store.remove_watch(request.session, wpath, token)
     return OK
 
 

@@ -125,3 +125,9 @@ def test_a_path_that_begins_with_an_at_sign_has_no_permissions(client, root, pat
     with refused("EINVAL"):
         client.set_permissions(path, ["n0"])
     assert client.exists(root)
+
+
+@pytest.mark.own_daemon
+def test_the_permissions_of_a_special_path(client, known):
+    answer = outcome(client.get_permissions, "@releaseDomain")
+    assert answer == known("permissions of a special path")

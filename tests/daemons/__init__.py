@@ -9,7 +9,8 @@
         guest = Client(daemon.socket_for(7))
 
 ``"c"`` is xenstored and ``"ocaml"`` is oxenstored, of the installed ``xen-utils`` of Debian
-(:mod:`xen_utils`). ``"memory"`` is :class:`pyxs.xenstored.XenStored`. Each daemon has its own
+(:mod:`xen_utils`). ``"memory"`` is :class:`pyxs.xenstored.XenStored`, and ``"memory-4.22"`` the
+same like Xen 4.22. Each daemon has its own
 socket and a new store, with only the nodes that the daemon itself creates. Any number of
 daemons run at the same time, without root. A daemon takes about 10 ms to start, and ends with
 the process that started it.
@@ -33,7 +34,9 @@ from .ring import RingSocket
 
 __all__ = ["DOMIDS", "KINDS", "missing", "start"]
 
-KINDS = ("memory", "c", "ocaml")
+_LIKE = {"memory": "4.17", "memory-4.22": "4.22"}
+
+KINDS = (*_LIKE, "c", "ocaml")
 
 #: The domains that exist besides domain 0 by default; see :func:`start`.
 DOMIDS = (1, 2, 7)
@@ -46,7 +49,7 @@ _READ_ROOT = struct.pack("=4I", 2, 0, 0, 2) + b"/\0"
 
 def missing(kind):
     """Return why daemons of this *kind* cannot start here, or ``None`` if they can."""
-    if kind == "memory":
+    if kind in _LIKE:
         return None
     if shutil.which("cc") is None:
         return "a C compiler is missing: apt-get install gcc libc6-dev"
@@ -58,9 +61,9 @@ def start(kind, domids=DOMIDS):
 
     :param kind: one of :data:`KINDS`.
     :param domids: the domains that exist besides domain 0, so that they can be introduced;
-        for ``"memory"`` all domains exist.
+        in memory all domains exist.
     """
-    return _InMemory() if kind == "memory" else _Process(kind, domids)
+    return _InMemory(kind) if kind in _LIKE else _Process(kind, domids)
 
 
 class _Daemon:
@@ -199,12 +202,11 @@ class _Process(_Daemon):
 
 
 class _InMemory(_Daemon):
-    kind = "memory"
-
-    def __init__(self):
+    def __init__(self, kind):
+        self.kind = kind
         self._root = _directory()
         self.path = os.path.join(self._root, "socket")
-        self._make = functools.partial(XenStored, self.path)
+        self._make = functools.partial(XenStored, self.path, like=_LIKE[kind])
         self.server = self._make()
         self.server.start()
 

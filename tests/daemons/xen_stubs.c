@@ -75,7 +75,7 @@ static int describe_first(uint32_t domid, void *info)
 {
     while (domid < DOMID_FIRST_RESERVED && !exists(domid))
         domid++;
-    if (domid == DOMID_FIRST_RESERVED)
+    if (domid >= DOMID_FIRST_RESERVED)
         return 0;
     memset(info, 0, 16);
     memcpy(info, &domid, sizeof(domid));
