@@ -17,7 +17,7 @@ from pyxs import InvalidPayload
 from pyxs.xenstored import XenStored
 from wire import Op, Wire
 
-LIKE = {"memory": "4.17", "memory-4.22": "4.22", "c": "{}.{}".format(*xen_utils.VERSION or (0, 0))}
+LIKE = {"memory": "4.17", "memory-4.22": "4.22", "c": "{}.{}".format(*xen_utils.VERSION)}
 
 OK = b"OK\0"
 
