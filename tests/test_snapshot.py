@@ -1,5 +1,6 @@
 """``pyxs.snapshot``: parsing, and random trees on two daemons."""
 
+import errno
 import json
 
 import pytest
@@ -187,6 +188,54 @@ def test_a_bad_snapshot_starts_no_daemon(tmp_path):
         XenStored(snapshot={"/a//b": "1"})
     with pytest.raises(FileNotFoundError):
         XenStored(snapshot=tmp_path / "missing")
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "number", "message"),
+    [
+        (
+            {"/a": "1", "/a/b": {"perms": ["n32752"]}},
+            errno.ENOENT,
+            "[Errno 2] No such file or directory: '/a/b'; n32752: the owner is not a domain",
+        ),
+        (
+            {"/" + "n" * 2048: "1"},
+            errno.EINVAL,
+            "[Errno 22] Invalid argument: '/{}'; the daemon takes no path of 2049 bytes".format(
+                "n" * 2048
+            ),
+        ),
+    ],
+)
+def test_an_error_of_a_snapshot_names_the_node_and_the_reason(snapshot, number, message):
+    with pytest.raises(PyXSError) as caught:
+        XenStored(snapshot=snapshot).start()
+    assert caught.value.errno == number
+    assert caught.value.path == max(snapshot)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("like", ["4.17", "4.22"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/" + "n" * 2047,
+        "n" * 2048,
+        "/local/domain/7/" + "n" * 2048,
+        "/" + "n" * 2048,
+        "/" + "n" * 3071,
+    ],
+)
+def test_each_node_of_a_snapshot_can_be_read_and_removed(path, like):
+    daemon = XenStored(snapshot={path: "value"}, like=like)
+    if like == "4.17" and path.startswith("/n") and len(path) > 2048:
+        with pytest.raises(PyXSError, match="Invalid argument"):
+            daemon.start()
+        return
+    with daemon, Client(daemon.path) as client:
+        assert client.read(path) == "value"
+        client.rm(path)
+        assert not client.exists(path)
 
 
 def test_domains_come_and_go(xenstored, xenstore):

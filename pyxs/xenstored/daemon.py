@@ -73,7 +73,8 @@ class XenStored:
     def start(self) -> None:
         """Start a thread that serves the store.
 
-        :raises PyXSError: ``ENOENT`` the owner of a node in the snapshot is not a domain.
+        :raises PyXSError: of a node in the snapshot, whose path it has: ``ENOENT`` its owner is
+            not a domain; ``EINVAL`` a path of this length cannot be used in this version.
         :raises ConnectionError: this daemon is running, another daemon serves the socket, or
             the socket cannot be created.
         """
