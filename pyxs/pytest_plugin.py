@@ -1,7 +1,8 @@
 """Fixtures for tests of programs that use XenStore. pytest finds them where pyxs is installed."""
 
 import os
-from typing import TYPE_CHECKING, Any, Iterator
+import pathlib
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List
 
 import pytest
 
@@ -12,14 +13,27 @@ if TYPE_CHECKING:
 # Every run of pytest imports this module where pyxs is installed. Each fixture therefore
 # imports what it needs itself.
 
+_VARIABLE = "XENSTORED_PATH"
+
 
 def pytest_configure(config: "pytest.Config") -> None:
     """Register the marker ``xenstore``."""
     config.addinivalue_line(
         "markers",
-        "xenstore(snapshot): start the daemon with these nodes: a dict, or the path of a file, "
-        "relative to the test's directory",
+        "xenstore(snapshot, like='4.17'): run on an in-memory daemon that begins with these nodes, "
+        "a dict or the path of a file relative to the test's directory, and is like this Xen",
     )
+
+
+def pytest_collection_modifyitems(items: "List[pytest.Item]") -> None:
+    """Let the marker ``xenstore`` request the fixture ``xenstored``.
+
+    Without it, a marked test that forgets the fixture would change the machine's own store.
+    """
+    for item in items:
+        names = getattr(item, "fixturenames", None)
+        if names is not None and "xenstored" not in names and item.get_closest_marker("xenstore"):
+            names.insert(0, "xenstored")
 
 
 @pytest.fixture
@@ -34,27 +48,60 @@ def xenstored(
     """
     from .xenstored import XenStored
 
-    with XenStored(snapshot=_snapshot(request.node)) as daemon:
-        monkeypatch.setenv("XENSTORED_PATH", daemon.path)
+    with XenStored(**_options(request.node)) as daemon:
+        monkeypatch.setenv(_VARIABLE, daemon.path)
         yield daemon
 
 
-def _snapshot(item: Any) -> Any:
-    marker = item.get_closest_marker("xenstore")
-    if marker is None:
-        return None
-    snapshot = marker.args[0] if len(marker.args) == 1 and not marker.kwargs else None
-    if isinstance(snapshot, dict):
-        return snapshot
-    if isinstance(snapshot, (str, os.PathLike)):
-        return item.path.parent / snapshot
-    raise pytest.UsageError("@pytest.mark.xenstore takes one snapshot, a dict or a file")
+@pytest.fixture(scope="session")
+def xenstored_session() -> "Iterator[XenStored]":
+    """One in-memory daemon for the whole run, for fixtures of a wider scope than one test.
+
+    ``$XENSTORED_PATH`` names its socket until the end of the run, except in tests that use
+    ``xenstored``. Nodes that a test leaves behind are there in the next.
+    """
+    from .xenstored import XenStored
+
+    before = os.environ.get(_VARIABLE)
+    with XenStored() as daemon:
+        os.environ[_VARIABLE] = daemon.path
+        yield daemon
+    if before is None:
+        del os.environ[_VARIABLE]
+    else:
+        os.environ[_VARIABLE] = before
 
 
 @pytest.fixture
 def xenstore(xenstored: "XenStored") -> "Iterator[Client]":
     """A client that is connected to the daemon of the ``xenstored`` fixture."""
-    from .client import Client
-
-    with Client(xenstored.path) as client:
+    with xenstored.client() as client:
         yield client
+
+
+def _options(item: Any) -> "Dict[str, Any]":
+    """Return the arguments of the marker ``xenstore`` as those of ``XenStored``."""
+    marker = item.get_closest_marker("xenstore")
+    if marker is None:
+        return {}
+    options = dict(marker.kwargs)
+    if marker.args and "snapshot" not in options:
+        options["snapshot"], *more = marker.args
+    else:
+        more = marker.args
+    snapshot = options.get("snapshot", {})
+    if more or set(options) - {"snapshot", "like"} or not isinstance(snapshot, _SNAPSHOTS):
+        raise pytest.UsageError(
+            "@pytest.mark.xenstore takes one snapshot, a dict or a file, and like='4.17'"
+        )
+    if not isinstance(snapshot, dict):
+        options["snapshot"] = _directory(item) / snapshot
+    return options
+
+
+_SNAPSHOTS = (dict, str, os.PathLike)
+
+
+def _directory(item: Any) -> pathlib.Path:
+    path = getattr(item, "path", None)  # since pytest 7
+    return pathlib.Path(str(item.fspath) if path is None else path).parent

@@ -4,6 +4,8 @@ import subprocess
 import sys
 import textwrap
 
+import pytest
+
 pytest_plugins = ["pytester"]
 
 TESTS = """
@@ -37,6 +39,8 @@ def test_installing_pyxs_gives_the_fixtures(pytester, monkeypatch):
 
 
 WITH_A_SNAPSHOT = """
+    import pathlib
+
     import pytest
     import pyxs
 
@@ -53,16 +57,37 @@ WITH_A_SNAPSHOT = """
     def test_none(xenstore):
         assert not xenstore.exists("/a")
 
+    @pytest.mark.xenstore(snapshot={"/a": "1"})
+    def test_keyword(xenstore):
+        assert xenstore["/a"] == "1"
+
+    @pytest.mark.xenstore(pathlib.Path("data") / "host.json", like="4.22")
+    def test_version(xenstore):
+        assert xenstore["/local/domain/1/name"] == "web"
+        assert xenstore.get_feature() == 14
+
     @pytest.mark.xenstore("missing.json")
     def test_missing(xenstore):
         pass
 
-    @pytest.mark.xenstore
-    def test_no_snapshot(xenstore):
-        pass
-
     @pytest.mark.xenstore(None)
     def test_snapshot_of_another_type(xenstore):
+        pass
+
+    @pytest.mark.xenstore({}, {})
+    def test_two_snapshots(xenstore):
+        pass
+
+    @pytest.mark.xenstore({}, snapshot={})
+    def test_a_snapshot_twice(xenstore):
+        pass
+
+    @pytest.mark.xenstore(nodes={})
+    def test_another_keyword(xenstore):
+        pass
+
+    @pytest.mark.xenstore(like="3.0")
+    def test_another_version(xenstore):
         pass
 """
 
@@ -73,13 +98,108 @@ def test_a_marker_names_a_snapshot(pytester):
     (below / "data" / "host.json").write_text('{"/local/domain/1/name": "web"}')
     (below / "test_it.py").write_text(textwrap.dedent(WITH_A_SNAPSHOT))
     result = pytester.runpytest_subprocess("--strict-markers")
-    result.assert_outcomes(passed=3, errors=3)
-    result.stdout.fnmatch_lines(["*missing.json*", *["*takes one snapshot, a dict or a file*"] * 2])
+    result.assert_outcomes(passed=5, errors=6)
+    result.stdout.fnmatch_lines(
+        ["*missing.json*", *["*takes one snapshot, a dict or a file*"] * 4, "*like 4.17 and 4.22*"]
+    )
+
+
+WITHOUT_THE_FIXTURE = """
+    import os
+    import unittest
+
+    import pytest
+    import pyxs
+
+    @pytest.mark.xenstore
+    def test_an_empty_store():
+        assert pyxs.Client().ls("/") == ["tool"]
+        pyxs.Client().write("/a", "1")
+
+    @pytest.mark.xenstore({"/a": "1"})
+    @pytest.mark.parametrize("number", [1, 2])
+    def test_a_parameter(number):
+        assert pyxs.Client().read("/a") == "1"
+        pyxs.Client().rm("/a")
+
+    @pytest.mark.xenstore({"/a": "1"})
+    class TestClass:
+        def test_one(self):
+            assert pyxs.Client().read("/a") == "1"
+
+    @pytest.mark.xenstore({"/a": "1"})
+    class TestCase(unittest.TestCase):
+        def setUp(self):
+            self.client = pyxs.Client()
+
+        def test_one(self):
+            self.assertEqual(self.client.read("/a"), "1")
+            self.client.write("/a", "2")
+
+        test_two = test_one
+
+        @pytest.mark.xenstore({"/a": "1", "/b": "2"})
+        def test_three(self):
+            self.assertEqual(self.client.read("/b"), "2")
+
+    def test_without_the_marker():
+        assert os.environ["XENSTORED_PATH"] == "/the/real/store"
+"""
+
+
+def test_the_marker_is_enough_to_run_on_an_in_memory_daemon(pytester, monkeypatch):
+    monkeypatch.setenv("XENSTORED_PATH", "/the/real/store")
+    pytester.makepyfile(WITHOUT_THE_FIXTURE)
+    pytester.runpytest_subprocess("--strict-markers").assert_outcomes(passed=8)
+
+
+OF_A_SESSION = """
+    import os
+    import pytest
+    import pyxs
+
+    @pytest.fixture(scope="module")
+    def host(xenstored_session):
+        with xenstored_session.client() as client:
+            client.write("/host", "1")
+            yield client
+
+    def test_first(host, xenstored_session):
+        assert os.environ["XENSTORED_PATH"] == xenstored_session.path
+        assert pyxs.Client().read("/host") == "1"
+
+    def test_a_store_of_its_own(xenstore, xenstored, host):
+        assert os.environ["XENSTORED_PATH"] == xenstored.path
+        assert not xenstore.exists("/host")
+
+    def test_second(host):
+        assert pyxs.Client().read("/host") == "1"
+"""
+AFTER_A_SESSION = """
+    import os
+
+    def pytest_unconfigure():
+        print("afterwards", os.environ.get("XENSTORED_PATH"))
+"""
+
+
+@pytest.mark.parametrize("before", [None, "/the/real/store"])
+def test_a_daemon_for_a_session(pytester, monkeypatch, before):
+    monkeypatch.delenv("XENSTORED_PATH", raising=False)
+    if before is not None:
+        monkeypatch.setenv("XENSTORED_PATH", before)
+    pytester.makepyfile(OF_A_SESSION)
+    pytester.makeconftest(AFTER_A_SESSION)
+    result = pytester.runpytest_subprocess("-s")
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(["afterwards {}".format(before)])
 
 
 def test_fixtures_have_a_description(pytester):
     result = pytester.runpytest_subprocess("--fixtures")
-    result.stdout.fnmatch_lines(["xenstored*", "*in-memory daemon*", "xenstore *", "*client*"])
+    result.stdout.fnmatch_lines(
+        ["xenstored *", "*in-memory daemon*", "xenstored_session*", "xenstore *", "*client*"]
+    )
 
 
 def test_loading_the_plugin_loads_no_daemon():

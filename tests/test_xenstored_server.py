@@ -21,7 +21,7 @@ import pytest
 
 from common import PATIENCE, descriptors, in_threads, until
 from forks import fork
-from pyxs import ConnectionError
+from pyxs import ConnectionError, PyXSError
 from pyxs.exceptions import InvalidPayload
 from pyxs.xenstored import XenStored, server
 from wire import Op, Wire
@@ -298,6 +298,25 @@ def test_the_socket_for_a_domain_introduces_it(daemon, client):
 
 def test_the_socket_for_domain_0_is_the_daemon_s(daemon):
     assert daemon.socket_for(0) == daemon.path
+
+
+def test_clients_of_a_daemon():
+    daemon = XenStored()
+    daemon.start()
+    with daemon.client() as client, daemon.client(7) as guest:
+        client.mkdir("/local/domain/7/data")
+        client.set_permissions("/local/domain/7/data", ["n7"])
+        guest.write("data/key", "1")
+        assert client.read("/local/domain/7/data/key") == "1"
+        with pytest.raises(PyXSError, match="Permission denied"):
+            guest.write("/tool", "1")
+        assert client.is_domain_introduced(7)
+    with pytest.raises(InvalidPayload):
+        daemon.client(40000)
+    daemon.close()
+    daemon.close()
+    with pytest.raises(ConnectionError, match="not running"):
+        daemon.client()
 
 
 @pytest.mark.parametrize("domid", [-1, 32752, "1", None, True])

@@ -11,6 +11,8 @@ from ._versions import version_of
 from .server import Server
 
 if TYPE_CHECKING:
+    from ..client import Client
+
     SnapshotSource = Union[Mapping[Any, Any], str, "os.PathLike[str]"]
 else:  # before 3.9 os.PathLike takes no parameters
     SnapshotSource = Union[Mapping[Any, Any], str, os.PathLike]
@@ -91,6 +93,28 @@ class XenStored:
         server, self._server = self._server, None
         if server is not None:
             server.stop()
+
+    #: Another name of :meth:`stop`, as files and clients have it.
+    close = stop
+
+    def client(self, domid: int = DOM0) -> "Client":
+        """Return a client that speaks as a domain, which is introduced unless it is.
+
+        .. code-block:: python
+
+            with XenStored() as daemon, daemon.client(7) as guest:
+                guest.write("data/key", "1")  # /local/domain/7/data/key
+
+        It connects when it is entered, or with its first command. Close it, or use it in a
+        ``with`` block.
+
+        :param domid: 0 to 32751.
+        :raises InvalidPayload: *domid* is not such an integer.
+        :raises ConnectionError: the daemon is not running in this process.
+        """
+        from ..client import Client
+
+        return Client(self.socket_for(domid))
 
     def socket_for(self, domid: int) -> str:
         """Introduce a domain and return the path of a socket for it.
