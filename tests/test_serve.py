@@ -13,6 +13,7 @@ import pytest
 from command_lines import PYXS, start_pyxs
 from forks import forkpty
 from pyxs import Client, cli
+from pyxs.xenstored._versions import VERSIONS
 
 #: A program that prints the signals it gets, until SIGTERM.
 LISTENER = """
@@ -74,6 +75,25 @@ def test_serve_a_snapshot(tmp_path):
             assert client.is_domain_introduced(3)
         process.terminate()
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("like", sorted(VERSIONS))
+def test_serve_and_run_like_a_version(run, like):
+    with start_pyxs("serve", "--like", like) as process:
+        _, _, path = process.stdout.readline().decode().rstrip("\n").partition("=")
+        with Client(path) as client:
+            assert client.get_feature() == VERSIONS[like].features
+        process.terminate()
+    assert process.returncode == 0
+    program = "import pyxs; print(pyxs.Client().get_feature())"
+    words = ["--like", like, "--", sys.executable, "-c", program]
+    assert run(*words) == (0, b"%d\n" % VERSIONS[like].features, b"")
+
+
+def test_serve_like_no_version_there_is(run):
+    status, out, err = run("--like", "3.0", "true")
+    assert (status, out) == (2, b"")
+    assert b"'3.0'" in err
 
 
 # -- run -----------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ def serve(args: argparse.Namespace) -> int:
     # otherwise get them.
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     try:
-        with XenStored(args.socket, snapshot) as daemon:
+        with XenStored(args.socket, snapshot, args.like) as daemon:
             show(b"XENSTORED_PATH=" + os.fsencode(daemon.path) + b"\n")
             flush()
             signal.sigwait(ends)
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     if there is no such command, and 126 if it cannot be executed.
     """
     snapshot = _snapshot(args.load)
-    with _Forwarder() as forwarder, XenStored(snapshot=snapshot) as daemon:
+    with _Forwarder() as forwarder, XenStored(None, snapshot, args.like) as daemon:
         try:
             child = subprocess.Popen(args.command, env=dict(os.environ, XENSTORED_PATH=daemon.path))
         except OSError as exc:

@@ -379,7 +379,7 @@ def _add_serve(subcommands: "Any") -> None:
         default=argparse.SUPPRESS,
         help="its socket; by default a new one",
     )
-    _add_snapshot(serve)
+    _add_daemon(serve)
 
 
 def _add_run(subcommands: "Any") -> None:
@@ -391,13 +391,19 @@ def _add_run(subcommands: "Any") -> None:
         later("serve", "run"),
         options_first=True,
     )
-    _add_snapshot(run)
+    _add_daemon(run)
     run.add_argument("command", metavar="COMMAND", nargs="+", help="the command and its arguments")
 
 
-def _add_snapshot(parser: argparse.ArgumentParser) -> None:
+def _add_daemon(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--load", metavar="FILE", help="begin with the nodes of a file that 'pyxs dump' printed"
+    )
+    parser.add_argument(
+        "--like",
+        choices=["4.17", "4.22"],
+        default="4.17",
+        help="behave as the xenstored of this version of Xen; by default 4.17",
     )
 
 
