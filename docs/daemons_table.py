@@ -39,7 +39,7 @@ def rows():
 class DaemonsTable(SphinxDirective):
     def run(self):
         self.env.note_dependency(str(TESTED))
-        lines = [".. list-table::", "    :header-rows: 1", "    :widths: 20 9 9 9 12 10 31", ""]
+        lines = [".. list-table::", "    :header-rows: 1", "    :widths: 18 8 8 8 8 11 9 30", ""]
         for row in rows():
             lines += ["    {} - {}".format(" " if n else "*", cell) for n, cell in enumerate(row)]
         return self.parse_text_to_nodes("\n".join(lines))
