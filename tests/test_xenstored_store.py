@@ -1,7 +1,7 @@
 """The store of the in-memory daemon, without sockets.
 
 ``test_xenstored_like_c.py`` compares the store with the C daemon. These tests are of guests, of
-requests that only the development version of Xen knows, and of requests that would end the C
+requests that Xen 4.17 does not know, and of requests that would end the C
 daemon.
 """
 
