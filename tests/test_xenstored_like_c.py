@@ -9,7 +9,7 @@ The programs leave out cases in which the two differ on purpose:
 
 * requests that end the C daemon: READ, DIRECTORY, GET_PERMS, MKDIR, RM with a payload that is not
   one string, SET_PERMS of ``@introduceDomain`` by a guest, RELEASE of domain 0 or of the one
-  that owns ``/``
+  that owns ``/``; since 4.18, RELEASE of the one that owns a special path
 * requests that 4.17 does not know: the depth of a watch, ``@releaseDomain/<domid>``, GET_FEATURE,
   SET_FEATURE, GET_QUOTA, SET_QUOTA; ``test_xenstored_versions.py`` has those of 4.22
 * domains that do not exist: in memory, all up to 32751 exist
@@ -53,6 +53,7 @@ def c_daemon():
 #: The in-memory daemon that is to be like the installed one. ``conformance/differences.py`` lists
 #: what differs in other versions.
 MEMORY = {(4, 17): "memory", (4, 22): "memory-4.22"}.get(xen_utils.VERSION)
+SPECIAL_NODES = xen_utils.VERSION >= (4, 18)
 as_installed = pytest.mark.skipif(
     MEMORY is None, reason="the in-memory daemon is like that of Xen 4.17 or 4.22"
 )
@@ -176,7 +177,8 @@ class WirePrograms:
 
     def path_and_perms(self):
         path = self.path()
-        return path + self.perms(b"0" if path == b"/\0" else b"0127")
+        dom0_s = path == b"/\0" or (SPECIAL_NODES and path.startswith(b"@"))
+        return path + self.perms(b"0" if dom0_s else b"0127")
 
     def perms(self, owners):
         entries = [self.perm(owners)]
@@ -369,7 +371,7 @@ class ExtensionPrograms:
     def path_and_perms(self):
         transaction, path = self.node()
         perms = self.perms()
-        if path == "/":
+        if path == "/" or (SPECIAL_NODES and path.startswith("@")):
             perms[0]["dom"] = 0
         return [transaction, path, perms]
 
