@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING, Any, Mapping, Optional, Union
 
 from .._records import read_any
+from ..client import Client
 from ..exceptions import ConnectionError
 from ..helpers import validate_number
 from ._permissions import DOM0, DOMID_FIRST_RESERVED
@@ -11,8 +12,6 @@ from ._versions import version_of
 from .server import Server
 
 if TYPE_CHECKING:
-    from ..client import Client
-
     SnapshotSource = Union[Mapping[Any, Any], str, "os.PathLike[str]"]
 else:  # before 3.9 os.PathLike takes no parameters
     SnapshotSource = Union[Mapping[Any, Any], str, os.PathLike]
@@ -97,7 +96,7 @@ class XenStored:
     #: Another name of :meth:`stop`, as files and clients have it.
     close = stop
 
-    def client(self, domid: int = DOM0) -> "Client":
+    def client(self, domid: int = DOM0) -> Client:
         """Return a client that speaks as a domain, which is introduced unless it is.
 
         .. code-block:: python
@@ -112,8 +111,6 @@ class XenStored:
         :raises InvalidPayload: *domid* is not such an integer.
         :raises ConnectionError: the daemon is not running in this process.
         """
-        from ..client import Client
-
         return Client(self.socket_for(domid))
 
     def socket_for(self, domid: int) -> str:
