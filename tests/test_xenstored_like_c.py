@@ -184,6 +184,7 @@ class WirePrograms:
         entries = [self.perm(owners)]
         entries += [self.perm(b"01279") for _ in range(self.random.choice([0, 0, 1, 2]))]
         odd = [b"", b"x0\0", b"r\0", b"r0x\0", b"r0", b"n 0\0", b"b+0\0", b"r0\0w1", b"n0\0\0"]
+        odd += [b"n0\0r010\0", b"n0\0r0X1f\0", b"n0\0r-2\0", b"n08\0", b"n0\0w4294967297\0"]
         return self.random.choice([b"".join(entries)] * 20 + odd)
 
     def perm(self, domids):

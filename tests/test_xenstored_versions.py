@@ -211,6 +211,18 @@ def permissions_of_special_paths(host):
     return [host.dom0.get(Op.GET_PERMS, path) for path in paths]
 
 
+def numbers_in_permissions(host):
+    host.key(b"n0")
+    entries = [b"r010", b"r0x1F", b"r-2", b"r +7", b"r4294967297", b"r08", b"r1x", b"r"]
+    return [
+        (
+            host.dom0.get(Op.SET_PERMS, b"/key\0n0\0%s\0" % entry),
+            host.dom0.get(Op.GET_PERMS, b"/key\0").split(b"\0")[1],
+        )
+        for entry in entries
+    ]
+
+
 def a_special_path_that_does_not_exist(host):
     return host.dom0.get(Op.SET_PERMS, b"@other\0n0\0")
 
@@ -403,6 +415,15 @@ FACTS = [
         "core.c: setup_structure, do_get_perms",
         permissions_of_special_paths,
         {"4.17": ["EINVAL"] * 3, "4.22": [b"n0\0", b"n0\0r32757\0", "ENOENT"]},
+    ),
+    (
+        "core.c: do_set_perms",  # in xs_lib.c, xenstore-common.h
+        numbers_in_permissions,
+        dict.fromkeys(
+            ["4.17", "4.22"],
+            [(OK, b"r8"), (OK, b"r31"), (OK, b"r-2"), (OK, b"r7"), (OK, b"r1")]
+            + [("EINVAL", b"r1")] * 3,
+        ),
     ),
     ("core.c: do_set_perms", a_special_path_that_does_not_exist, {"4.22": "ENOENT"}),
     (

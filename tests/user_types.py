@@ -63,6 +63,7 @@ def connections() -> None:
     with XenStored() as daemon:
         assert_type(daemon.path, str)
         assert_type(daemon.socket_for(1), str)
+        assert_type(daemon.client(1), pyxs.Client)
 
 
 def drop_in(x: pyxs.xs) -> None:

@@ -20,7 +20,10 @@ ANY_LIFE = -1
 
 _LETTERS = {b"n": NONE, b"r": READ, b"w": WRITE, b"b": READ | WRITE}
 _LETTER_OF = {rights: letter for letter, rights in _LETTERS.items()}
-_ENTRY = re.compile(rb"([nrwb])[ \t\n\v\f\r]*([+-]?[0-9]+)")  # a number as strtol takes it
+#: A letter, and a number as ``strtol`` takes it: in base 16, 8 or 10.
+_ENTRY = re.compile(
+    rb"([nrwb])[ \t\n\v\f\r]*([+-]?)(?:0[xX]([0-9a-fA-F]+)|(0[0-7]*)|([1-9][0-9]*))"
+)
 
 
 class Permission(NamedTuple):
@@ -49,12 +52,19 @@ def _parse_entry(entry: bytes) -> Permission:
     match = _ENTRY.fullmatch(entry)
     if match is None:
         raise Refused("EINVAL")
-    return Permission(int(match.group(2)) & 0xFFFFFFFF, _LETTERS[match.group(1)])
+    letter, sign, *numbers = match.groups()
+    (domid,) = (int(sign + text, base) for text, base in zip(numbers, (16, 8, 10)) if text)
+    return Permission(domid & 0xFFFFFFFF, _LETTERS[letter])
 
 
 def render(perms: Permissions) -> bytes:
     """Return the payload of a reply to GET_PERMS."""
-    return b"".join(b"%s%d\0" % (_LETTER_OF[entry.rights], entry.domid) for entry in perms)
+    return b"".join(b"%s%d\0" % (_LETTER_OF[entry.rights], _signed(entry)) for entry in perms)
+
+
+def _signed(entry: Permission) -> int:
+    """Return the domid as C prints it, a signed number of 32 bits."""
+    return entry.domid - ((entry.domid & 0x80000000) << 1)
 
 
 def owned_by(perms: Permissions, domid: int) -> Permissions:
