@@ -18,7 +18,7 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
-_STORE = "test_xenstored_store.py conformance"
+_STORE = "test_xenstored_store.py test_xenstored_versions.py conformance"
 _CONVERSATION = (
     "test_conversation.py test_monitor.py test_client.py test_connection.py test_compat.py "
     "faults/test_handlers.py faults/test_hostile_daemon.py faults/test_forks.py "
