@@ -7,13 +7,13 @@ from collections.abc import Mapping
 
 from . import helpers
 from ._annotations import t
-from ._channels.failures import malformed
+from ._channels.failures import decoded
 from ._channels.pool import Pool
 from ._choice import choose_connection
 from ._names_of_0_4 import CLIENT, explain
 from ._wire import replies
 from ._wire.packets import Op
-from ._wire.replies import MalformedError, decode_ack, decode_names, decode_part, join_parts
+from ._wire.replies import decode_ack, decode_names, decode_part, join_parts
 from ._wire.requests import encode, path_of
 from .connection import PacketConnection, UnixSocketConnection, XenBusConnection
 from .exceptions import InvalidPath, InvalidPayload, PyXSError
@@ -180,7 +180,7 @@ class Client:
 
     def _ask(self, decoder: "t.Callable[[bytes], t.T]", op: Op, *args: "t.Any") -> "t.T":
         """Validate and send a request, and return the decoded reply."""
-        return self._decoded(decoder, op, self._result(op, args))
+        return decoded(self._channels(), decoder, op, self._result(op, args))
 
     def _result(self, op: int, args: "t.Tuple[t.Any, ...]") -> bytes:
         payload = encode(op, args)
@@ -192,17 +192,9 @@ class Client:
         """Return what the next request goes over."""
         return self._running or self._pool
 
-    def _decoded(self, decoder: "t.Callable[[bytes], t.T]", op: int, payload: bytes) -> "t.T":
-        try:
-            return decoder(payload)
-        except MalformedError as exc:
-            failure = malformed(self.connection.path, op, payload, exc)
-        self._channels().distrust(failure)
-        raise failure
-
     def _acknowledge(self, request: "Request") -> None:
         result = _accepted(request.op, request.payload, request.answered())
-        self._decoded(decode_ack, request.op, result)
+        decoded(self._channels(), decode_ack, request.op, result)
 
     def _request_many(
         self, op: Op, arguments: "t.Iterable[t.Tuple[t.Any, ...]]"
@@ -295,7 +287,7 @@ class Client:
             if names is None:  # it was removed meanwhile
                 raise helpers.error("ENOENT", path_of(op, payload))
             return names
-        return self._decoded(decode_names, op, _accepted(op, payload, reply))
+        return decoded(channels, decode_names, op, _accepted(op, payload, reply))
 
     def _list_in_parts(
         self, path: "t.Text", channels: "t.Union[Pool, Transaction]"
@@ -310,7 +302,7 @@ class Client:
                 return None
             if reply == _UNKNOWN:  # oxenstored over XenBus; it lacks this request
                 raise helpers.error("E2BIG", path_of(op, payload))
-            return self._decoded(decode_part, op, _accepted(op, payload, reply))
+            return decoded(channels, decode_part, op, _accepted(op, payload, reply))
 
         return join_parts(ask_part)
 
@@ -603,7 +595,7 @@ class Client:
         self.get_feature()
         op = Op.GET_QUOTA
         payload = _accepted(op, b"", self._channels().exchange(op, b""))
-        return self._decoded(replies.decode_string, op, payload).split()
+        return decoded(self._channels(), replies.decode_string, op, payload).split()
 
     def set_quota(self, name: "t.Text", value: int, domid: "t.Optional[int]" = None) -> None:
         """Set a quota of all domains or of one.
@@ -660,7 +652,7 @@ class Client:
         op = Op.TRANSACTION_END
         reply = running.end(commit)
         if reply is not None:
-            self._decoded(decode_ack, op, _accepted(op, b"", reply))
+            decoded(running, decode_ack, op, _accepted(op, b"", reply))
 
     def transaction(self) -> "Client":
         """Return a new client in a new transaction, to the same daemon.

@@ -2,6 +2,7 @@
 
 import abc
 import errno
+import io
 import os
 import socket
 import stat
@@ -149,7 +150,8 @@ class XenBusConnection(PacketConnection):
         self.path = _default_device() if path is None else as_path(path, "path")
 
     def open(self) -> "t.Stream":
-        device = _Device(self.path)
+        # Not open(), which would seek in the device.
+        device = _Device(self.path, "r+", opener=os.open)
         found = os.fstat(device.fileno())
         if stat.S_ISREG(found.st_mode) and not is_xenbus_file(found):
             device.close()
@@ -162,32 +164,11 @@ class XenBusConnection(PacketConnection):
         return variable_hint(self._origin) + device_hint(cause)
 
 
-class _Device:
+class _Device(io.FileIO):
     """The stream of a device: each ``send`` is one ``write()``."""
 
-    __slots__ = ("_fd",)
-
-    def __init__(self, path: str) -> None:
-        self._fd = -1
-        # Not open(), which would seek in the device.
-        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-
-    def send(self, data: bytes) -> int:
-        return os.write(self._fd, data)
-
-    def recv(self, size: int) -> bytes:
-        return os.read(self._fd, size)
-
-    def fileno(self) -> int:
-        return self._fd
-
-    def detach(self) -> int:
-        fd, self._fd = self._fd, -1
-        return fd
-
-    def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self.detach())
+    send = io.FileIO.write
+    recv = io.FileIO.read
 
 
 def is_xenbus_file(found: os.stat_result) -> bool:

@@ -6,13 +6,12 @@ from collections import namedtuple
 
 from . import helpers
 from ._annotations import t
-from ._channels.failures import malformed
-from ._channels.watches import Watch
-from ._channels.watching import Watching
+from ._channels.failures import decoded
+from ._channels.watching import Watch, Watching
 from ._choice import choose_connection
 from ._names_of_0_4 import MONITOR, explain
 from ._wire.packets import Op
-from ._wire.replies import MalformedError, decode_ack
+from ._wire.replies import decode_ack
 from ._wire.requests import strings
 from .connection import TIMEOUT_MAX, PacketConnection
 from .exceptions import InvalidPayload
@@ -21,7 +20,6 @@ from .helpers import decode_text, validate_number, validate_token, validate_watc
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._channels.channel import Reply
-    from ._channels.watches import Notice
 
 __all__ = ["Event", "Monitor", "monitor"]
 
@@ -62,7 +60,7 @@ class Monitor:
     def __repr__(self) -> str:
         """Return the path, the state of the connection, and the number of watches."""
         connected = self._watching.is_connected()
-        watches = len(self._watching.watches) if connected else 0
+        watches = len(self._watching.watches()) if connected else 0
         return "<{} {!r}, {}, {} watch{}>".format(
             type(self).__name__,
             self.connection.path,
@@ -142,7 +140,7 @@ class Monitor:
         :raises ConnectionError: the watches were lost with the connection.
         """
         self._watching.check()
-        watches = self._watching.watches
+        watches = self._watching.watches()
         if self.connection.trusts_ids:
             op = Op.RESET_WATCHES
             reply = self._watching.end(op, b"\0", watches)
@@ -160,12 +158,7 @@ class Monitor:
         kind, payload = reply
         if kind == Op.ERROR:
             raise helpers.error(payload[:-1], None if watch is None else decode_text(watch.wpath))
-        try:
-            decode_ack(payload)
-        except MalformedError as exc:
-            failure = malformed(self.connection.path, op, payload, exc)
-            self._watching.distrust(failure)
-            raise failure from None
+        decoded(self._watching, decode_ack, op, payload)
 
     # -- events ------------------------------------------------------------------------
 
@@ -241,9 +234,8 @@ def _watch(wpath: "t.Text", token: "t.Optional[t.Text]", suffix: bytes = b"") ->
     return Watch(path, path if token is None else validate_token(token), suffix)
 
 
-def _event(notice: "Notice") -> Event:
-    _, path, token, _ = notice
-    return Event(decode_text(path), decode_text(token))
+def _event(path: bytes, watch: Watch) -> Event:
+    return Event(decode_text(path), decode_text(watch.token))
 
 
 def deadline_after(timeout: float) -> float:

@@ -8,44 +8,31 @@ import socket
 import struct
 import time
 from itertools import chain, repeat
+from types import BuiltinMethodType
 
-from .._wire.framing import Framer
-from .._wire.packets import HEADER, HEADER_SIZE, Op, packet_from_wire
-from .._wire.replies import MalformedError, decode_event
+from .._wire.framing import REPLY_MAX
+from .._wire.packets import HEADER, HEADER_SIZE, Op
+from .._wire.replies import MalformedError
 from ..connection import PacketConnection, limit_waiting
 from ..exceptions import ConnectionError, InvalidPayload, PyXSError, UnexpectedPacket
 from .deadlines import LateError, milliseconds, sooner
 from .descriptor import Descriptor
 from .failures import again, failure_of, open_stream, raised_by_handler, within
-from .wakeup import Wakeup
+from .inbox import Inbox
+from .readiness import Wakeup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import (
-        Any,
-        Callable,
-        Dict,
-        Iterable,
-        Iterator,
-        List,
-        NoReturn,
-        Optional,
-        Tuple,
-    )
+    from typing import Any, Callable, Iterable, Iterator, List, NoReturn, Optional, Tuple
 
-    from .._annotations.types import Frame
+    from .inbox import Answers, Due
 
     #: The type and the payload of a reply; an ERROR is a reply.
     Reply = Tuple[int, bytes]
-    #: Replies, by the id of the request.
-    Answers = Dict[int, Frame]
-    #: The type and the transaction of each unanswered request, by its id, the oldest first.
-    Due = Dict[int, Tuple[int, int]]
     #: Returns what undoes a request, given its reply: a type, a payload and a transaction.
-    Undo = Callable[[bytes], Optional[Tuple[int, bytes, int]]]
+    Undo = Optional[Callable[[bytes], Optional[Tuple[int, bytes, int]]]]
 
 _ERROR = int(Op.ERROR)
-_WATCH_EVENT = int(Op.WATCH_EVENT)
 _IDS = range(1, 2**32)  # uint32_t req_id, xs_wire.h
 _RECV_SIZE = (1 << 16,)
 _GRACE = 0.1  # seconds to wait for a reply after an exception
@@ -62,8 +49,7 @@ class Channel:
 
     :param connection: where to connect.
     :param deadline: when its calls wait no longer, connecting included; ``None``: no limit.
-    :param listener: takes the events, by ``deliver(frames)``, and lets go of the descriptor before
-        it is closed, by ``follow(None)``; ``None``: events are dropped.
+    :param events: a list or deque to which events are appended; ``None``: they are dropped.
     :raises ConnectionError: connecting failed.
     :raises LateError: the deadline has passed.
     """
@@ -72,7 +58,7 @@ class Channel:
         self,
         connection: PacketConnection,
         deadline: "Optional[float]" = None,
-        listener: "Any" = None,
+        events: "Any" = None,
     ) -> None:
         stream = open_stream(connection, deadline)
         self._descriptor: Optional[Descriptor] = Descriptor(stream)
@@ -84,27 +70,31 @@ class Channel:
         self.pid = os.getpid()
         #: Why it has ended; ``None``: it has not, or an exception has ended it.
         self.failure: Optional[ConnectionError] = None
+        self.before_close: Callable[[], object] = bool  #: called before the descriptor is closed
         self._trusts_ids = connection.trusts_ids
         self._timeout = connection.socket_timeout
         self._deadline = deadline
-        self._listener = listener
+        self._inbox = Inbox(connection.trusts_ids, events)
+        self._framer = self._inbox.framer
         self._ids: Iterator[int] = chain.from_iterable(repeat(_IDS))
-        self._framer = Framer()
-        self._taken: Optional[Frame] = None  # the last reply taken from the framer
-        # What was sent last, and by how many bytes each call; the requests that are due, the
-        # replies to them, and the ids of those sent last.
+        # What was sent last, and how much by each call; the requests that are due, the replies
+        # to them, and the ids of those sent last.
         self._flight: Tuple[bytes, List[int], Due, Answers, Iterable[int]] = b"", [], {}, {}, ()
         self._fd: int = stream.fileno()
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLIN)
         self.wakeup: Optional[Wakeup] = None  #: ends a wait in poll()
-        # Whether to wait in poll() before recv(). The kernel can limit recv() on a socket, and
-        # shutdown() ends it. gevent's sockets are none of these.
-        self._polls = deadline is not None or not isinstance(stream, _socket.socket)
+        # Whether an exception may come between sending or receiving and recording that.
+        self._is_python = not type(stream.send) is type(stream.recv) is BuiltinMethodType
+        self._in_doubt = False  # whether it is receiving, and that may be so
+        # Whether to wait in poll() before recv(). On a plain socket the kernel limits recv(), and
+        # shutdown() ends it.
+        self._polls = deadline is not None
         if isinstance(stream, _socket.socket):
             stream.settimeout(None)
             limit_waiting(stream, within(connection, deadline).socket_timeout)
-        else:
+        if self._is_python or not isinstance(stream, _socket.socket):
+            self._polls = True
             self.make_wakeup()
 
     def make_wakeup(self) -> Wakeup:
@@ -115,6 +105,10 @@ class Channel:
             self._poll.register(wakeup.fileno(), select.POLLIN)
             self.wakeup = wakeup
         return wakeup
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._fd
 
     # -- requests ----------------------------------------------------------------------
 
@@ -127,7 +121,7 @@ class Channel:
         :raises LateError: the deadline has passed.
         """
         if len(payload) > self.max_payload:
-            raise self.too_long(payload)
+            self.refuse(payload)
         rq_id = next(self._ids)
         data = _pack(op, rq_id, tx_id, len(payload)) + payload
         counts: List[int] = []
@@ -139,7 +133,7 @@ class Channel:
                 # As most often: the reply comes, and nothing else. Otherwise collect() goes on.
                 pieces = self._framer.state[1]
                 pieces.extend(map(self._recv, _RECV_SIZE))
-                if len(pieces[0]) == HEADER_SIZE and _size_in(pieces[0])[0]:
+                if len(pieces[0]) == HEADER_SIZE and 0 < _size_in(pieces[0])[0] <= REPLY_MAX:
                     # The C daemon writes header and payload apart.
                     pieces.extend(map(self._recv, _RECV_SIZE))
                 message = b"".join(pieces)
@@ -152,10 +146,7 @@ class Channel:
                     return op, result
             self._send_rest(data, counts)
         except OSError as exc:
-            if self._is_answer(exc, op, counts):
-                return _ERROR, _refusal(exc)
-            self._lost(exc)
-            raise
+            self._take_refusal(exc, op, due, answers)
         self.collect(due, answers)
         kind, _, _, result = answers[rq_id]
         return kind, result
@@ -170,12 +161,10 @@ class Channel:
         :raises ConnectionError: the connection is lost.
         """
         ids = [next(self._ids) for _ in messages]
-        data = b"".join(
-            [
-                _pack(op, rq_id, tx_id, len(payload)) + payload
-                for rq_id, (op, payload) in zip(ids, messages)
-            ]
-        )
+        parts = []
+        for rq_id, (op, payload) in zip(ids, messages):
+            parts += [_pack(op, rq_id, tx_id, len(payload)), payload]
+        data = b"".join(parts)
         counts: List[int] = []
         self._flight = data, counts, due, answers, ids
         due.update(zip(ids, [(op, tx_id) for op, _ in messages]))
@@ -183,11 +172,7 @@ class Channel:
             counts.extend(map(self._send, (data,)))
             self._send_rest(data, counts)
         except OSError as exc:
-            if not self._is_answer(exc, messages[0][0], counts):
-                self._lost(exc)
-                raise
-            answers[ids[0]] = _ERROR, ids[0], tx_id, _refusal(exc)
-            due.clear()
+            self._take_refusal(exc, messages[0][0], due, answers)
         return ids
 
     def collect(
@@ -200,26 +185,21 @@ class Channel:
         :raises LateError: the deadline has passed.
         """
         deadline = self._deadline if deadline is None else deadline
-        frames, pieces, _, _ = self._framer.state
-        if pieces and not frames:
-            self._framer.frame()
-        while True:
-            self._take_all(due, answers)
-            if len(due) <= left:
-                return
+        self._sort(due, answers)
+        while len(due) > left:
             self.check()
             if self._polls or deadline is not None:
                 self._await_reply(deadline)
-            self.receive()
+            self._receive()
+            self._sort(due, answers)
 
-    def too_long(self, payload: bytes) -> InvalidPayload:
-        """Return why a payload is not sent."""
-        return InvalidPayload(
-            payload,
-            "payload of {} bytes: this connection carries at most {}".format(
-                len(payload), self.max_payload
-            ),
-        )
+    def refuse(self, payload: bytes) -> "NoReturn":
+        """Raise the exception for a payload that is too long.
+
+        :raises InvalidPayload: always.
+        """
+        text = "payload of {} bytes: this connection carries at most {}"
+        raise InvalidPayload(payload, text.format(len(payload), self.max_payload))
 
     def _send_rest(self, data: bytes, counts: "List[int]") -> None:
         while sum(counts) < len(data):
@@ -228,47 +208,33 @@ class Channel:
                 raise OSError(errno.EIO, text.format(sum(counts), len(data)))
             counts.extend(map(self._send, (data[sum(counts) :],)))
 
-    def _is_answer(self, exc: OSError, op: int, counts: "List[int]") -> bool:
-        """Return whether an exception from sending is the daemon's answer.
+    def _take_refusal(self, exc: OSError, op: int, due: "Due", answers: "Answers") -> None:
+        """Take an exception from sending for the daemon's answer, if it is one.
 
         Linux sets watches itself: if xenstored refuses one, write() on the device fails with its
         errno, and no reply comes.
-        """
-        if self._trusts_ids or counts or isinstance(exc, PyXSError) or raised_by_handler(exc):
-            return False
-        return exc.errno == errno.EINVAL or op == Op.WATCH
-
-    # -- receiving ---------------------------------------------------------------------
-
-    def receive(self) -> None:
-        """Receive bytes and frame the messages that are complete.
 
         :raises ConnectionError: the connection is lost.
         """
-        framer = self._framer
-        if framer.refused is not None:
-            self.fail(framer.refused)
-        pieces = framer.state[1]
-        try:
-            pieces.extend(map(self._recv, _RECV_SIZE))
-        except OSError as exc:
+        counts = self._flight[1]
+        if self._trusts_ids or counts or not (exc.errno == errno.EINVAL or op == Op.WATCH):
             self._lost(exc)
-            raise
-        if not pieces[-1]:
-            self.fail(EOFError("the daemon closed the connection"))
-        if not framer.frame() and framer.refused is not None:
-            self.fail(framer.refused)
+        if isinstance(exc, PyXSError) or raised_by_handler(exc):
+            raise exc
+        name = errno.errorcode.get(exc.errno or errno.EINVAL, "EINVAL").encode("ascii")
+        for rq_id in list(due):
+            answers[rq_id] = _ERROR, rq_id, 0, name + b"\0"
+        due.clear()
 
-    def deliver_events(self) -> None:
-        """Deliver the events that have been received; no request is due.
+    # -- receiving ---------------------------------------------------------------------
 
-        :raises ConnectionError: there is another message, or a malformed one.
+    def receive_events(self) -> None:
+        """Receive the events that have arrived, while no request is due.
+
+        :raises ConnectionError: the connection is lost, or another message has arrived.
         """
-        self._take_all({}, {})
-
-    def fileno(self) -> int:
-        """Return the descriptor."""
-        return self._fd
+        self._receive()
+        self._sort({}, {})
 
     def has_begun(self) -> bool:
         """Return whether only a part of a message has arrived."""
@@ -281,13 +247,11 @@ class Channel:
 
         :raises ConnectionError: the rest of a message has not come within the time-out.
         """
-        rest_due = None
-        if self._timeout is not None and self.has_begun():
-            rest_due = time.monotonic() + self._timeout
-        due = sooner(deadline, rest_due)
+        begun = self._timeout is not None and self.has_begun()
+        due = sooner(deadline, self._timeout) if begun else deadline
         if self._wait(due):
             return True
-        if due is not None and due == rest_due and time.monotonic() >= due:
+        if begun and due is not None and due != deadline and time.monotonic() >= due:
             self.fail(TimeoutError(errno.ETIMEDOUT, "the rest of a message did not come in time"))
         return False
 
@@ -297,8 +261,7 @@ class Channel:
         :raises ConnectionError: none came within the time-out.
         :raises LateError: the deadline has passed.
         """
-        limit = None if self._timeout is None else time.monotonic() + self._timeout
-        due = sooner(deadline, limit)
+        due = sooner(deadline, self._timeout)
         while not self._wait(due):
             if due is not None and time.monotonic() >= due:
                 if due == deadline:
@@ -310,49 +273,28 @@ class Channel:
             ready = dict(self._poll.poll(milliseconds(due)))
         except OSError as exc:
             self._lost(exc)
-            raise
         if self.wakeup is not None and self.wakeup.fileno() in ready:
             self.wakeup.clear()
         self.check()
         return self._fd in ready
 
-    def _take_all(self, due: "Due", answers: "Answers") -> None:
-        """Deliver each event, and move each reply to *answers*."""
-        frames = self._framer.state[0]
-        while frames:
-            frame = frames[0]
-            op, rq_id, _, payload = frame
-            key = rq_id if self._trusts_ids else next(iter(due), 0)
-            wanted = due.get(key)
-            if frame is self._taken or answers.get(rq_id) == frame:
-                del frames[0]  # an exception came in between
-            elif op == _WATCH_EVENT:
-                self._take_event(frames, payload)
-            elif wanted is None or not self._is_reply(frame, *wanted):
-                text = "a reply that answers no request: {!r}".format(packet_from_wire(*frame))
-                self.fail(UnexpectedPacket(text))
-            elif op == _ERROR and not (payload[-1:] == b"\0" and payload[:-1].isalnum()):
-                self.fail(UnexpectedPacket("an error that is no name: {!r}".format(payload)))
-            else:
-                answers[key] = self._taken = frame
-                due.pop(key, None)
-                del frames[0]
-
-    def _is_reply(self, frame: "Frame", op: int, tx_id: int) -> bool:
-        kind, _, for_tx, _ = frame
-        return (kind in (op, _ERROR)) and (for_tx == tx_id or not self._trusts_ids)
-
-    def _take_event(self, frames: "List[Any]", payload: "Any") -> None:
+    def _receive(self) -> None:
+        pieces = self._framer.state[1]
+        self._in_doubt = self._is_python
         try:
-            if self._listener is not None:
-                self._listener.deliver(frames)
-            else:
-                decode_event(payload)
-                del frames[0]
-        except MalformedError as exc:
-            frames.clear()
-            text = "an event that is none, {}: {:.80}".format(exc, repr(payload))
-            self._end(UnexpectedPacket(text))  # the replies before it are good
+            pieces.extend(map(self._recv, _RECV_SIZE))
+        except OSError as exc:
+            self._lost(exc)
+        self._in_doubt = False
+        if not pieces[-1]:
+            self.fail(EOFError("the daemon closed the connection"))
+
+    def _sort(self, due: "Due", answers: "Answers") -> None:
+        problem = self._inbox.sort(due, answers)
+        if problem:
+            self._record(UnexpectedPacket(problem))
+            if due:  # otherwise the replies that came before are good
+                self.check()
 
     # -- the end -----------------------------------------------------------------------
 
@@ -371,22 +313,28 @@ class Channel:
         """Return whether it is open, and belongs to this process."""
         return self._descriptor is not None and self.failure is None and self.pid == os.getpid()
 
-    def settle(self, answers: "Answers", undo: "Optional[Undo]") -> None:
+    def settle(self, answers: "Answers", undo: "Undo") -> None:
         """After an exception, wait a little for the replies that are due; else close.
 
-        :param undo: as in :meth:`Shared.use`.
+        :param undo: what undoes the request whose reply is in *answers*, and is sent then.
         """
         settled = False
         deadline = time.monotonic() + _GRACE
         try:
             data, counts, due, replies, ids = self._flight
-            if not sum(counts):
+            if not counts:
+                self._in_doubt = self._in_doubt or (self._is_python and bool(data))
                 for rq_id in list(ids):
                     due.pop(rq_id, None)
-            if self.is_usable() and sum(counts) in (0, len(data)):
+            whole = sum(counts) in (0, len(data)) and not self._in_doubt
+            if whole and self.is_usable():
                 self.collect(due, replies, deadline=deadline)
-                if undo is not None:
-                    self._undo(undo, answers, deadline)
+                for kind, _, _, result in list(answers.values()):
+                    request = None if undo is None or kind == _ERROR else undo(result)
+                    if request is not None:
+                        again_due: Due = {}
+                        self.send([request[:2]], request[2], again_due, {})
+                        self.collect(again_due, {}, deadline=deadline)
                 settled = True
         except (LateError, MalformedError):
             pass
@@ -397,25 +345,22 @@ class Channel:
             if not settled:
                 self.close()
 
-    def _undo(self, undo: "Undo", answers: "Answers", deadline: float) -> None:
-        for kind, _, _, result in list(answers.values()):
-            request = None if kind == _ERROR else undo(result)
-            if request is not None:
-                op, payload, tx_id = request
-                due: Due = {}
-                self.send([(op, payload)], tx_id, due, {})
-                self.collect(due, {}, deadline=deadline)
-
     def fail(self, cause: Exception) -> "NoReturn":
         """End the channel, by the call that uses it.
 
         :raises ConnectionError: always; *cause* is its cause.
         """
-        self._end(cause)
+        self._record(cause)
         assert self.failure is not None
         raise again(self.failure)
 
-    def _end(self, cause: Exception) -> None:
+    def _lost(self, exc: OSError) -> "NoReturn":
+        """Raise the exception for a lost connection, or *exc* if a signal handler raised it."""
+        if isinstance(exc, PyXSError) or raised_by_handler(exc):
+            raise exc
+        self.fail(exc)
+
+    def _record(self, cause: Exception) -> None:
         reason = ""
         if isinstance(cause, BlockingIOError) and self._timeout is not None:
             reason = "no reply within {} s".format(self._timeout)
@@ -424,15 +369,12 @@ class Channel:
             self.failure = failure_of(self.path, cause.with_traceback(None), reason)
         self.close()
 
-    def _lost(self, exc: OSError) -> None:
-        """End the channel because of an exception, unless a signal handler raised it."""
-        if not (isinstance(exc, PyXSError) or raised_by_handler(exc)):
-            self.fail(exc)
-
-    def end(self, failure: ConnectionError) -> None:
-        """End the channel: the call that uses it raises *failure*. Any thread may do this."""
+    def end(self, why: str) -> None:
+        """End the channel: the call that uses it raises ConnectionError. Any thread may do this."""
+        if self.pid != os.getpid():
+            return
         if self.failure is None:
-            self.failure = failure
+            self.failure = ConnectionError("{}: {}".format(self.path, why))
         descriptor, wakeup = self._descriptor, self.wakeup
         if wakeup is not None:
             wakeup.set()
@@ -440,21 +382,18 @@ class Channel:
             return
         try:
             descriptor.file.shutdown(socket.SHUT_RDWR)
-        except OSError as exc:  # the daemon has closed the connection already
+        except OSError as exc:
             if isinstance(exc, PyXSError) or raised_by_handler(exc):
-                raise
+                raise  # otherwise the daemon has closed the connection already
 
     def close(self) -> None:
         """Close the connection, by the call that uses it."""
-        if self._listener is not None:
-            self._listener.follow(None)
+        if self.pid == os.getpid():
+            self.before_close()
+        self.before_close = bool
         self._send = self._recv = _closed
-        self._descriptor = None
+        self._descriptor = self.wakeup = None
 
 
 def _closed(_argument: "Any") -> "Any":
     raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-
-
-def _refusal(exc: OSError) -> bytes:
-    return errno.errorcode.get(exc.errno or errno.EINVAL, "EINVAL").encode("ascii") + b"\0"

@@ -11,18 +11,16 @@ class LateError(Exception):
     """A deadline has passed."""
 
 
-def sooner(one: "Optional[float]", other: "Optional[float]") -> "Optional[float]":
-    """Return the earlier of two deadlines."""
-    if one is None or other is None:
-        return other if one is None else one
-    return min(one, other)
+def sooner(deadline: "Optional[float]", seconds: "Optional[float]") -> "Optional[float]":
+    """Return the deadline, or that of a time-out which begins now if it is earlier."""
+    if seconds is None:
+        return deadline
+    due = time.monotonic() + seconds
+    return due if deadline is None else min(due, deadline)
 
 
 def milliseconds(deadline: "Optional[float]") -> "Optional[int]":
-    """Return the time until a deadline as poll() takes it.
-
-    It is rounded up, so that the wait does not end before the deadline.
-    """
+    """Return the time until a deadline for poll(), rounded up, so that it does not end early."""
     if deadline is None:
         return None
     return int(max(0.0, deadline - time.monotonic()) * 1000 + 0.999)

@@ -25,9 +25,9 @@ class Descriptor:
     file: "Any"  #: the open file
 
     def __init__(self, file: "Any") -> None:
-        self.file = file
         self._pid = os.getpid()
         self._identity = _identity(file.fileno())
+        self.file = file
         _open[id(self)] = self
 
     def __del__(self) -> None:

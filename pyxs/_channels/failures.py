@@ -11,9 +11,11 @@ from .deadlines import LateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Optional
+    from typing import Any, Callable, Optional, TypeVar
 
     from .._annotations.types import Stream
+
+    T = TypeVar("T")
 
 
 def raised_by_handler(exc: BaseException) -> bool:
@@ -34,15 +36,14 @@ def raised_by_handler(exc: BaseException) -> bool:
     return False
 
 
-def open_stream(connection: PacketConnection, deadline: "Optional[float]" = None) -> "Stream":
+def open_stream(connection: PacketConnection, deadline: "Optional[float]") -> "Stream":
     """Return a new stream to the daemon.
 
     :raises ConnectionError: connecting failed.
     :raises LateError: the deadline has passed.
     """
-    connection = within(connection, deadline)
     try:
-        return connection.open()
+        return within(connection, deadline).open()
     except OSError as exc:
         if isinstance(exc, PyXSError) or raised_by_handler(exc):
             raise
@@ -55,10 +56,9 @@ def within(connection: PacketConnection, deadline: "Optional[float]") -> PacketC
     """Return the connection, or one like it that waits no longer than until the deadline."""
     if deadline is None:
         return connection
-    left = max(0.001, deadline - time.monotonic())
-    patience = connection.socket_timeout
     hurried = copy.copy(connection)
-    hurried.socket_timeout = left if patience is None else min(left, patience)
+    left, timeout = max(0.001, deadline - time.monotonic()), connection.socket_timeout
+    hurried.socket_timeout = left if timeout is None else min(left, timeout)
     return hurried
 
 
@@ -68,24 +68,29 @@ def failure_of(path: str, cause: Exception, reason: str = "", hint: str = "") ->
     :param reason: the cause in words; by default its own.
     """
     kind = UnexpectedPacket if isinstance(cause, UnexpectedPacket) else ConnectionError
-    if not reason:
-        timed_out = isinstance(cause, BlockingIOError)
-        reason = "timed out" if timed_out else getattr(cause, "strerror", None) or str(cause)
+    if isinstance(cause, BlockingIOError):
+        reason = reason or "timed out"
+    reason = reason or getattr(cause, "strerror", None) or str(cause)
     failure = kind("{}: {}{}".format(path, reason, hint))
     failure.__cause__ = cause
     return failure
 
 
-def closed(path: str) -> ConnectionError:
-    """Return the exception for a connection that the program has closed."""
-    return ConnectionError("{}: closed".format(path))
+def decoded(channels: "Any", decoder: "Callable[[bytes], T]", op: int, payload: bytes) -> "T":
+    """Return the decoded payload of a reply.
 
-
-def malformed(path: str, op: int, payload: bytes, exc: MalformedError) -> UnexpectedPacket:
-    """Return the exception for a reply that has another form than *xenstore.txt* defines."""
-    return UnexpectedPacket(
-        "{}: a reply to {} that is none, {}: {:.80}".format(path, Op(op).name, exc, repr(payload))
-    )
+    :param channels: where it came from; has ``path``, and ``distrust()``, which is called if the
+        reply has another form than *xenstore.txt* defines.
+    :raises UnexpectedPacket: it has.
+    """
+    try:
+        return decoder(payload)
+    except MalformedError as exc:
+        channels.distrust()
+        text = "{}: a reply to {} that is none, {}: {:.80}"
+        raise UnexpectedPacket(
+            text.format(channels.path, Op(op).name, exc, repr(payload))
+        ) from None
 
 
 def again(failure: ConnectionError) -> ConnectionError:

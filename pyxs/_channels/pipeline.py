@@ -9,7 +9,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Deque, Dict, Iterable, List, Optional
 
-    from .channel import Answers, Due, Reply
+    from .channel import Reply
+    from .inbox import Answers, Due
 
 #: Bytes of requests that may be unanswered: neither side can fill the other's buffers.
 WINDOW_BYTES = 1 << 16
@@ -75,7 +76,7 @@ class Pipeline:
         requests = list(requests)
         for request in requests:
             if len(request.payload) > self.channel.max_payload:
-                raise self.channel.too_long(request.payload)
+                self.channel.refuse(request.payload)
         self._unsent.extend(requests)
         self._send()
 
@@ -95,7 +96,7 @@ class Pipeline:
         """Wait until at most *left* requests are due, or half of the room is free for others."""
         if self._unsent:
             left = max(left, self._half)
-        self.channel.collect(self._due, self._answers, min(left, len(self._due) - 1))
+        self.channel.collect(self._due, self._answers, max(0, min(left, len(self._due) - 1)))
         sent, answers = self._sent, self._answers
         for rq_id in list(answers):
             request = sent.pop(rq_id)

@@ -6,7 +6,6 @@ import weakref
 from ..connection import PacketConnection
 from ..exceptions import ConnectionError
 from .channel import Channel
-from .failures import closed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ class Pool:
 
     def __init__(self, connection: PacketConnection) -> None:
         self.connection = connection
+        self.path = connection.path
         self._begin()
 
     def _begin(self) -> None:
@@ -56,8 +56,7 @@ class Pool:
     def exchange_many(self, requests: "List[Request]") -> None:
         """Send many requests and wait for all replies.
 
-        :raises InvalidPayload: a payload is too long for the connection; nothing was sent.
-        :raises ConnectionError: the daemon cannot be reached, or the connection was lost.
+        :raises InvalidPayload, ConnectionError: as :meth:`exchange`.
         """
         from .pipeline import Pipeline  # here: most programs send one request at a time
 
@@ -79,12 +78,12 @@ class Pool:
         return self._take(self._idle)
 
     def put_back(self, channel: Channel) -> None:
-        """Keep a channel for another call, unless enough are idle or it was closed meanwhile."""
-        if channel.is_usable() and self._open.get(id(channel)) is channel:
+        """Keep a channel for another call, unless enough are idle, or the pool was closed."""
+        if self._open.get(id(channel)) is channel:
             self._put_back(channel, self._idle)
 
     def discard(self, channel: Channel, exc: BaseException) -> None:
-        """Close a channel after an exception; a lost connection is told once for all idle ones."""
+        """Close a channel after an exception; if it is lost, so are the idle ones."""
         channel.close()
         if isinstance(exc, ConnectionError):
             self.drop_idle()
@@ -93,9 +92,7 @@ class Pool:
         """Close the channels that no call uses."""
         self._idle = {}
 
-    def distrust(self, failure: ConnectionError) -> None:  # noqa: ARG002
-        """Use no channel again that a malformed reply may have come from."""
-        self.drop_idle()
+    distrust = drop_idle  # because a malformed reply came from one of them
 
     def connect(self) -> None:
         """Connect, unless a channel is idle.
@@ -106,8 +103,6 @@ class Pool:
 
     def is_connected(self) -> bool:
         """Return whether there is a channel that works."""
-        if self._pid != os.getpid():
-            return False
         return any(channel.is_usable() for channel in list(self._open.values()))
 
     def close(self) -> None:
@@ -115,8 +110,7 @@ class Pool:
         channels = list(self._open.values())
         self._begin()
         for channel in channels:
-            if channel.pid == self._pid:
-                channel.end(closed(channel.path))
+            channel.end("closed")
 
     def _take(self, idle: "Dict[int, Channel]") -> Channel:
         for slot in _SLOTS:
@@ -127,7 +121,7 @@ class Pool:
         channel = Channel(self.connection)
         opened[id(channel)] = channel
         if opened is not self._open:
-            raise closed(channel.path)
+            channel.end("closed")
         return channel
 
     def _put_back(self, channel: Channel, idle: "Dict[int, Channel]") -> None:

@@ -1,48 +1,85 @@
-"""A descriptor for select loops."""
+"""Descriptors that end a wait: for a thread in ``poll()``, and for select loops."""
 
 import selectors
+import socket
 
 from .descriptor import Descriptor
-from .wakeup import Wakeup
+from .failures import raised_by_handler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Optional
+    from typing import Callable
+
+
+class Wakeup:
+    """A descriptor that is readable after :meth:`set`: one of a pair of sockets."""
+
+    __slots__ = ("_reader", "_writer")
+
+    def __init__(self) -> None:
+        reader, writer = socket.socketpair()
+        reader.setblocking(False)
+        writer.setblocking(False)
+        self._reader, self._writer = Descriptor(reader), Descriptor(writer)
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        number: int = self._reader.file.fileno()
+        return number
+
+    def set(self) -> None:
+        """Make it readable."""
+        try:
+            self._writer.file.send(b"!")
+        except BlockingIOError as exc:
+            if raised_by_handler(exc):
+                raise  # otherwise it is full: nobody has cleared it for long
+
+    def clear(self) -> None:
+        """Make it readable no more."""
+        try:
+            while self._reader.file.recv(4096):
+                pass
+        except BlockingIOError as exc:
+            if raised_by_handler(exc):
+                raise
 
 
 class Readiness:
     """A descriptor for select loops: readable when a channel's is, or when there is an event.
 
-    It is an epoll or kqueue descriptor over the channel's and a pair of sockets of its own, and
-    stays the same while channels come and go.
+    It is an epoll or kqueue descriptor over the channel's and one of its own, and stays the same
+    while channels come and go.
     """
 
     def __init__(self) -> None:
-        self._selector = Descriptor(selectors.DefaultSelector())
         self._flag = Wakeup()
+        self._selector = Descriptor(selectors.DefaultSelector())
         self._selector.file.register(self._flag.fileno(), selectors.EVENT_READ)
 
     def fileno(self) -> int:
-        """Return the descriptor to select on."""
+        """Return the descriptor."""
         number: int = self._selector.file.fileno()
         return number
 
-    def follow(self, fd: "Optional[int]") -> None:
-        """Be readable when *fd* is; it takes the place of the last one."""
-        # That is still open: a copy in a forked child would keep a closed one registered.
+    def follow(self, fd: int) -> None:
+        """Be readable when the descriptor of a channel is."""
+        self.unfollow()
+        self._selector.file.register(fd, selectors.EVENT_READ)
+
+    def unfollow(self) -> None:
+        """Let the channel's descriptor go before it is closed.
+
+        A copy of it in a forked child would keep it registered.
+        """
         selector = self._selector.file
         for key in list(selector.get_map().values()):
-            if key.fd not in (fd, self._flag.fileno()):
+            if key.fd != self._flag.fileno():
                 selector.unregister(key.fd)
-        if fd is not None and fd not in selector.get_map():
-            selector.register(fd, selectors.EVENT_READ)
 
     def show(self, is_ready: "Callable[[], bool]") -> None:
-        """Be readable if ``is_ready()``, without any bytes from the daemon."""
+        """Be readable if ``is_ready()``; look again, for another thread may come in between."""
         shown = None
-        while shown is not is_ready():  # another thread may come in between
+        while shown is not is_ready():
             shown = is_ready()
-            if shown:
-                self._flag.set()
-            else:
-                self._flag.clear()
+            (self._flag.set if shown else self._flag.clear)()

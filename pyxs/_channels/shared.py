@@ -1,39 +1,25 @@
-"""A channel that threads share, because they must use the same one."""
+"""A channel that calls share, because they must use the same one."""
 
 import os
 import time
 
 from .channel import Channel
-from .failures import closed
 from .turns import NestedCallError, Turns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, List, Optional, TypeVar
 
-    from ..exceptions import ConnectionError
-    from .channel import Answers, Reply, Undo
+    from .channel import Reply, Undo
+    from .inbox import Answers
     from .pipeline import Request
 
     T = TypeVar("T")
+    #: Returns the channel to use, or raises an exception. A call brings it: kept here, it would
+    #: be part of a cycle of references, which outlives what a program drops.
+    Ready = Callable[[], Channel]
 
 _CLOSE_WITHIN = 1  # seconds for a call in progress to leave
-
-
-class Owner:
-    """What has a shared channel. A call brings it: kept, it would be part of a cycle.
-
-    :param ready: returns the channel, which works, or raises an exception.
-    :param refresh: called after an exception.
-    """
-
-    __slots__ = ("ready", "refresh")
-
-    def __init__(
-        self, ready: "Callable[[], Channel]", refresh: "Callable[[], object]" = bool
-    ) -> None:
-        self.ready = ready
-        self.refresh = refresh
 
 
 class Shared:
@@ -48,78 +34,70 @@ class Shared:
         self._unsettled = False
 
     def use(
-        self,
-        owner: Owner,
-        action: "Callable[..., T]",
-        *args: "Any",
-        undo: "Optional[Undo]" = None,
+        self, ready: "Ready", action: "Callable[..., T]", *args: "Any", undo: "Undo" = None
     ) -> "T":
         """Return ``action(channel, answers, *args)``, called when it is this call's turn.
 
-        :param undo: returns the request that undoes that of the action, given the payload of its
-            reply; it is sent when an exception comes after the reply.
+        :param undo: as in :meth:`Channel.settle`, which is called after an exception.
         :raises NestedCallError: this call is inside another of its thread.
         """
         turn = self._turns.enter()
         assert turn is not None  # None means a deadline, and there is none
         answers: Answers = {}
         try:
-            channel = self._working(owner)
+            channel = self._working(ready)
             self._unsettled = True
             result = action(channel, answers, *args)
             self._unsettled = False
             return result
         except BaseException:
-            self._clean_up(owner, answers, undo)
+            self._clean_up(answers, undo)
             raise
         finally:
             self._turns.leave(turn)
 
-    def wait(self, owner: Owner, take: "Callable[[], object]", deadline: "Optional[float]") -> None:
+    def wait(
+        self, ready: "Ready", take: "Callable[[], object]", deadline: "Optional[float]"
+    ) -> None:
         """Wait until ``take()`` is true or the deadline passes; let other calls go first.
 
-        :param take: looks for an event among those that were delivered.
+        :param take: looks for an event among those that have arrived.
         :raises NestedCallError: this call is inside another of its thread.
         """
         turn = self._turns.enter(yields=True, deadline=deadline)
         try:
             while turn is not None and not take():
-                channel = self._working(owner)
+                channel = self._working(ready)
                 self._turns.wakeup = channel.make_wakeup()
                 if self._turns.is_wanted():
                     if not self._turns.step_back(turn, deadline):
                         return
                 elif channel.is_readable(deadline):
-                    channel.receive()
-                    channel.deliver_events()
+                    channel.receive_events()
                 elif deadline is not None and time.monotonic() >= deadline:
                     return
         except BaseException:
-            self._clean_up(owner, {}, None)
+            self._clean_up({}, None)
             raise
         finally:
             if turn is not None:
+                self._turns.wakeup = None
                 self._turns.leave(turn)
 
     def refuses(self, exc: BaseException) -> bool:
-        """Return whether *exc* says that a call is inside another one on the channel."""
+        """Return whether *exc* says that a call is inside another one on this channel."""
         return isinstance(exc, NestedCallError) and exc.turns is self._turns
 
     def refuse_nested(self) -> None:
         """Raise ``EDEADLK`` if this thread is inside a call on the channel."""
         self._turns.refuse_nested()
 
-    def distrust(self, failure: "ConnectionError") -> None:
-        """Use the channel no more, because a malformed reply came from it."""
-        if self.channel is not None:
-            self.channel.end(failure)
-
     def close(self) -> None:
         """Disconnect; calls in progress raise ``ConnectionError``."""
         channel = self.channel
         if channel is None or channel.pid != os.getpid():
             return
-        channel.end(closed(channel.path))
+        channel.end("closed")
         # A call in progress leaves now, and closes the descriptor itself.
         try:
             turn = self._turns.enter(deadline=time.monotonic() + _CLOSE_WITHIN)
@@ -131,19 +109,18 @@ class Shared:
             channel.close()
             self._turns.leave(turn)
 
-    def _working(self, owner: Owner) -> Channel:
+    def _working(self, ready: "Ready") -> Channel:
         if self._unsettled:
             if self.channel is not None:
                 self.channel.close()
             self._unsettled = False
-        return owner.ready()
+        return ready()
 
-    def _clean_up(self, owner: Owner, answers: "Answers", undo: "Optional[Undo]") -> None:
+    def _clean_up(self, answers: "Answers", undo: "Undo") -> None:
         """After an exception: finish what was begun, or close the channel."""
         if self.channel is not None:
             self.channel.settle(answers, undo)
         self._unsettled = False
-        owner.refresh()
 
 
 def exchange(channel: Channel, answers: "Answers", op: int, payload: bytes, tx_id: int) -> "Reply":

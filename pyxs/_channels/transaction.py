@@ -1,19 +1,20 @@
 """A transaction: it has a channel for itself until it ends."""
 
 from .._wire.packets import Op
-from .._wire.replies import MalformedError, decode_transaction
+from .._wire.replies import decode_transaction
 from ..exceptions import ConnectionError
 from ..helpers import error
 from .channel import Channel
-from .failures import malformed
+from .failures import decoded
 from .pool import Pool
-from .shared import Owner, Shared, exchange, exchange_many
+from .shared import Shared, exchange, exchange_many
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import List, Optional
 
-    from .channel import Answers, Reply
+    from .channel import Reply
+    from .inbox import Answers
     from .pipeline import Request
 
 _ERROR = int(Op.ERROR)
@@ -26,13 +27,11 @@ def start_transaction(pool: Pool) -> "Transaction":
     :raises ConnectionError: the daemon cannot be reached, or the connection was lost.
     """
     channel = pool.take()
+    op = Op.TRANSACTION_START
     try:
-        kind, payload = channel.exchange(Op.TRANSACTION_START, b"\0", 0, {})
+        kind, payload = channel.exchange(op, b"\0", 0, {})
         if kind != _ERROR:
-            return Transaction(pool, channel, decode_transaction(payload))
-    except MalformedError as exc:
-        channel.close()
-        raise malformed(channel.path, Op.TRANSACTION_START, payload, exc) from None
+            return Transaction(pool, channel, decoded(pool, decode_transaction, op, payload))
     except BaseException as exc:
         pool.discard(channel, exc)
         raise
@@ -43,8 +42,8 @@ def start_transaction(pool: Pool) -> "Transaction":
 class Transaction:
     """A running transaction, whose channel goes back to the pool when it ends.
 
-    When this object is dropped before, or an exception closes the channel in the middle of a
-    call, the daemon aborts the transaction.
+    If this object is dropped before, or an exception closes the channel in the middle of a call,
+    the daemon aborts the transaction.
     """
 
     def __init__(self, pool: Pool, channel: Channel, tx_id: int) -> None:
@@ -66,28 +65,28 @@ class Transaction:
             another one in the transaction.
         :raises ConnectionError: the transaction is lost, or the connection was.
         """
-        return self._shared.use(Owner(self._ready), exchange, op, payload, self.tx_id)
+        return self._shared.use(self._ready, exchange, op, payload, self.tx_id)
 
     def exchange_many(self, requests: "List[Request]") -> None:
         """Send many requests and wait for all replies; see :meth:`exchange`."""
-        self._shared.use(Owner(self._ready), exchange_many, requests, self.tx_id)
+        self._shared.use(self._ready, exchange_many, requests, self.tx_id)
 
-    def distrust(self, failure: ConnectionError) -> None:
-        """Use the channel no more, because a malformed reply came from it."""
-        self._shared.distrust(failure)
+    def distrust(self) -> None:
+        """Close the channel, because a malformed reply came from it."""
+        self._shared.close()
 
     def refuse_nested(self) -> None:
         """Raise ``EDEADLK`` if this thread is inside a call in the transaction."""
         self._shared.refuse_nested()
 
     def end(self, commit: bool) -> "Optional[Reply]":
-        """Commit or abort; return the reply, or ``None`` if there was nothing left to abort.
+        """Commit or abort; return the reply, or ``None`` if the daemon has aborted it already.
 
         :raises ConnectionError: the transaction is lost, or the connection was; only if *commit*
-            is true, because otherwise the daemon has aborted it.
+            is true.
         """
         try:
-            return self._shared.use(Owner(self._ready), self._end, commit)
+            return self._shared.use(self._ready, self._end, commit)
         except ConnectionError:
             if commit or self.is_running():
                 raise
@@ -105,11 +104,11 @@ class Transaction:
         channel = self._shared.channel
         if self._ended:
             raise error("EINVAL", why="transaction {} has ended".format(self.tx_id))
-        if channel is None or not channel.is_usable():
-            self._pool.drop_idle()
-            raise ConnectionError(
-                "{}: transaction {} was lost with the connection on which it began".format(
-                    self.path, self.tx_id
-                )
+        if channel is not None and channel.is_usable():
+            return channel
+        self._pool.drop_idle()
+        raise ConnectionError(
+            "{}: transaction {} was lost with the connection on which it began".format(
+                self.path, self.tx_id
             )
-        return channel
+        )

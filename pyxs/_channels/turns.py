@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any, Dict, List, Optional
 
-    from .wakeup import Wakeup
+    from .readiness import Wakeup
 
 _LOOK_AGAIN = 1.0  # seconds; in case that an interrupted call has woken nobody
 
@@ -72,9 +72,14 @@ class Turns:
         turn.number, turn.thread, turn.yields = next(self._numbers), get_ident(), yields
         queue = self._queue
         queue[turn.number] = weakref.ref(turn)
-        if len(queue) > 1 and not self._wait(turn, deadline):
-            self.leave(turn)
-            return None
+        if len(queue) > 1:
+            has_turn = False
+            try:
+                has_turn = self._wait(turn, deadline)
+            finally:
+                if not has_turn:
+                    self.leave(turn)
+            return turn if has_turn else None
         return turn
 
     def leave(self, turn: Turn) -> None:
@@ -100,12 +105,13 @@ class Turns:
 
     def _wait(self, turn: Turn, deadline: "Optional[float]") -> bool:
         while True:
-            first = self._waiting()[0]
+            waiting = self._waiting()
+            first = waiting[0]
             if first is turn:
                 return True
-            if first.thread == turn.thread:
-                self._end_unless_nested(first)
-                continue
+            for each in waiting:
+                if each is not turn and each.thread == turn.thread:
+                    self._end_unless_nested(each)
             patience = _LOOK_AGAIN
             if deadline is not None:
                 patience = max(0.0, min(patience, deadline - time.monotonic()))

@@ -11,7 +11,9 @@ from .deadlines import LateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, List, Optional
+    from typing import Callable, List, Optional
+
+    from .inbox import Event
 
 _ERROR = int(Op.ERROR)
 _MISSING = _ERROR, b"ENOENT\0"
@@ -34,12 +36,12 @@ def wait_for_value(
     """
     deadline = None if timeout is None else time.monotonic() + (timeout or _ASK)
     state = "the daemon has not answered"
-    changes = Changes()
+    events: List[Event] = []
     try:
-        channel = Channel(connection, deadline, changes)
+        channel = Channel(connection, deadline, events)
         is_watched = False
         while True:
-            changes.seen = False
+            events.clear()
             value = _read(channel, path)
             if value is not None and satisfied(value):
                 return value
@@ -51,24 +53,11 @@ def wait_for_value(
             if not is_watched:
                 is_watched = True
                 _watch(channel, path)
-            while not changes.seen:
+            while not events:
                 _receive(channel, deadline)
     except LateError:
         node = decode_text(path)
     raise TimeoutError("{}: waited for {} s, and {}".format(node, timeout, state))
-
-
-class Changes:
-    """Sees events."""
-
-    seen = False
-
-    def deliver(self, frames: "List[Any]") -> None:
-        del frames[0]
-        self.seen = True
-
-    def follow(self, fd: "Optional[int]") -> None:
-        """Nobody has asked for a descriptor."""
 
 
 def _read(channel: Channel, path: bytes) -> "Optional[str]":
@@ -89,7 +78,6 @@ def _accepted(kind: int, payload: bytes, path: bytes) -> bytes:
 
 def _receive(channel: Channel, deadline: "Optional[float]") -> None:
     if channel.is_readable(deadline):
-        channel.receive()
-        channel.deliver_events()
+        channel.receive_events()
     elif deadline is not None and time.monotonic() >= deadline:
         raise LateError

@@ -4,21 +4,19 @@ import collections
 import itertools
 
 from .._wire.packets import Op
-from .._wire.replies import MalformedError, decode_names, decode_perms
-from ..exceptions import UnexpectedPacket
+from .._wire.replies import decode_names, decode_perms
 from ..helpers import decode_text, encode_text, error, validate_path
-from .failures import malformed
+from .failures import decoded
 from .pipeline import Pipeline, Request
 from .pool import Pool
 from .transaction import Transaction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Tuple, TypeVar, Union
+    from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Tuple, Union
 
     from .._annotations.types import Visit
 
-    T = TypeVar("T")
     #: path, value (None: not readable), permissions
     Record = Tuple[str, Optional[bytes], Tuple[str, ...]]
 
@@ -51,7 +49,7 @@ class _Node:
 
 
 class _Ahead:
-    """Sends requests ahead, on a channel that the walk has for itself."""
+    """Sends requests ahead, on a channel of a pool that the walk has for itself."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -70,10 +68,6 @@ class _Ahead:
         if self._pipeline is not None and self._pipeline.is_idle():
             self._pool.put_back(self._pipeline.channel)
 
-    def malformed(self, request: Request, exc: MalformedError) -> UnexpectedPacket:
-        self._pipeline = None  # closes the channel
-        return _malformed(self._pool.connection.path, request, exc)
-
     def _do(self, action: "Callable[[Any], None]", argument: "Any") -> None:
         assert self._pipeline is not None
         channel = self._pipeline.channel
@@ -81,34 +75,21 @@ class _Ahead:
             channel.check()
             action(argument)
         except BaseException as exc:
-            self._pipeline = None
             self._pool.discard(channel, exc)
             raise
 
 
 class _AtOnce:
-    """Waits for the replies at once: in a transaction others come between two steps of a walk."""
+    """Waits for all replies at once: others use the channel of a transaction between two steps."""
 
     def __init__(self, transaction: Transaction) -> None:
-        self._transaction = transaction
-
-    def submit(self, requests: "List[Request]") -> None:
-        self._transaction.exchange_many(requests)
+        self.submit = transaction.exchange_many
 
     def wait(self, request: Request) -> None:
         """There is a reply."""
 
     def finish(self) -> None:
         """Nothing is under way."""
-
-    def malformed(self, request: Request, exc: MalformedError) -> UnexpectedPacket:
-        failure = _malformed(self._transaction.path, request, exc)
-        self._transaction.distrust(failure)
-        return failure
-
-
-def _malformed(path: str, request: Request, exc: MalformedError) -> UnexpectedPacket:
-    return malformed(path, request.op, request.answered()[1], exc)
 
 
 class Walker:
@@ -126,6 +107,7 @@ class Walker:
         list_large: "Callable[[str], Optional[List[str]]]",
         for_records: bool = False,
     ) -> None:
+        self._channels = channels
         self._requests = _Ahead(channels) if isinstance(channels, Pool) else _AtOnce(channels)
         self._list_large = list_large
         self._for_records = for_records
@@ -206,7 +188,7 @@ class Walker:
         payload = self._result(node, node.granting)
         perms = self._decoded_perms.get(payload)  # few are distinct
         if perms is None:
-            perms = tuple(self._decoded(node, node.granting, decode_perms))
+            perms = tuple(decoded(self._channels, decode_perms, node.granting.op, payload))
             self._decoded_perms[payload] = perms
         return perms
 
@@ -218,13 +200,6 @@ class Walker:
         if request.refusal:
             raise error(request.refusal, node.path)
         return request.answered()[1]
-
-    def _decoded(self, node: _Node, request: Request, decoder: "Callable[[bytes], T]") -> "T":
-        payload = self._result(node, request)
-        try:
-            return decoder(payload)
-        except MalformedError as exc:
-            raise self._requests.malformed(request, exc) from None
 
     def _value(self, node: _Node) -> str:
         if node.reading.refusal == b"EACCES":
@@ -238,7 +213,8 @@ class Walker:
             if node.listing.refusal == b"E2BIG":
                 names = self._list_large(node.path)
             elif node.listing.refusal != b"EACCES":
-                names = self._decoded(node, node.listing, decode_names)
+                payload = self._result(node, node.listing)
+                names = decoded(self._channels, decode_names, node.listing.op, payload)
             if names is None:
                 return None
             if self._for_records:

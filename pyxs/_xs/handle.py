@@ -5,11 +5,10 @@ import os
 from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar, Union
 
 from .._channels.channel import Channel
-from .._channels.failures import malformed, raised_by_handler
+from .._channels.failures import decoded, raised_by_handler
 from .._channels.pool import Pool
 from .._channels.turns import NestedCallError
-from .._channels.watches import Watch
-from .._channels.watching import Watching
+from .._channels.watching import Watch, Watching
 from .._choice import connection_at
 from .._wire.packets import Op
 from .._wire.replies import (
@@ -22,14 +21,14 @@ from .._wire.replies import (
 )
 from .._wire.requests import strings
 from ..connection import PacketConnection, UnixSocketConnection, XenBusConnection
-from ..exceptions import ConnectionError
+from ..exceptions import ConnectionError, UnexpectedPacket
 from ..helpers import decode_text, error
 from .arguments import Error, make_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .._channels.channel import Answers, Reply, Undo
-    from .._channels.watches import Notice
+    from .._channels.channel import Reply, Undo
+    from .._channels.inbox import Answers
 
 T = TypeVar("T")
 
@@ -89,7 +88,7 @@ class Handle:
 
     def child(self) -> "Handle":
         """Return a new handle for a forked child; the parent keeps this one."""
-        watched = bool(self._watching.watches)
+        watched = bool(self._watching.watches())
         return Handle(self._watching.connection, self._orphaned or watched)
 
     def close(self) -> None:
@@ -200,11 +199,9 @@ class Handle:
         if kind == _ERROR:
             raise make_error(error(payload[:-1]).errno or errno.EINVAL)
         try:
-            return decoder(payload)
-        except MalformedError as exc:
-            failure = malformed(self._watching.connection.path, op, payload, exc)
-        self._watching.distrust(failure)
-        raise self._lost(failure) from failure
+            return decoded(self._watching, decoder, op, payload)
+        except UnexpectedPacket as exc:
+            raise self._lost(exc) from exc
 
     def _translate(self, exc: "Union[ConnectionError, NestedCallError]") -> None:
         """Raise the error of the C extension for *exc*, unless a signal handler raised it."""
@@ -246,7 +243,7 @@ class Handle:
         :raises Error: as :meth:`ask`.
         """
         wanted = _token_bytes(token)
-        known = [watch for watch in self._watching.watches if watch.token == wanted][-1:]
+        known = [watch for watch in self._watching.watches() if watch.token == wanted][-1:]
         payload = strings(path, wanted)
         if len(payload) > self._watching.connection.max_payload:
             self._watching.forget(known)
@@ -300,9 +297,8 @@ class Handle:
             raise
 
 
-def _event(notice: "Notice") -> "Tuple[str, Any]":
-    _, path, _, watches = notice
-    return decode_text(path), watches[0].label
+def _event(path: bytes, watch: Watch) -> "Tuple[str, Any]":
+    return decode_text(path), watch.label
 
 
 def _abort(reply: bytes) -> "Tuple[int, bytes, int]":

@@ -1,0 +1,93 @@
+"""What has arrived on a channel, without I/O: replies and events."""
+
+from .._wire.framing import Framer
+from .._wire.packets import Op, packet_from_wire
+from .._wire.replies import MalformedError, decode_event
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional, Tuple
+
+    from .._annotations.types import Frame
+
+    #: Replies, by the id of the request.
+    Answers = Dict[int, Frame]
+    #: The type and the transaction of each unanswered request, by its id, the oldest first.
+    Due = Dict[int, Tuple[int, int]]
+    #: The path and the token of an event.
+    Event = Tuple[bytes, bytes]
+
+_ERROR = int(Op.ERROR)
+_WATCH_EVENT = int(Op.WATCH_EVENT)
+_HEAD = (0,)  # an index
+
+
+class Inbox:
+    """Sorts the messages that have arrived.
+
+    An exception at any instruction loses nothing: the next call goes on.
+
+    :param trusts_ids: whether a reply carries the id of its request.
+    :param events: a list or deque to which events are appended; ``None``: they are dropped.
+    """
+
+    def __init__(self, trusts_ids: bool, events: "Any") -> None:
+        self.framer = Framer()
+        self._trusts_ids = trusts_ids
+        self._events = events
+        self._taken: Optional[Frame] = None  # the last reply
+
+    def sort(self, due: "Due", answers: "Answers") -> str:
+        """Move each reply to *answers*, and its request out of *due*; append the events.
+
+        :returns: why the rest of the stream cannot be trusted; empty if it can.
+        """
+        framer = self.framer
+        if framer.state[1] and not framer.state[0]:
+            framer.frame()
+        frames: List[Any] = framer.state[0]
+        while frames:
+            frame = frames[0]
+            if len(frame) == 2:
+                # One call in C: an exception cannot come between the two and lose the event.
+                self._events.extend(map(frames.pop, _HEAD))
+                continue
+            op, rq_id, _, _ = frame
+            key = rq_id if self._trusts_ids else next(iter(due), 0)
+            if frame is self._taken or answers.get(rq_id) == frame:
+                del frames[0]  # an exception came in between
+                continue
+            problem = (
+                self._decode(frames) if op == _WATCH_EVENT else self._mismatch(frame, due, key)
+            )
+            if problem:
+                frames.clear()
+                return problem
+            if op != _WATCH_EVENT:
+                answers[key] = self._taken = frame
+                due.pop(key, None)
+                del frames[0]
+        return str(framer.refused or "")
+
+    def _decode(self, frames: "List[Any]") -> str:
+        """Decode the first message, an event, for the next step, or drop it."""
+        payload = frames[0][3]
+        try:
+            event = decode_event(payload)
+        except MalformedError as exc:
+            return "an event that is none, {}: {:.80}".format(exc, repr(payload))
+        if self._events is None:
+            del frames[0]
+        else:
+            frames[0] = event
+        return ""
+
+    def _mismatch(self, frame: "Frame", due: "Due", key: int) -> str:
+        """Return why a message is not the reply to a request; empty if it is."""
+        op, _, tx_id, payload = frame
+        wanted, in_tx = due.get(key, (None, 0))
+        if op not in (wanted, _ERROR) or wanted is None or (self._trusts_ids and tx_id != in_tx):
+            return "a reply that answers no request: {!r}".format(packet_from_wire(*frame))
+        if op == _ERROR and not (payload[-1:] == b"\0" and payload[:-1].isalnum()):
+            return "an error that is no name: {!r}".format(payload)
+        return ""
