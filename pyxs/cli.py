@@ -10,6 +10,19 @@ if TYPE_CHECKING:
     import argparse
     from typing import List, Optional, Sequence
 
+    # run.later() imports these by name when a subcommand needs them. PyInstaller and programs
+    # like it pack the modules that they find in import statements, also in those that never run.
+    from ._cli import (  # noqa: F401
+        commands,
+        completion,
+        helping,
+        serve,
+        shell,
+        snapshots,
+        store,
+        watching,
+    )
+
 __all__ = ["get_parser", "main"]
 
 

@@ -1,5 +1,6 @@
 """The single file that ``packaging/zipapp`` makes, run by this interpreter."""
 
+import modulefinder
 import os
 import pathlib
 import shutil
@@ -112,3 +113,13 @@ def test_the_changes_of_this_version_come_first():
         line for line in (ROOT / "CHANGES").read_text().splitlines() if line.startswith("Version ")
     ]
     assert headings[0] == "Version " + pyxs.__version__
+
+
+def test_import_statements_name_all_modules_of_the_command():
+    # PyInstaller and its like pack what such a search finds.
+    package = pathlib.Path(pyxs.__file__).parent
+    finder = modulefinder.ModuleFinder([str(package.parent)])
+    finder.import_hook("pyxs.cli")
+    for path in (package / "_cli").glob("*.py"):
+        name = "pyxs._cli" if path.stem == "__init__" else "pyxs._cli." + path.stem
+        assert name in finder.modules
