@@ -448,6 +448,7 @@ def test_an_error_is_one_line(pyxs, words, message):
         (["read"], "PATH"),
         (["read", "-q", "/a"], "-q: no such option"),
         (["read", "-f", "/a"], "-f: no such option"),
+        (["read", "-spq", "/a"], "-spq: no such option"),
         (["read", "--flat", "/a"], "--flat: no such option"),
         (
             ["write", "/a", "-5"],
@@ -471,6 +472,12 @@ def test_a_usage_error_is_one_line(pyxs, words, message):
     assert (status, out) == (2, b"")
     assert message in err.decode()
     assert err.count(b"\n") == 1
+
+
+def test_the_last_option_of_a_cluster_takes_the_next_word(pyxs):
+    assert pyxs("watch", "-vn", "1", "/") == (0, b"/: \n", b"")
+    # The in-memory daemon does not know this request, so the options were understood.
+    assert pyxs("control", "live-update", "-Ft", "10", "FILE")[0] == 1
 
 
 def test_what_was_read_before_an_error_is_printed(pyxs, xenstore):

@@ -62,8 +62,8 @@ class SubcommandParser(Parser):
                 operands += words
                 break
             if word.startswith("-") and word != "-":
-                options.append(word)
-                if self._wants_value(word) and words:
+                options += self._separated(word)
+                if self._wants_value(options[-1]) and words:
                     options.append(words.pop(0))
                 continue
             operands.append(word)
@@ -72,19 +72,36 @@ class SubcommandParser(Parser):
                 break
         return super().parse_known_args(options + ["--"] * bool(operands) + operands, namespace)
 
-    def _wants_value(self, word: str) -> bool:
-        """Return whether the next word is the value of the option *word*."""
-        name = word.partition("=")[0] if word.startswith("--") else word[:2]
+    def _separated(self, word: str) -> "List[str]":
+        """Return the options of a word such as ``-sn5``: ``-s`` and ``-n5``."""
+        if word.startswith("--"):
+            return [word]
+        options: List[str] = []
+        for at, letter in enumerate(word[1:], 1):
+            action = self._option_string_actions.get("-" + letter)
+            if action is None:
+                self._refuse(word)
+            if action.nargs is None:  # the rest of the word, or the next word, is its value
+                return options + ["-" + word[at:]]
+            options.append("-" + letter)
+        return options
+
+    def _wants_value(self, option: str) -> bool:
+        """Return whether the next word is the value of an option."""
+        name = option.partition("=")[0] if option.startswith("--") else option[:2]
         actions = [
             action
             for string, action in self._option_string_actions.items()
             if string.startswith(name)
         ]
         if not actions:
-            self.error(
-                "{}: no such option; an operand that begins with '-' goes after '--'".format(word)
-            )
-        return name == word and actions[0].nargs is None
+            self._refuse(option)
+        return name == option and actions[0].nargs is None
+
+    def _refuse(self, word: str) -> "NoReturn":
+        self.error(
+            "{}: no such option; an operand that begins with '-' goes after '--'".format(word)
+        )
 
 
 class Pairs(argparse.Action):
