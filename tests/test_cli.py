@@ -487,12 +487,30 @@ def test_what_was_read_before_an_error_is_printed(pyxs, xenstore):
     assert err == b"pyxs read: /nope: No such file or directory\n"
 
 
+def on_a_full_disk(words, **environ):
+    environ = dict(os.environ, **environ)
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(PYXS + words, stdout=full, stderr=subprocess.PIPE, env=environ)
+    return done.returncode, done.stderr.decode()
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("words", [["ls"], ["read", "/", "/nope"]], ids=" ".join)
-def test_a_full_disk(xenstored, words):
-    with open("/dev/full", "wb") as full, start_pyxs(*words, stdout=full) as process:
-        err = process.stderr.read().decode()
-    assert err == "pyxs {}: standard output: No space left on device\n".format(words[0])
-    assert process.returncode == 1
+def test_a_full_disk(xenstored, words, unbuffered):
+    assert on_a_full_disk(words, PYTHONUNBUFFERED=unbuffered) == (
+        1,
+        "pyxs {}: standard output: No space left on device\n".format(words[0]),
+    )
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "words",
+    [["write", "/a", "1"], ["mkdir", "/b"], ["exists", "/"], ["chmod", "/", "n0"], ["rm", "/tool"]],
+    ids=" ".join,
+)
+def test_what_prints_nothing_does_not_mind_a_full_disk(xenstored, words, unbuffered):
+    assert on_a_full_disk(words, PYTHONUNBUFFERED=unbuffered) == (0, "")
 
 
 def test_no_standard_output_at_all(xenstored, xenstore):

@@ -63,8 +63,15 @@ def show(data: bytes) -> None:
 
     :raises CommandError: it cannot be written.
     """
-    if sys.stdout is not None:
-        _put(lambda: sys.stdout.buffer.write(data))
+    if sys.stdout is not None and data:
+        _put(lambda: _write_all(data))
+
+
+def _write_all(data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        # Where Python does not buffer (PYTHONUNBUFFERED), it may write less.
+        left = left[sys.stdout.buffer.write(left) :]
 
 
 def flush() -> None:
