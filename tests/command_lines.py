@@ -23,6 +23,7 @@ COMMAND_LINES = [
         "write -- /dash -5",
         "write relative/path 1",
         "write /odd 1 /number",
+        "write /dash/alone - /dash/after 2",
         "write /a//b 1",
         "read /a",
         "read /a /a/b /esc /raw /dash /a/e relative/path",

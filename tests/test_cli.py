@@ -132,16 +132,19 @@ def test_a_command_repeats_its_transaction_after_a_conflict(pyxs, xenstore, conf
 
 def test_a_value_from_standard_input_is_stored_as_it_comes(xenstore):
     raw = bytes(range(1, 256)) + b"\\n\n"
-    with start_pyxs("write", "/a", "-", "/b", "2", stdin=subprocess.PIPE) as process:
+    with start_pyxs("write", "/b", "2", "/a", "--stdin", stdin=subprocess.PIPE) as process:
         assert process.communicate(raw) == (b"", b"")
     assert process.returncode == 0
     assert xenstore.read("/a").encode("utf-8", "surrogateescape") == raw
     assert xenstore.read("/b") == "2"
 
 
-def test_a_dash_can_be_written(pyxs, xenstore):
-    assert pyxs("write", "/a", r"\x2d") == (0, b"", b"")
-    assert xenstore.read("/a") == "-"
+def test_a_dash_is_a_value_and_leaves_the_standard_input_alone(xenstore):
+    script = 'while read name; do "$@" write "/$name" -; done'
+    with subprocess.Popen(["sh", "-c", script, "sh"] + PYXS, stdin=subprocess.PIPE) as process:
+        process.communicate(b"a\nb\nc\n")
+    assert process.returncode == 0
+    assert xenstore.read_many(["/a", "/b", "/c"]) == {"/a": "-", "/b": "-", "/c": "-"}
 
 
 def test_utf8_is_shown_as_it_is_when_asked_for(pyxs, xenstore):
@@ -442,7 +445,8 @@ def test_an_error_is_one_line(pyxs, words, message):
         (["frobnicate"], "frobnicate: no such subcommand; see 'pyxs -h'"),
         (["wrtie", "/a", "1"], "wrtie: no such subcommand; did you mean 'write'?"),
         (["help", "wrtie"], "wrtie: no such subcommand; did you mean 'write'?"),
-        (["write", "/a", "-", "/b", "-"], "-: only one value can be read from the standard input"),
+        (["write", "--stdin", "/a", "1"], "--stdin: the last path has a value, 1"),
+        (["write", "--stdin"], "PATH VALUE"),
         (["wait", "/a", "--timeout", "-1"], "-1: must be 0"),
         (["wait", "/a", "--timeout", "soon"], "soon"),
         (["read"], "PATH"),

@@ -83,7 +83,7 @@ def test_commands_of_a_script_share_a_connection(xenstored):
             "pyxs read: -q: no such option; an operand that begins with '-' goes after '--'",
         ),
         ("write /a 'open", 1, "pyxs: No closing quotation\n"),
-        ("write /a -", 1, "pyxs: write: -: the shell reads the standard input\n"),
+        ("write --stdin /a", 1, "pyxs: write: --stdin: the shell reads the standard input\n"),
         ("load", 1, "pyxs: load: the shell reads the standard input; name a file\n"),
         ("read --socket /elsewhere /a", 1, "pyxs: read: uses the connection of the shell\n"),
         ("shell", 1, "pyxs: shell: cannot be used in a shell\n"),

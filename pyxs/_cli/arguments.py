@@ -105,7 +105,10 @@ class SubcommandParser(Parser):
 
 
 class Pairs(argparse.Action):
-    """Stores operands as pairs of a path and a value."""
+    """Stores operands as pairs of a path and a value.
+
+    After the option ``--stdin`` the last operand is a path alone, and its value ``None``.
+    """
 
     def __call__(
         self,
@@ -114,12 +117,13 @@ class Pairs(argparse.Action):
         values: "Any",
         _option_string: "Optional[str]" = None,
     ) -> None:
-        if len(values) % 2:
+        if namespace.stdin:
+            if len(values) % 2 == 0:
+                parser.error("--stdin: the last path has a value, {}".format(values[-1]))
+            values = [*values, None]
+        elif len(values) % 2:
             parser.error("{}: this path has no value".format(values[-1]))
-        pairs = list(zip(values[::2], values[1::2]))
-        if [value for _path, value in pairs].count("-") > 1:
-            parser.error("-: only one value can be read from the standard input")
-        setattr(namespace, self.dest, pairs)
+        setattr(namespace, self.dest, list(zip(values[::2], values[1::2])))
 
 
 def count(text: str) -> int:

@@ -61,8 +61,8 @@ def write(client: "Client", args: "argparse.Namespace") -> None:
     _print_output(client, body, len(pairs) > 1)
 
 
-def _value(text: str, raw: bool) -> bytes:
-    if text == "-":
+def _value(text: "Optional[str]", raw: bool) -> bytes:
+    if text is None:
         return take()
     return os.fsencode(text) if raw else unescaped(text)
 

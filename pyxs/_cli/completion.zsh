@@ -270,7 +270,8 @@ _shtab_pyxs_write_options=(
   "--xenbus[the XenBus device of this system]"
   "-s[never fall back to the XenBus device]"
   {-R,--raw}"[take values as they are, without the escapes \\n, \\r, \\t, \\OOO and \\xHH]"
-  "(*):a node and its value\; \'-\' reads the value from the standard input, as it is (\'\\x2d\' is a dash):_pyxs_path"
+  "--stdin[the last PATH has no VALUE\: the standard input, as it is, becomes its value]"
+  "(*):a node and its value:_pyxs_path"
 )
 
 # guard to ensure default positional specs are added only once per session

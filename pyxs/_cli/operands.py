@@ -21,7 +21,7 @@ _SUBCOMMANDS = {
     "mkdir": ("mkdir", ()),
     "read": ("read", ("prefix", "raw", "utf8")),
     "rm": ("rm", ("tidy",)),
-    "write": ("write", ("raw",)),
+    "write": ("write", ("raw", "stdin")),
 }
 
 

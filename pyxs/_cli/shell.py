@@ -109,8 +109,8 @@ class _Session:
             if not args.paths and self._directory is not None:
                 args.paths = [self._directory]
         if "pairs" in given:
-            if any(value == "-" for _path, value in args.pairs):
-                raise CommandError("write: -: the shell reads the standard input")
+            if args.stdin:
+                raise CommandError("write: --stdin: the shell reads the standard input")
             args.pairs = [(self._absolute(path), value) for path, value in args.pairs]
 
     def _absolute(self, path: str) -> str:

@@ -242,14 +242,18 @@ def _add_write(subcommands: "Any") -> None:
         action="store_true",
         help=r"take values as they are, without the escapes \n, \r, \t, \OOO and \xHH",
     )
+    write.add_argument(
+        "--stdin",
+        action="store_true",
+        help="the last PATH has no VALUE: the standard input, as it is, becomes its value",
+    )
     _as_path(
         write.add_argument(
             "pairs",
             metavar="PATH VALUE",
             nargs="+",
             action=Pairs,
-            help=r"a node and its value; '-' reads the value from the standard input, as it is "
-            r"('\x2d' is a dash)",
+            help="a node and its value",
         )
     )
 
