@@ -118,7 +118,7 @@ def _on_a_terminal(columns, argv, environ):
         # The C tool reports an unknown option and goes on.
         ("read -q /a", (b"1\n", True), (b"", False)),
         # The C tool ignores what follows a valid beginning of a permission.
-        ("chmod /a r", (b"", True), (b"", False)),
+        ("chmod /a rx", (b"", True), (b"", False)),
         ("chmod /a r1x", (b"", True), (b"", False)),
         ("chmod /a n0 r70000", (b"", True), (b"", False)),
         # It does the same for a number.

@@ -34,6 +34,9 @@ __all__ = [
     "write",
 ]
 
+#: The permissions that may stand without a domid, as in C; they are for domain 0.
+_LETTERS = ("n", "r", "w", "b")
+
 
 # -- subcommands that use a transaction for several nodes ----------------------------------
 
@@ -146,13 +149,15 @@ def chmod(client: "Client", args: "argparse.Namespace") -> None:
     if args.recurse and args.path == "/":
         raise CommandError("/: -r may not change the whole store")
 
+    perms = [perm + "0" if perm in _LETTERS else perm for perm in args.perms]
+
     def body(store: "Client") -> "Iterable[bytes]":
         below = _subtree(store, args.path) if args.recurse else [args.path]
         above = _ancestors(args.path) if args.upto else []
         for paths in (below, above):
             for path in paths:
                 with about(path):
-                    store.set_permissions(path, args.perms)
+                    store.set_permissions(path, perms)
         return ()
 
     _print_output(client, body, args.upto or args.recurse)

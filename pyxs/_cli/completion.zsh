@@ -64,7 +64,7 @@ _shtab_pyxs_chmod_options=(
   {-r,--recurse}"[also of all nodes below it]"
   {-u,--upto}"[also of its ancestors, without the root]"
   ":the node:_pyxs_path"
-  "(*):a letter - n none, r read, w write, b both - and a domid\; the first one names the owner, and the rights of domains that are not listed:"
+  "(*):a letter - n none, r read, w write, b both - and a domid, by default 0\; the first one names the owner, and the rights of domains that are not listed:"
 )
 
 # guard to ensure default positional specs are added only once per session

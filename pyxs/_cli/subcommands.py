@@ -303,8 +303,8 @@ def _add_chmod(subcommands: "Any") -> None:
         "perms",
         metavar="PERMISSION",
         nargs="+",
-        help="a letter - n none, r read, w write, b both - and a domid; the first one names "
-        "the owner, and the rights of domains that are not listed",
+        help="a letter - n none, r read, w write, b both - and a domid, by default 0; the first "
+        "one names the owner, and the rights of domains that are not listed",
     )
 
 
