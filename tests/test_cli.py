@@ -407,21 +407,17 @@ def test_the_device_serves_where_no_socket_answers(pyxs, xenstore, device, monke
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["read", "/nope"], "/nope: No such file or directory"),
-        (["read", "/a//b"], "'/a//b': a path may not contain '//'"),
-        (["ls", "/nope"], "/nope: No such file or directory"),
+        (["mkdir", "/a//b"], ": /a//b: a path may not contain '//'"),
+        (["dump", "/tool", "/nope"], ": /nope: No such file or directory"),
         (["rm", "/"], "/: Invalid argument; pyxs refuses this: the OCaml daemon would empty"),
         (["write", "/a", "ends with \\"], "ends with \\: the backslash at its end escapes nothing"),
-        (["write", "/a", r"\0"], "may not end with NUL"),
-        (["write", "/a", "x" * 5000], "at most 4096"),
+        (["write", "/a/b", r"\0"], "could not write path /a/b: value b'\\x00': may not end"),
+        (["write", "/a", "x" * 5000], "could not write path /a: "),
         (["chmod", "/", "q0"], "'q0': a permission is one of"),
         (["chmod", "-r", "/", "n0"], "/: -r may not change the whole store"),
         (["chmod", "-u", "a/b", "n0"], "a/b: -u needs a path that begins with '/'"),
         (["watch", "/", "/"], "/: File exists"),
-        (
-            ["control", "nope", "x"],
-            "nope x: the daemon does not know this command; see 'pyxs control help'",
-        ),
+        (["control", "nope", "x"], "Command not supported: nope x; see 'pyxs control help'"),
         (["--socket", "/nope", "ls"], "/nope: No such file or directory; is xenstored running?"),
         (["--device", "/nope", "ls"], "/nope: No such file or directory; is this a domain of Xen?"),
         (["--device", "/dev/null", "ls"], "/dev/null: the daemon closed the connection"),
@@ -436,6 +432,29 @@ def test_an_error_is_one_line(pyxs, words, message):
     assert err.startswith(b"pyxs " + words[0 if words[0] in SUBCOMMANDS else 2].encode() + b": ")
     assert message in err.decode()
     assert err.count(b"\n") == 1
+
+
+def test_an_error_of_load_names_the_node(pyxs, xenstored, xenstore, tmp_path):
+    file = tmp_path / "guest.json"
+    home = "/local/domain/1"
+    xenstore.mkdir(home)
+    xenstore.set_permissions(home, ["n1"])
+    file.write_text(json.dumps({home + "/a": "1", "/vm/b": "2"}))
+    words = ["--socket", xenstored.socket_for(1), "load", str(file)]
+    assert pyxs(*words) == (1, b"", b"pyxs load: /vm/b: Permission denied\n")
+    file.write_text(json.dumps({"/a": {"value": "1", "perms": ["n32752"]}}))
+    assert pyxs("load", str(file)) == (1, b"", b"pyxs load: /a: No such file or directory\n")
+
+
+def test_an_error_of_the_commit(pyxs, xenstored, xenstore):
+    xenstore.mkdir("/a")
+    xenstore.set_permissions("/a", ["n1"])
+    xenstore.control("quota", "set", "nodes", "2")
+    assert pyxs("--socket", xenstored.socket_for(1), "mkdir", "/a/b", "/a/c", "/a/d") == (
+        1,
+        b"",
+        b"pyxs mkdir: couldn't end transaction: No space left on device\n",
+    )
 
 
 @pytest.mark.parametrize(
@@ -488,7 +507,7 @@ def test_what_was_read_before_an_error_is_printed(pyxs, xenstore):
     xenstore.write("/a", "1")
     status, out, err = pyxs("read", "/a", "/nope")
     assert (status, out) == (1, b"1\n")
-    assert err == b"pyxs read: /nope: No such file or directory\n"
+    assert err == b"pyxs read: couldn't read path /nope: No such file or directory\n"
 
 
 def on_a_full_disk(words, **environ):

@@ -140,6 +140,33 @@ def test_known_differences(daemon, pyxs, monkeypatch, line, theirs, ours):
 
 
 @only_c
+@pytest.mark.parametrize(
+    "line",
+    [
+        "read /missing",
+        "read /a//b",
+        "write /a//b 1",
+        "rm /missing/node",
+        "list /missing",
+        "ls /missing",
+        "chmod /missing n0",
+        "chmod /missing x0",
+        "watch /a/",
+    ],
+)
+def test_an_error_begins_as_in_c(daemon, monkeypatch, capfd, line):
+    words = line.split()
+    tool = ["xenstore-" + words[0]] + words[1:]
+    done = subprocess.run(tool, env=daemon.environ, stderr=subprocess.PIPE)
+    theirs = done.stderr.decode().partition(": ")[2].splitlines()[0]
+    monkeypatch.setenv("XENSTORED_PATH", daemon.path)
+    assert cli.main(words) == 1
+    ours = capfd.readouterr().err.partition(": ")[2]
+    assert ours.replace("'x0'", "'x'").startswith(theirs)
+    assert len(ours) > len("could not read path : ") + len(words[1])
+
+
+@only_c
 def test_help_succeeds_where_the_c_tool_fails(daemon, pyxs):
     assert run_c_tool(["ls", "-h"], daemon.environ) == (b"", False)
     output, succeeded = pyxs(["ls", "-h"])

@@ -73,7 +73,7 @@ def test_commands_of_a_script_share_a_connection(xenstored):
 @pytest.mark.parametrize(
     ("line", "status", "err"),
     [
-        ("read /nope", 1, "pyxs read: /nope: No such file or directory\n"),
+        ("read /nope", 1, "pyxs read: couldn't read path /nope: No such file or directory\n"),
         ("exists /nope", 1, ""),
         ("wait /nope --timeout 0", 124, "pyxs wait: /nope: timed out after 0 seconds\n"),
         ("wrtie /a 1", 1, "pyxs: wrtie: no such subcommand; did you mean 'write'?\n"),
@@ -194,7 +194,7 @@ def terminal(xenstored, xenstore):
 
 def test_a_failing_line_does_not_end_the_shell(terminal):
     terminal.type("read /nope\n")
-    terminal.see("pyxs read: /nope: No such file or directory")
+    terminal.see("pyxs read: couldn't read path /nope: No such file or directory")
     terminal.type("exists /nope\nread -q\nread 'x\nread /local/domain/1/name\n")
     terminal.see("No closing quotation")
     terminal.see("web")

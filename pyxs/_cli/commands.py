@@ -8,8 +8,8 @@ import errno
 import os
 
 from ..exceptions import PyXSError
-from ..helpers import encode_text
-from .console import CommandError, show, take, warn
+from ..helpers import encode_text, validate_perms
+from .console import CommandError, reason, show, take, warn
 from .format import TreeFormat, escape, unescape
 
 TYPE_CHECKING = False
@@ -44,7 +44,7 @@ _LETTERS = ("n", "r", "w", "b")
 def read(client: "Client", args: "argparse.Namespace") -> None:
     def body(store: "Client") -> "Iterator[bytes]":
         for path in args.paths:
-            with about(path):
+            with about("couldn't read path " + path):
                 value = encoded(store.read(path))
             prefix = encoded(path) + b": " if args.prefix else b""
             yield prefix + (value if args.raw else escape(value, args.utf8) + b"\n")
@@ -57,7 +57,7 @@ def write(client: "Client", args: "argparse.Namespace") -> None:
 
     def body(store: "Client") -> "Iterable[bytes]":
         for path, value in pairs:
-            with about(path):
+            with about("could not write path " + path):
                 store.write(path, value)
         return ()
 
@@ -85,7 +85,7 @@ def unescaped(text: str) -> bytes:
 def list_(client: "Client", args: "argparse.Namespace") -> None:
     def body(store: "Client") -> "Iterator[bytes]":
         for path in args.paths:
-            with about(path):
+            with about("could not list path " + path):
                 names = store.ls(path)
             # For the root this gives "//name", as in C.
             prefix = path + "/" if args.prefix else ""
@@ -121,7 +121,7 @@ def _for_each(
 def rm(client: "Client", args: "argparse.Namespace") -> None:
     def body(store: "Client") -> "Iterable[bytes]":
         for path in args.paths:
-            with about(path):
+            with about("could not remove path " + path):
                 store.rm(path)
             if args.tidy:
                 _rm_empty(store, _ancestors(path))
@@ -150,13 +150,15 @@ def chmod(client: "Client", args: "argparse.Namespace") -> None:
         raise CommandError("/: -r may not change the whole store")
 
     perms = [perm + "0" if perm in _LETTERS else perm for perm in args.perms]
+    with about("Invalid permission specification"):
+        validate_perms(perms)
 
     def body(store: "Client") -> "Iterable[bytes]":
         below = _subtree(store, args.path) if args.recurse else [args.path]
         above = _ancestors(args.path) if args.upto else []
         for paths in (below, above):
             for path in paths:
-                with about(path):
+                with about("Error occurred setting permissions on '{}'".format(path)):
                     store.set_permissions(path, perms)
         return ()
 
@@ -168,7 +170,7 @@ def _subtree(store: "Client", top: str) -> "Iterator[str]":
     while pending:
         path = pending.pop()
         yield path
-        with about(path):
+        with about("could not list path " + path):
             pending += (path + "/" + name for name in store.ls(path))
 
 
@@ -188,15 +190,18 @@ def _print_output(
     :param several: whether to run it in a transaction, which starts over after ``EAGAIN``.
     """
     lines: List[bytes] = []
+    transaction = about("couldn't start transaction")
 
     def attempt(store: "Client") -> None:
+        transaction.what = "couldn't end transaction"
         del lines[:]
         for line in body(store):
             lines.append(line)
 
     try:
         if several:
-            client.run_transaction(attempt)
+            with transaction:
+                client.run_transaction(attempt)
         else:
             attempt(client)
     finally:
@@ -209,7 +214,7 @@ def _print_output(
 def ls(client: "Client", args: "argparse.Namespace") -> None:
     layout = TreeFormat(_terminal_columns(), args.flat, args.utf8)
     for top in args.paths or ["/"]:
-        with about(top):
+        with about("xs_directory ({})".format(top)):
             pending = _children(0, top, client.ls(top))
         # Not walk(), which yields "" for a value that may not be read.
         while pending:
@@ -227,7 +232,7 @@ def _children(depth: int, path: str, names: "List[str]") -> "List[Tuple[int, str
 
 
 def _names_if_there(client: "Client", path: str) -> "List[str]":
-    with about(path):
+    with about("xs_directory ({})".format(path)):
         try:
             return client.ls(path)
         except PyXSError as exc:
@@ -251,7 +256,7 @@ def _perms_if_readable(client: "Client", path: str) -> "List[bytes]":
     except PyXSError as exc:
         if not exc.is_answer:
             raise
-        warn("pyxs ls: {}: cannot read its permissions: {}".format(path, exc.strerror))
+        warn("pyxs ls: could not access permissions for {}: {}".format(path, exc.strerror))
         return []
 
 
@@ -268,16 +273,19 @@ def control(client: "Client", args: "argparse.Namespace") -> None:
 
         live_update(client, args.words[1:])
         return
+    words = " ".join(args.words)
     try:
         reply = client.control(*args.words)
     except PyXSError as exc:
-        if exc.errno != errno.EINVAL:
+        if not exc.is_answer:
             raise
-        raise CommandError(
-            "{}: the daemon does not know this command; see 'pyxs control help'".format(
-                " ".join(args.words)
+        if exc.errno == errno.EINVAL:
+            message = "Command not supported: {}; see 'pyxs control help'".format(words)
+        else:
+            message = "Error {} when trying to execute command: {}: {}".format(
+                exc.errno, words, reason(exc)
             )
-        ) from exc
+        raise CommandError(message) from exc
     if reply:
         show(encoded(reply) + b"\n")
 
@@ -291,15 +299,18 @@ def encoded(text: str) -> bytes:
 
 
 class about:  # noqa: N801  # importing contextlib takes a command too long
-    """A context that turns an answer of the daemon into a ``CommandError`` about *what*."""
+    """A context that turns a refused request into a ``CommandError``.
+
+    :param what: the begin of the message. Programs look for what the C programs print, so it
+        is the same; the reason follows.
+    """
 
     def __init__(self, what: str) -> None:
-        self._what = what
+        self.what = what
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, _kind: object, exc: "Optional[BaseException]", _traceback: object) -> None:
-        if isinstance(exc, PyXSError) and exc.is_answer:
-            why = "" if exc.why is None else "; " + exc.why
-            raise CommandError("{}: {}{}".format(self._what, exc.strerror, why)) from exc
+        if isinstance(exc, PyXSError) and not isinstance(exc, ConnectionError):
+            raise CommandError("{}: {}".format(self.what, reason(exc))) from exc

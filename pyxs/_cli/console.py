@@ -8,7 +8,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Optional, TextIO
 
-__all__ = ["CommandError", "Progress", "flush", "show", "take", "warn"]
+    from ..exceptions import PyXSError
+
+__all__ = ["CommandError", "Progress", "flush", "reason", "show", "take", "warn"]
 
 
 class Progress:
@@ -44,6 +46,14 @@ class Progress:
 
 def _is_terminal(stream: "Optional[TextIO]") -> bool:
     return stream is not None and stream.isatty()
+
+
+def reason(exc: "PyXSError") -> str:
+    """Return why a request was refused, without the path in it."""
+    if exc.is_answer:
+        return "{}{}".format(exc.strerror, "" if exc.why is None else "; " + exc.why)
+    text, path = str(exc), repr(exc.path) + ": "
+    return text[len(path) :] if text.startswith(path) else text
 
 
 class CommandError(Exception):

@@ -28,10 +28,10 @@ def live_update(client: Client, words: "Sequence[str]") -> None:
     args = _parser().parse_args(words)
     if client.read("/tool/xenstored/domid", default="0") != "0":
         raise CommandError("live-update: xenstored is in another domain; use xenstore-control")
-    _step(client, "-f", args.file)
+    _set(client, "-f", args.file)
     try:
         if args.cmdline is not None:
-            _step(client, "-c", args.cmdline)
+            _set(client, "-c", args.cmdline)
         _start(client, args.timeout, ["-s", "-t", str(args.timeout)] + ["-F"] * args.force)
     except CommandError:
         with contextlib.suppress(PyXSError):
@@ -73,16 +73,16 @@ def _start(client: Client, timeout: int, words: "Sequence[str]") -> None:
     while answer == "BUSY" and time.monotonic() < deadline:
         time.sleep(1)
         answer = _answer(client, *words)
-    _expect_ok(answer)
+    _expect_ok("Starting live update failed", answer)
 
 
-def _step(client: Client, *words: str) -> None:
-    _expect_ok(_answer(client, *words))
+def _set(client: Client, *words: str) -> None:
+    _expect_ok("Setting update binary failed: " + words[1], _answer(client, *words))
 
 
-def _expect_ok(answer: str) -> None:
+def _expect_ok(what: str, answer: str) -> None:
     if answer != "OK":
-        raise CommandError("live-update: {}".format(answer))
+        raise CommandError("{}: {}".format(what, answer))
 
 
 def _answer(client: Client, *words: str) -> str:

@@ -3,7 +3,7 @@
 import os
 
 from ..exceptions import PyXSError
-from .console import CommandError, flush, warn
+from .console import CommandError, flush, reason, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,16 +27,20 @@ def run(args: "argparse.Namespace") -> int:
     except BrokenPipeError:
         return end_by("SIGPIPE")
     except (CommandError, PyXSError, OSError) as exc:
-        warn("pyxs {}: {}".format(args.subcommand, _reason(exc)))
+        warn("pyxs {}: {}".format(args.subcommand, _message(exc)))
         return exc.status if isinstance(exc, CommandError) else 1
 
 
-def _reason(exc: Exception) -> str:
+def _message(exc: Exception) -> str:
+    """Return what failed, which is a node or a file where the exception has one, and why."""
+    what, why = None, str(exc)
     if isinstance(exc, PyXSError):
-        return exc.strerror or ""
-    if isinstance(exc, OSError):
-        return "{}: {}".format(exc.filename, exc.strerror)
-    return str(exc)
+        if exc.is_answer:
+            what, why = exc.path, reason(exc)
+    elif isinstance(exc, OSError):
+        # Not exc.strerror: up to Python 3.7 the one of subprocess has the name too.
+        what, why = exc.filename, os.strerror(exc.errno) if exc.errno else str(exc)
+    return why if what is None else "{}: {}".format(what, why)
 
 
 def end_by(name: str) -> int:

@@ -5,22 +5,19 @@ import argparse
 from .. import snapshot
 from .._records import load_file
 from ..client import Client
-from .commands import about
 from .console import Progress, show, take, warn
 
 __all__ = ["dump", "load"]
 
 
 def dump(client: Client, args: argparse.Namespace) -> None:
-    tops = args.paths or ["/"]
-    with about(", ".join(tops)):
-        progress = Progress("nodes")
-        try:
-            for line in snapshot.lines(client, tops):
-                show(line.encode("utf-8"))
-                progress.step()
-        finally:
-            progress.end()
+    progress = Progress("nodes")
+    try:
+        for line in snapshot.lines(client, args.paths or ["/"]):
+            show(line.encode("utf-8"))
+            progress.step()
+    finally:
+        progress.end()
 
 
 def load(client: Client, args: argparse.Namespace) -> None:

@@ -27,7 +27,7 @@ _TIMED_OUT = 124  # the exit status of timeout(1)
 def watch(client: Client, args: argparse.Namespace) -> None:
     with contextlib.closing(client.monitor()) as monitor:
         for path in args.paths:
-            with about(path):
+            with about("Unable to add watch on " + path):
                 monitor.watch(path)
         for event in itertools.islice(monitor, args.number):
             now = time.time()
