@@ -144,12 +144,13 @@ class Terminal:
         self.pid, self._fd = forkpty()
         if self.pid == 0:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # a test run in the background ignores it
-            os.environ.update(TERM="dumb", INPUTRC="/dev/null")
+            # As in a locale such as en_US.UTF-8, which need not be installed.
+            os.environ.update(TERM="dumb", INPUTRC="/dev/null", PYTHONIOENCODING="utf-8:strict")
             os.execv(sys.executable, PYXS + ["shell"])
         self._shown = ""
 
     def type(self, text):
-        os.write(self._fd, text.encode())
+        os.write(self._fd, os.fsencode(text))
 
     def see(self, text, typing=""):
         """Wait until *text* is shown, and return all up to it.
@@ -160,7 +161,7 @@ class Terminal:
         self.type(typing)
         while text not in self._shown:
             if select.select([self._fd], [], [], 1)[0]:
-                self._shown += os.read(self._fd, 4096).decode()
+                self._shown += os.read(self._fd, 4096).decode("utf-8", "replace")
             else:
                 assert time.monotonic() < deadline, self._shown
                 self.type(typing)
@@ -198,6 +199,13 @@ def test_a_failing_line_does_not_end_the_shell(terminal):
     terminal.type("exists /nope\nread -q\nread 'x\nread /local/domain/1/name\n")
     terminal.see("No closing quotation")
     terminal.see("web")
+
+
+def test_a_line_that_is_not_utf8_does_not_end_the_shell(terminal):
+    terminal.type("write /latin1 caf\udcff\n")
+    terminal.see(r"the line is not in the encoding of this terminal; write bytes as \xHH")
+    terminal.type("write /latin1 'caf\\xe9'\nread /latin1\n")
+    terminal.see("\ncaf\\xe9\r\n")
 
 
 def test_the_prompt_shows_the_current_path(terminal):

@@ -49,6 +49,8 @@ def _converse(session: "_Session") -> None:
         except EOFError:
             show(b"\n")
             return
+        except UnicodeDecodeError:  # of input()
+            warn("pyxs: the line is not in the encoding of this terminal; write bytes as \\xHH")
         except KeyboardInterrupt:  # it ends the line, or the subcommand that it ran
             show(b"\n")
             flush()
