@@ -50,7 +50,7 @@ setup(
     packages=find_packages(include=["pyxs", "pyxs.*"]),
     package_data={"pyxs": ["py.typed"], "pyxs._cli": ["completion.*"]},
     entry_points={
-        "console_scripts": ["pyxs = pyxs.cli:main"],
+        "console_scripts": ["pyxs = pyxs.cli:command"],
         "pytest11": ["pyxs = pyxs.pytest_plugin"],
     },
     extras_require={

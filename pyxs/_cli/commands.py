@@ -220,7 +220,7 @@ def ls(client: "Client", args: "argparse.Namespace") -> None:
         while pending:
             depth, path = pending.pop()
             value = _value_if_readable(client, path)
-            perms = _perms_if_readable(client, path) if args.perms else None
+            perms = _perms_if_readable(client, path, args.title) if args.perms else None
             show(layout.line(depth, encoded(path), value, perms))
             pending += _children(depth + 1, path, _names_if_there(client, path))
 
@@ -250,13 +250,13 @@ def _value_if_readable(client: "Client", path: str) -> "Optional[bytes]":
         return None
 
 
-def _perms_if_readable(client: "Client", path: str) -> "List[bytes]":
+def _perms_if_readable(client: "Client", path: str, title: str) -> "List[bytes]":
     try:
         return [encoded(perm) for perm in client.get_permissions(path)]
     except PyXSError as exc:
         if not exc.is_answer:
             raise
-        warn("pyxs ls: could not access permissions for {}: {}".format(path, exc.strerror))
+        warn("{}: could not access permissions for {}: {}".format(title, path, exc.strerror))
         return []
 
 
@@ -271,7 +271,7 @@ def control(client: "Client", args: "argparse.Namespace") -> None:
     if args.words[0] == "live-update":
         from .live_update import live_update
 
-        live_update(client, args.words[1:])
+        live_update(client, args.words[1:], args.title + " live-update")
         return
     words = " ".join(args.words)
     try:

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 __all__ = ["live_update"]
 
 
-def live_update(client: Client, words: "Sequence[str]") -> None:
+def live_update(client: Client, words: "Sequence[str]", title: str) -> None:
     """Replace the daemon by another program.
 
     :param words: the arguments after ``live-update``.
+    :param title: the begin of messages.
     :raises CommandError: the daemon refuses, and runs on.
     """
-    args = _parser().parse_args(words)
+    args = _parser(title).parse_args(words)
     if client.read("/tool/xenstored/domid", default="0") != "0":
         raise CommandError("live-update: xenstored is in another domain; use xenstore-control")
     _set(client, "-f", args.file)
@@ -39,9 +40,9 @@ def live_update(client: Client, words: "Sequence[str]") -> None:
         raise
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(title: str) -> argparse.ArgumentParser:
     parser = SubcommandParser(
-        prog="pyxs control live-update",
+        prog=title,
         description="Replace the daemon by another program, which keeps the store and all "
         "connections.",
     )

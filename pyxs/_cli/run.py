@@ -27,7 +27,7 @@ def run(args: "argparse.Namespace") -> int:
     except BrokenPipeError:
         return end_by("SIGPIPE")
     except (CommandError, PyXSError, OSError) as exc:
-        warn("pyxs {}: {}".format(args.subcommand, _message(exc)))
+        warn("{}: {}".format(args.title, _message(exc)))
         return exc.status if isinstance(exc, CommandError) else 1
 
 

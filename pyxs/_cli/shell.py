@@ -99,6 +99,7 @@ class _Session:
             raise CommandError("load: the shell reads the standard input; name a file")
         self._make_absolute(args)
         args.client = self._client
+        args.title = "pyxs " + name
         return run(args)
 
     def _make_absolute(self, args: argparse.Namespace) -> None:

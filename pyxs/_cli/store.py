@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = ["connected_client"]
 
+#: What the C programs print when they cannot connect, by subcommand.
+_PHRASES = dict.fromkeys(
+    ("chmod", "exists", "list", "ls", "read", "rm", "watch", "write"), "xs_open"
+)
+_PHRASES["control"] = "Failed to contact Xenstored"
+
 
 def connected_client(args: "argparse.Namespace") -> Client:
     """Return a client that is connected to the store that the arguments name.
@@ -27,7 +33,8 @@ def connected_client(args: "argparse.Namespace") -> Client:
             return Client(connection=connection).__enter__()
         except ConnectionError as exc:
             failure = str(exc)
-    raise CommandError(failure)
+    phrase = _PHRASES.get(args.subcommand)
+    raise CommandError(failure if phrase is None else "{}: {}".format(phrase, failure))
 
 
 def _connections(args: "argparse.Namespace") -> "List[PacketConnection]":

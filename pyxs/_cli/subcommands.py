@@ -29,10 +29,11 @@ examples:
 PATH = "pyxs path"
 
 
-def make_parser(names: "Iterable[str]") -> argparse.ArgumentParser:
+def make_parser(names: "Iterable[str]", called: str = "pyxs ") -> argparse.ArgumentParser:
     """Return the parser of the command with some of its subcommands.
 
     :param names: keys of :data:`SUBCOMMANDS`.
+    :param called: the begin of messages, up to the subcommand.
     """
     parser = Parser(
         prog="pyxs",
@@ -52,6 +53,7 @@ def make_parser(names: "Iterable[str]") -> argparse.ArgumentParser:
     subcommands.required = True
     for name in names:
         SUBCOMMANDS[name](subcommands)
+        subcommands.choices[name].prog = called + name
     return parser
 
 
