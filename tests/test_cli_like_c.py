@@ -121,6 +121,8 @@ def _on_a_terminal(columns, argv, environ):
         ("chmod /a rx", (b"", True), (b"", False)),
         ("chmod /a r1x", (b"", True), (b"", False)),
         ("chmod /a n0 r70000", (b"", True), (b"", False)),
+        # The C tool does nothing then.
+        ("chmod '' n0", (b"", True), (b"", False)),
         # It does the same for a number.
         ("watch -n few /a", (b"", True), (b"", False)),
         # The C tool writes a NUL at the end of a value, also for a final backslash.

@@ -74,6 +74,23 @@ def test_the_file_can_be_executed(pyz, bare):
     assert output(pyz, "run", "--", pyz, "exists", "/", PATH=path) == ""
 
 
+def test_the_file_is_the_c_program_of_its_name(pyz, bare, xenstored, tmp_path):
+    path = os.pathsep.join([os.path.dirname(bare), os.environ["PATH"]])
+    for name in ("xenstore-write", "xenstore"):
+        (tmp_path / name).symlink_to(pyz)
+    assert output(str(tmp_path / "xenstore-write"), "/a", "1", PATH=path) == ""
+    assert output(str(tmp_path / "xenstore"), "read", "-p", "/a", PATH=path) == "/a: 1\n"
+    done = subprocess.run(
+        [bare, str(tmp_path / "xenstore-write"), "/a//b", "1"], stderr=subprocess.PIPE
+    )
+    assert done.stderr.startswith(b"xenstore-write: could not write path /a//b: a path may not")
+
+
+def test_the_file_puts_itself_on_the_path_as_the_c_programs(pyz, bare):
+    script = "xenstore-write /a 1 && xenstore read -p /a"
+    assert output(bare, pyz, "run", "--tools", "sh", "-c", script) == "/a: 1\n"
+
+
 def test_the_package_can_be_imported_from_the_file(pyz, bare, xenstored):
     script = "import pyxs; print(pyxs.Client().exists('/'), pyxs.__file__)"
     assert output(bare, "-c", script, PYTHONPATH=pyz) == "True {}/pyxs/__init__.py\n".format(pyz)

@@ -20,14 +20,20 @@ _FORWARDED = _FROM_KEYBOARD.union(
 )
 
 
-def start(command: "List[str]", socket_path: str) -> "subprocess.Popen[Any]":
+def start(
+    command: "List[str]", socket_path: str, tools: "Optional[str]" = None
+) -> "subprocess.Popen[Any]":
     """Start a command whose ``$XENSTORED_PATH`` is *socket_path*.
 
+    :param tools: a directory to put first on ``$PATH``.
     :raises CommandError: it cannot be started; as in a shell, the exit status is 127 if there is
         no such command, and 126 if it cannot be executed.
     """
+    environ = dict(os.environ, XENSTORED_PATH=socket_path)
+    if tools is not None:
+        environ["PATH"] = tools + os.pathsep + environ.get("PATH", os.defpath)
     try:
-        return subprocess.Popen(command, env=dict(os.environ, XENSTORED_PATH=socket_path))
+        return subprocess.Popen(command, env=environ)
     except OSError as exc:
         raise CommandError(
             # Not exc.strerror: up to Python 3.7 it has the name too.

@@ -22,8 +22,8 @@ _shtab_pyxs_load_option_strings=(-h --help --socket --device --xenbus -s)
 _shtab_pyxs_control_option_strings=(-h --help --socket --device --xenbus -s)
 _shtab_pyxs_shell_option_strings=(-h --help --socket --device --xenbus -s)
 _shtab_pyxs___option_strings=(-h --help --socket --device --xenbus -s)
-_shtab_pyxs_serve_option_strings=(-h --help --socket --load --like)
-_shtab_pyxs_run_option_strings=(-h --help --load --like)
+_shtab_pyxs_serve_option_strings=(-h --help --socket --load)
+_shtab_pyxs_run_option_strings=(-h --help --load --tools)
 _shtab_pyxs_completion_option_strings=(-h --help)
 _shtab_pyxs_help_option_strings=(-h --help)
 _shtab_pyxs_option_strings=(-h --help --version --socket --device --xenbus)
@@ -43,8 +43,6 @@ _shtab_pyxs_load_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_pyxs_serve___load_COMPGEN=_shtab_compgen_files
 _shtab_pyxs_run___load_COMPGEN=_shtab_compgen_files
 
-_shtab_pyxs_serve___like_choices=(4.17 4.22)
-_shtab_pyxs_run___like_choices=(4.17 4.22)
 _shtab_pyxs_completion_pos_0_choices=(bash zsh)
 _shtab_pyxs_pos_0_choices=(read ls list exists watch wait write mkdir rm chmod dump load control shell - serve run completion help)
 
@@ -151,6 +149,7 @@ _shtab_pyxs_serve___help_nargs=0
 _shtab_pyxs_run_pos_0_nargs=+
 _shtab_pyxs_run__h_nargs=0
 _shtab_pyxs_run___help_nargs=0
+_shtab_pyxs_run___tools_nargs=0
 _shtab_pyxs_completion__h_nargs=0
 _shtab_pyxs_completion___help_nargs=0
 _shtab_pyxs_help__h_nargs=0

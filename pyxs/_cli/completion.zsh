@@ -205,7 +205,7 @@ _shtab_pyxs_rm_defaults_added=0
 _shtab_pyxs_run_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--load[begin with the nodes of a file that \'pyxs dump\' printed]:FILE:_files"
-  "--like[behave as the xenstored of this version of Xen\; by default 4.17]:like:(4.17 4.22)"
+  "--tools[let the command find pyxs by the names of the C programs, xenstore-read and so on]"
   "(*):the command and its arguments:"
 )
 
@@ -216,7 +216,6 @@ _shtab_pyxs_serve_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--socket[its socket\; by default a new one]:PATH:"
   "--load[begin with the nodes of a file that \'pyxs dump\' printed]:FILE:_files"
-  "--like[behave as the xenstored of this version of Xen\; by default 4.17]:like:(4.17 4.22)"
 )
 
 # guard to ensure default positional specs are added only once per session

@@ -1,6 +1,7 @@
 """``pyxs serve`` and ``pyxs run``: the in-memory daemon as a command."""
 
 import argparse
+import contextlib
 import os
 import signal
 
@@ -8,6 +9,7 @@ from .._records import load_file
 from ..xenstored import XenStored
 from .child import SignalForwarder, exit_status, start
 from .console import flush, show
+from .tools import tools
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,8 +44,11 @@ def run(args: argparse.Namespace) -> int:
     if there is no such command, and 126 if it cannot be executed.
     """
     snapshot = _snapshot(args.load)
-    with SignalForwarder() as forwarder, XenStored(None, snapshot, args.like) as daemon:
-        child = start(args.command, daemon.path)
+    with contextlib.ExitStack() as ends:
+        forwarder = ends.enter_context(SignalForwarder())
+        daemon = ends.enter_context(XenStored(None, snapshot, args.like))
+        directory = ends.enter_context(tools()) if args.tools else None
+        child = start(args.command, daemon.path, directory)
         forwarder.attach(child)
         returncode = child.wait()
     return exit_status(returncode)

@@ -398,6 +398,11 @@ def _add_run(subcommands: "Any") -> None:
         options_first=True,
     )
     _add_daemon(run)
+    run.add_argument(
+        "--tools",
+        action="store_true",
+        help="let the command find pyxs by the names of the C programs, xenstore-read and so on",
+    )
     run.add_argument("command", metavar="COMMAND", nargs="+", help="the command and its arguments")
 
 
