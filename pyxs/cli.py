@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         commands,
         completion,
         helping,
+        listing,
         serve,
         shell,
         snapshots,

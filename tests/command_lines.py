@@ -38,7 +38,6 @@ COMMAND_LINES = [
         "read",
         "list /",
         "list -p /a",
-        "list -p /",
         "list /a /missing /a",
         "list /a/b",
         "exists /a",

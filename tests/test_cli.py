@@ -93,6 +93,55 @@ def test_a_deep_tree(pyxs, xenstore):
     assert not xenstore.exists("/d")
 
 
+@pytest.fixture
+def before(xenstored, tmp_path, monkeypatch):
+    """Let a function run before the daemon gets a request with some bytes in it."""
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        listener.listen(1)
+        monkeypatch.setenv("XENSTORED_PATH", str(tmp_path / "socket"))
+        threads = []
+
+        def relay(mark, function):
+            client = listener.accept()[0]
+            with client, socket.socket(socket.AF_UNIX) as daemon:
+                daemon.connect(xenstored.path)
+                while True:
+                    source = select.select([client, daemon], [], [])[0][0]
+                    data = source.recv(65536)
+                    if not data:
+                        return
+                    if source is client and mark in data:
+                        function()
+                    (daemon if source is client else client).sendall(data)
+
+        def start(mark, function):
+            threads.append(threading.Thread(target=relay, args=(mark, function)))
+            threads[-1].start()
+
+        yield start
+        for thread in threads:
+            thread.join()
+
+
+def test_ls_leaves_out_what_was_removed_since_it_was_listed(pyxs, xenstored, before):
+    with Client(xenstored.path) as client:
+        client.write_many({"/a/1": "", "/a/gone": "", "/a/gone/below": "", "/a/z": ""})
+        before(b"/a/gone\0", lambda: client.rm("/a/gone"))
+        assert pyxs("ls", "-fp", "/a") == (0, b'/a/1 = ""   (n0)\n/a/z = ""   (n0)\n', b"")
+
+
+def test_ls_shows_what_it_may_read_until_it_is_refused(pyxs, xenstored, xenstore):
+    xenstore.write_many({"/a/1": "", "/a/shut/below": "", "/a/z": ""})
+    for path in ("/a", "/a/1", "/a/z"):
+        xenstore.set_permissions(path, ["n0", "r1"])
+    assert pyxs("--socket", xenstored.socket_for(1), "ls", "/a") == (
+        1,
+        b'1 = ""\nshut:\n\n',
+        b"pyxs ls: xs_directory (/a/shut): Permission denied\n",
+    )
+
+
 def test_a_large_directory(pyxs, xenstore):
     xenstore.write_many({"/large/node-{}".format(n): n for n in range(2000)})
     status, out, err = pyxs("list", "/large")

@@ -169,8 +169,16 @@ def test_an_error_begins_as_in_c(daemon, monkeypatch, capfd, line):
 
 
 @only_c
-def test_help_succeeds_where_the_c_tool_fails(daemon, pyxs):
-    assert run_c_tool(["ls", "-h"], daemon.environ) == (b"", False)
+def test_the_children_of_the_root_are_listed_as_in_4_22(daemon, pyxs, monkeypatch):
+    monkeypatch.setenv("XENSTORED_PATH", daemon.path)
+    slashes = b"/" if xen_utils.VERSION >= (4, 22) else b"//"
+    assert run_c_tool(["list", "-p", "/"], daemon.environ) == (slashes + b"tool\n", True)
+    assert pyxs(["list", "-p", "/"]) == (b"/tool\n", True)
+
+
+@only_c
+def test_help_succeeds_as_in_4_22(daemon, pyxs):
+    assert run_c_tool(["ls", "-h"], daemon.environ) == (b"", xen_utils.VERSION >= (4, 22))
     output, succeeded = pyxs(["ls", "-h"])
     assert output.startswith(b"usage: pyxs ls ")
     assert succeeded

@@ -7,17 +7,20 @@ Xen 4.17 prints, and fails when that fails.
 import errno
 import os
 
-from ..exceptions import PyXSError
-from ..helpers import encode_text, validate_perms
-from .console import CommandError, reason, show, take, warn
-from .format import TreeFormat, escape, unescape
+from ..connection import Op
+from ..exceptions import ConnectionError, PyXSError
+from ..helpers import decode_text, encode_text, validate_perms
+from .console import CommandError, reason, show, take
+from .format import escape, unescape
+from .many import answers, names, payload
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from typing import Callable, Iterable, Iterator, List, Optional, Sequence, Tuple
+    from typing import Callable, Iterable, Iterator, List, Optional, Tuple
 
     from ..client import Client
+    from .many import Answer
 
 __all__ = [
     "about",
@@ -26,7 +29,6 @@ __all__ = [
     "encoded",
     "exists",
     "list_",
-    "ls",
     "mkdir",
     "read",
     "rm",
@@ -43,9 +45,9 @@ _LETTERS = ("n", "r", "w", "b")
 
 def read(client: "Client", args: "argparse.Namespace") -> None:
     def body(store: "Client") -> "Iterator[bytes]":
-        for path in args.paths:
+        for path, answer in answers(store, Op.READ, _alone(args.paths)):
             with about("couldn't read path " + path):
-                value = encoded(store.read(path))
+                value = payload(answer)
             prefix = encoded(path) + b": " if args.prefix else b""
             yield prefix + (value if args.raw else escape(value, args.utf8) + b"\n")
 
@@ -55,11 +57,8 @@ def read(client: "Client", args: "argparse.Namespace") -> None:
 def write(client: "Client", args: "argparse.Namespace") -> None:
     pairs = [(path, _value(text, args.raw)) for path, text in args.pairs]
 
-    def body(store: "Client") -> "Iterable[bytes]":
-        for path, value in pairs:
-            with about("could not write path " + path):
-                store.write(path, value)
-        return ()
+    def body(store: "Client") -> "Iterator[bytes]":
+        return _done("could not write path {}", answers(store, Op.WRITE, pairs))
 
     _print_output(client, body, len(pairs) > 1)
 
@@ -84,50 +83,50 @@ def unescaped(text: str) -> bytes:
 
 def list_(client: "Client", args: "argparse.Namespace") -> None:
     def body(store: "Client") -> "Iterator[bytes]":
-        for path in args.paths:
+        for path, answer in answers(store, Op.DIRECTORY, _alone(args.paths)):
             with about("could not list path " + path):
-                names = store.ls(path)
-            # For the root this gives "//name", as in C.
-            prefix = path + "/" if args.prefix else ""
-            yield from (encoded(prefix + name) + b"\n" for name in names)
+                found = names(store, path, answer)
+            prefix = b""
+            if args.prefix:
+                prefix = b"/" if path == "/" else encoded(path) + b"/"
+            yield from (prefix + name + b"\n" for name in found)
 
     _print_output(client, body, len(args.paths) > 1)
 
 
 def mkdir(client: "Client", args: "argparse.Namespace") -> None:
-    _for_each(client, args.paths, lambda store, path: store.mkdir(path))
+    def body(store: "Client") -> "Iterator[bytes]":
+        return _done("{}", answers(store, Op.MKDIR, _alone(args.paths)))
+
+    _print_output(client, body, len(args.paths) > 1)
 
 
 def exists(client: "Client", args: "argparse.Namespace") -> None:
-    def must_exist(store: "Client", path: str) -> None:
-        if not store.exists(path):
-            raise SystemExit(1)
-
-    _for_each(client, args.paths, must_exist)
-
-
-def _for_each(
-    client: "Client", paths: "Sequence[str]", act: "Callable[[Client, str], None]"
-) -> None:
-    def body(store: "Client") -> "Iterable[bytes]":
-        for path in paths:
+    def body(store: "Client") -> "Iterator[bytes]":
+        for path, answer in answers(store, Op.READ, _alone(args.paths)):
+            if isinstance(answer, PyXSError) and answer.errno == errno.ENOENT:
+                raise SystemExit(1)
             with about(path):
-                act(store, path)
-        return ()
+                payload(answer)
+        return iter(())
 
-    _print_output(client, body, len(paths) > 1)
+    _print_output(client, body, len(args.paths) > 1)
 
 
 def rm(client: "Client", args: "argparse.Namespace") -> None:
-    def body(store: "Client") -> "Iterable[bytes]":
+    def body(store: "Client") -> "Iterator[bytes]":
+        if not args.tidy:
+            return _removed(store, args.paths)
         for path in args.paths:
-            with about("could not remove path " + path):
-                store.rm(path)
-            if args.tidy:
-                _rm_empty(store, _ancestors(path))
-        return ()
+            _removed(store, [path])
+            _rm_empty(store, _ancestors(path))
+        return iter(())
 
     _print_output(client, body, args.tidy or len(args.paths) > 1)
+
+
+def _removed(store: "Client", paths: "List[str]") -> "Iterator[bytes]":
+    return _done("could not remove path {}", answers(store, Op.RM, _alone(paths)))
 
 
 def _rm_empty(store: "Client", paths: "Iterable[str]") -> None:
@@ -153,25 +152,36 @@ def chmod(client: "Client", args: "argparse.Namespace") -> None:
     with about("Invalid permission specification"):
         validate_perms(perms)
 
-    def body(store: "Client") -> "Iterable[bytes]":
-        below = _subtree(store, args.path) if args.recurse else [args.path]
-        above = _ancestors(args.path) if args.upto else []
-        for paths in (below, above):
-            for path in paths:
-                with about("Error occurred setting permissions on '{}'".format(path)):
-                    store.set_permissions(path, perms)
-        return ()
+    def body(store: "Client") -> "Iterator[bytes]":
+        below, refused = _subtree(store, args.path) if args.recurse else ([args.path], None)
+        above = _ancestors(args.path) if args.upto and refused is None else ()
+        arguments = [(path, perms) for path in (*below, *above)]
+        phrase = "Error occurred setting permissions on '{}'"
+        _done(phrase, answers(store, Op.SET_PERMS, arguments))
+        if refused is not None:
+            with about("could not list path " + below[-1]):
+                raise refused
+        return iter(())
 
     _print_output(client, body, args.upto or args.recurse)
 
 
-def _subtree(store: "Client", top: str) -> "Iterator[str]":
-    pending = [top]
-    while pending:
-        path = pending.pop()
-        yield path
-        with about("could not list path " + path):
-            pending += (path + "/" + name for name in store.ls(path))
+def _subtree(store: "Client", top: str) -> "Tuple[List[str], Optional[PyXSError]]":
+    """Return the paths of a node and all below it, up to one that the daemon refuses to list.
+
+    :returns: the paths, and why the last one was refused.
+    """
+    from .tree import tree
+
+    paths: List[str] = []
+    try:
+        for node in tree(store, top, ()):
+            paths.append(decode_text(node.path))
+    except PyXSError as exc:
+        if isinstance(exc, ConnectionError) or not paths:
+            raise
+        return paths, exc
+    return paths, None
 
 
 def _ancestors(path: str) -> "Iterator[str]":
@@ -183,7 +193,7 @@ def _ancestors(path: str) -> "Iterator[str]":
 
 
 def _print_output(
-    client: "Client", body: "Callable[[Client], Iterable[bytes]]", several: bool
+    client: "Client", body: "Callable[[Client], Iterator[bytes]]", several: bool
 ) -> None:
     """Run *body* and print the lines that it yields, also those before an error.
 
@@ -208,63 +218,24 @@ def _print_output(
         show(b"".join(lines))
 
 
+def _alone(paths: "List[str]") -> "List[Tuple[str]]":
+    """Return the arguments of requests that have a path only."""
+    return [(path,) for path in paths]
+
+
+def _done(phrase: str, all_answers: "Iterable[Tuple[str, Answer]]") -> "Iterator[bytes]":
+    """Check that no request was refused; there is nothing to print.
+
+    :param phrase: the begin of the message about a path.
+    :raises CommandError: one was.
+    """
+    for path, answer in all_answers:
+        with about(phrase.format(path)):
+            payload(answer)
+    return iter(())
+
+
 # -- subcommands that use no transaction ---------------------------------------------------
-
-
-def ls(client: "Client", args: "argparse.Namespace") -> None:
-    layout = TreeFormat(_terminal_columns(), args.flat, args.utf8)
-    for top in args.paths or ["/"]:
-        with about("xs_directory ({})".format(top)):
-            pending = _children(0, top, client.ls(top))
-        # Not walk(), which yields "" for a value that may not be read.
-        while pending:
-            depth, path = pending.pop()
-            value = _value_if_readable(client, path)
-            perms = _perms_if_readable(client, path, args.title) if args.perms else None
-            show(layout.line(depth, encoded(path), value, perms))
-            pending += _children(depth + 1, path, _names_if_there(client, path))
-
-
-def _children(depth: int, path: str, names: "List[str]") -> "List[Tuple[int, str]]":
-    """Return the paths of the children in reversed order, each with its depth."""
-    prefix = path if path == "/" else path + "/"
-    return [(depth, prefix + name) for name in reversed(names)]
-
-
-def _names_if_there(client: "Client", path: str) -> "List[str]":
-    with about("xs_directory ({})".format(path)):
-        try:
-            return client.ls(path)
-        except PyXSError as exc:
-            if exc.errno == errno.ENOENT:  # removed since its parent was listed
-                return []
-            raise
-
-
-def _value_if_readable(client: "Client", path: str) -> "Optional[bytes]":
-    try:
-        return encoded(client.read(path))
-    except PyXSError as exc:
-        if not exc.is_answer:
-            raise
-        return None
-
-
-def _perms_if_readable(client: "Client", path: str, title: str) -> "List[bytes]":
-    try:
-        return [encoded(perm) for perm in client.get_permissions(path)]
-    except PyXSError as exc:
-        if not exc.is_answer:
-            raise
-        warn("{}: could not access permissions for {}: {}".format(title, path, exc.strerror))
-        return []
-
-
-def _terminal_columns() -> "Optional[int]":
-    try:
-        return os.get_terminal_size(1).columns
-    except OSError:
-        return None  # the standard output is not a terminal
 
 
 def control(client: "Client", args: "argparse.Namespace") -> None:

@@ -138,7 +138,7 @@ def _add_ls(subcommands: "Any") -> None:
         "ls",
         "print the nodes below others as a tree, with their values",
         "pyxs ls -fp /local/domain/0",
-        on_store("commands", "ls"),
+        on_store("listing", "ls"),
     )
     ls.add_argument("-f", "--flat", action="store_true", help="print whole paths")
     ls.add_argument(
