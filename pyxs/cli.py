@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         completion,
         helping,
         listing,
+        reading,
         serve,
         shell,
         snapshots,

@@ -1,10 +1,14 @@
 """Command lines for tests, and functions that run them with ``pyxs`` and the C tools."""
 
+import fcntl
 import os
+import pty
 import shlex
 import signal
+import struct
 import subprocess
 import sys
+import termios
 
 import xen_utils
 
@@ -119,3 +123,20 @@ def start_pyxs(*words, env=os.environ, stdout=subprocess.PIPE, **options):
     finally:
         for number, handler in ours.items():
             signal.signal(number, handler)
+
+
+def on_a_terminal(columns, argv, environ):
+    """Run a program on a terminal of that width; return its output."""
+    terminal, program_side = pty.openpty()
+    fcntl.ioctl(program_side, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+    with subprocess.Popen(argv, stdout=program_side, env=environ):
+        os.close(program_side)
+        shown = b""
+        while True:
+            try:
+                data = os.read(terminal, 65536)
+            except OSError:  # EIO: the program's side is closed
+                break
+            shown += data
+    os.close(terminal)
+    return shown

@@ -24,7 +24,7 @@ from pyxs.connection import Op, UnixSocketConnection
 from pyxs.xenstored import XenStored
 
 SUBCOMMANDS = ["read", "write", "ls", "list", "rm", "mkdir", "exists", "chmod", "watch", "control"]
-SUBCOMMANDS += ["wait", "dump", "load", "shell", "serve", "run", "completion", "help"]
+SUBCOMMANDS += ["perms", "wait", "dump", "load", "shell", "serve", "run", "completion", "help"]
 
 
 def _shown(parameter):
@@ -512,6 +512,10 @@ def test_an_error_of_the_commit(pyxs, xenstored, xenstore):
         ([], "SUBCOMMAND"),
         (["frobnicate"], "frobnicate: no such subcommand; see 'pyxs -h'"),
         (["wrtie", "/a", "1"], "wrtie: no such subcommand; did you mean 'write'?"),
+        (["tree", "/a"], "tree: no such subcommand; did you mean 'ls'?"),
+        (["get", "/a"], "get: no such subcommand; did you mean 'read'?"),
+        (["set", "/a", "1"], "set: no such subcommand; did you mean 'write'?"),
+        (["cat", "/a"], "cat: no such subcommand; did you mean 'read'?"),
         (["help", "wrtie"], "wrtie: no such subcommand; did you mean 'write'?"),
         (["write", "--stdin", "/a", "1"], "--stdin: the last path has a value, 1"),
         (["write", "--stdin"], "PATH VALUE"),

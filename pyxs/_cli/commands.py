@@ -10,9 +10,9 @@ import os
 from ..connection import Op
 from ..exceptions import ConnectionError, PyXSError
 from ..helpers import decode_text, encode_text, validate_perms
-from .console import CommandError, reason, show, take
+from .console import CommandError, about, reason, show, take
 from .format import escape, unescape
-from .many import answers, names, payload
+from .many import answers, is_pattern, names, payload
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ __all__ = [
     "exists",
     "list_",
     "mkdir",
+    "perms",
     "read",
     "rm",
     "unescaped",
@@ -45,13 +46,21 @@ _LETTERS = ("n", "r", "w", "b")
 
 def read(client: "Client", args: "argparse.Namespace") -> None:
     def body(store: "Client") -> "Iterator[bytes]":
-        for path, answer in answers(store, Op.READ, _alone(args.paths)):
+        for path, answer in answers(store, Op.READ, _nodes(store, args.paths)):
             with about("couldn't read path " + path):
                 value = payload(answer)
-            prefix = encoded(path) + b": " if args.prefix else b""
-            yield prefix + (value if args.raw else escape(value, args.utf8) + b"\n")
+            yield _value_line(path, value, args)
 
-    _print_output(client, body, len(args.paths) > 1)
+    _print_output(client, body, _several(args.paths))
+
+
+def _value_line(path: str, value: bytes, args: "argparse.Namespace") -> bytes:
+    if args.json:
+        from .as_json import json_line, json_value
+
+        return json_line(path=path, value=json_value(value))
+    prefix = encoded(path) + b": " if args.prefix else b""
+    return prefix + (value if args.raw else escape(value, args.utf8) + b"\n")
 
 
 def write(client: "Client", args: "argparse.Namespace") -> None:
@@ -83,15 +92,39 @@ def unescaped(text: str) -> bytes:
 
 def list_(client: "Client", args: "argparse.Namespace") -> None:
     def body(store: "Client") -> "Iterator[bytes]":
-        for path, answer in answers(store, Op.DIRECTORY, _alone(args.paths)):
+        for path, answer in answers(store, Op.DIRECTORY, _nodes(store, args.paths)):
             with about("could not list path " + path):
                 found = names(store, path, answer)
-            prefix = b""
-            if args.prefix:
-                prefix = b"/" if path == "/" else encoded(path) + b"/"
-            yield from (prefix + name + b"\n" for name in found)
+            yield from _name_lines(path, found, args)
 
-    _print_output(client, body, len(args.paths) > 1)
+    _print_output(client, body, _several(args.paths))
+
+
+def _name_lines(path: str, found: "List[bytes]", args: "argparse.Namespace") -> "Iterable[bytes]":
+    if args.json:
+        from .as_json import json_line
+
+        return [json_line(path=path, children=[decode_text(name) for name in found])]
+    prefix = b""
+    if args.prefix:
+        prefix = b"/" if path == "/" else encoded(path) + b"/"
+    return [prefix + name + b"\n" for name in found]
+
+
+def perms(client: "Client", args: "argparse.Namespace") -> None:
+    def body(store: "Client") -> "Iterator[bytes]":
+        for path, answer in answers(store, Op.GET_PERMS, _nodes(store, args.paths)):
+            with about(path):
+                found = payload(answer)[:-1].split(b"\0")
+            if args.json:
+                from .as_json import json_line
+
+                yield json_line(path=path, perms=[decode_text(perm) for perm in found])
+            else:
+                prefix = encoded(path) + b": " if args.prefix else b""
+                yield prefix + b" ".join(found) + b"\n"
+
+    _print_output(client, body, _several(args.paths))
 
 
 def mkdir(client: "Client", args: "argparse.Namespace") -> None:
@@ -103,14 +136,38 @@ def mkdir(client: "Client", args: "argparse.Namespace") -> None:
 
 def exists(client: "Client", args: "argparse.Namespace") -> None:
     def body(store: "Client") -> "Iterator[bytes]":
-        for path, answer in answers(store, Op.READ, _alone(args.paths)):
-            if isinstance(answer, PyXSError) and answer.errno == errno.ENOENT:
-                raise SystemExit(1)
+        all_exist = True
+        for path, found in _found(store, args.paths):
+            all_exist = all_exist and found
+            if args.json:
+                from .as_json import json_line
+
+                yield json_line(path=path, exists=found)
+        if not all_exist:
+            raise SystemExit(1)
+
+    _print_output(client, body, _several(args.paths))
+
+
+def _found(store: "Client", paths: "List[str]") -> "Iterator[Tuple[str, bool]]":
+    """Yield whether each node exists; a pattern that nothing matches does not."""
+    if any(map(is_pattern, paths)):
+        from .patterns import matching
+
+        for path in paths:
+            if is_pattern(path):
+                with about(path):
+                    found = matching(store, path)
+                yield from [(each, True) for each in found] or [(path, False)]
+            else:
+                yield from _found(store, [path])
+        return
+    for path, answer in answers(store, Op.READ, _alone(paths)):
+        missing = isinstance(answer, PyXSError) and answer.errno == errno.ENOENT
+        if not missing:
             with about(path):
                 payload(answer)
-        return iter(())
-
-    _print_output(client, body, len(args.paths) > 1)
+        yield path, not missing
 
 
 def rm(client: "Client", args: "argparse.Namespace") -> None:
@@ -218,6 +275,19 @@ def _print_output(
         show(b"".join(lines))
 
 
+def _several(paths: "List[str]") -> bool:
+    return len(paths) > 1 or is_pattern(paths[0])
+
+
+def _nodes(store: "Client", paths: "List[str]") -> "List[Tuple[str]]":
+    """Return the arguments of requests about nodes, some of which are given by a pattern."""
+    if any(map(is_pattern, paths)):
+        from .patterns import expanded
+
+        paths = expanded(store, paths)
+    return _alone(paths)
+
+
 def _alone(paths: "List[str]") -> "List[Tuple[str]]":
     """Return the arguments of requests that have a path only."""
     return [(path,) for path in paths]
@@ -267,21 +337,3 @@ def control(client: "Client", args: "argparse.Namespace") -> None:
 def encoded(text: str) -> bytes:
     """Return text from the client as the bytes that the daemon sent."""
     return encode_text(text, "text")
-
-
-class about:  # noqa: N801  # importing contextlib takes a command too long
-    """A context that turns a refused request into a ``CommandError``.
-
-    :param what: the begin of the message. Programs look for what the C programs print, so it
-        is the same; the reason follows.
-    """
-
-    def __init__(self, what: str) -> None:
-        self.what = what
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, exc: "Optional[BaseException]", _traceback: object) -> None:
-        if isinstance(exc, PyXSError) and not isinstance(exc, ConnectionError):
-            raise CommandError("{}: {}".format(self.what, reason(exc))) from exc

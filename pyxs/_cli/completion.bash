@@ -5,12 +5,13 @@
 #    source ~/.local/share/bash_completion/pyxs
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_pyxs_subparsers=(read ls list exists watch wait write mkdir rm chmod dump load control shell - serve run completion help)
+_shtab_pyxs_subparsers=(read ls list exists perms watch wait write mkdir rm chmod dump load control shell - serve run completion help)
 
-_shtab_pyxs_read_option_strings=(-h --help --socket --device --xenbus -s -p --prefix -R --raw -u --utf8)
-_shtab_pyxs_ls_option_strings=(-h --help --socket --device --xenbus -s -f --flat -p --prefix -u --utf8)
-_shtab_pyxs_list_option_strings=(-h --help --socket --device --xenbus -s -p --prefix)
-_shtab_pyxs_exists_option_strings=(-h --help --socket --device --xenbus -s)
+_shtab_pyxs_read_option_strings=(-h --help --socket --device --xenbus -s -p --prefix -R --raw -u --utf8 --json)
+_shtab_pyxs_ls_option_strings=(-h --help --socket --device --xenbus -s -f --flat -p --prefix -u --utf8 --color --json)
+_shtab_pyxs_list_option_strings=(-h --help --socket --device --xenbus -s -p --prefix --json)
+_shtab_pyxs_exists_option_strings=(-h --help --socket --device --xenbus -s --json)
+_shtab_pyxs_perms_option_strings=(-h --help --socket --device --xenbus -s -p --prefix --json)
 _shtab_pyxs_watch_option_strings=(-h --help --socket --device --xenbus -s -n --number -v --values --time --json)
 _shtab_pyxs_wait_option_strings=(-h --help --socket --device --xenbus -s --timeout)
 _shtab_pyxs_write_option_strings=(-h --help --socket --device --xenbus -s -R --raw --stdin)
@@ -32,6 +33,7 @@ _shtab_pyxs_read_pos_0_COMPGEN=_pyxs_path
 _shtab_pyxs_ls_pos_0_COMPGEN=_pyxs_path
 _shtab_pyxs_list_pos_0_COMPGEN=_pyxs_path
 _shtab_pyxs_exists_pos_0_COMPGEN=_pyxs_path
+_shtab_pyxs_perms_pos_0_COMPGEN=_pyxs_path
 _shtab_pyxs_watch_pos_0_COMPGEN=_pyxs_path
 _shtab_pyxs_wait_pos_0_COMPGEN=_pyxs_path
 _shtab_pyxs_write_pos_0_COMPGEN=_pyxs_path
@@ -43,8 +45,9 @@ _shtab_pyxs_load_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_pyxs_serve___load_COMPGEN=_shtab_compgen_files
 _shtab_pyxs_run___load_COMPGEN=_shtab_compgen_files
 
+_shtab_pyxs_ls___color_choices=(auto always never)
 _shtab_pyxs_completion_pos_0_choices=(bash zsh)
-_shtab_pyxs_pos_0_choices=(read ls list exists watch wait write mkdir rm chmod dump load control shell - serve run completion help)
+_shtab_pyxs_pos_0_choices=(read ls list exists perms watch wait write mkdir rm chmod dump load control shell - serve run completion help)
 
 _shtab_pyxs_read_pos_0_nargs=+
 _shtab_pyxs_read__h_nargs=0
@@ -57,6 +60,7 @@ _shtab_pyxs_read__R_nargs=0
 _shtab_pyxs_read___raw_nargs=0
 _shtab_pyxs_read__u_nargs=0
 _shtab_pyxs_read___utf8_nargs=0
+_shtab_pyxs_read___json_nargs=0
 _shtab_pyxs_ls_pos_0_nargs='*'
 _shtab_pyxs_ls__h_nargs=0
 _shtab_pyxs_ls___help_nargs=0
@@ -68,6 +72,7 @@ _shtab_pyxs_ls__p_nargs=0
 _shtab_pyxs_ls___prefix_nargs=0
 _shtab_pyxs_ls__u_nargs=0
 _shtab_pyxs_ls___utf8_nargs=0
+_shtab_pyxs_ls___json_nargs=0
 _shtab_pyxs_list_pos_0_nargs=+
 _shtab_pyxs_list__h_nargs=0
 _shtab_pyxs_list___help_nargs=0
@@ -75,11 +80,21 @@ _shtab_pyxs_list___xenbus_nargs=0
 _shtab_pyxs_list__s_nargs=0
 _shtab_pyxs_list__p_nargs=0
 _shtab_pyxs_list___prefix_nargs=0
+_shtab_pyxs_list___json_nargs=0
 _shtab_pyxs_exists_pos_0_nargs=+
 _shtab_pyxs_exists__h_nargs=0
 _shtab_pyxs_exists___help_nargs=0
 _shtab_pyxs_exists___xenbus_nargs=0
 _shtab_pyxs_exists__s_nargs=0
+_shtab_pyxs_exists___json_nargs=0
+_shtab_pyxs_perms_pos_0_nargs=+
+_shtab_pyxs_perms__h_nargs=0
+_shtab_pyxs_perms___help_nargs=0
+_shtab_pyxs_perms___xenbus_nargs=0
+_shtab_pyxs_perms__s_nargs=0
+_shtab_pyxs_perms__p_nargs=0
+_shtab_pyxs_perms___prefix_nargs=0
+_shtab_pyxs_perms___json_nargs=0
 _shtab_pyxs_watch_pos_0_nargs=+
 _shtab_pyxs_watch__h_nargs=0
 _shtab_pyxs_watch___help_nargs=0

@@ -21,6 +21,7 @@ _shtab_pyxs_commands() {
     load:'Write the nodes of a file that '"'"'pyxs dump'"'"' printed, with their permissions.'
     ls:'Print the nodes below others as a tree, with their values.'
     mkdir:'Create nodes with an empty value, unless they exist.'
+    perms:'Print the permissions of nodes, as '"'"'pyxs chmod'"'"' takes them.'
     read:'Print the values of nodes.'
     rm:'Remove nodes and all below them.'
     run:'Run a command with a new store in memory.'
@@ -108,7 +109,8 @@ _shtab_pyxs_exists_options=(
   "--device[a XenBus device]:PATH:"
   "--xenbus[the XenBus device of this system]"
   "-s[never fall back to the XenBus device]"
-  "(*):a node:_pyxs_path"
+  "--json[print a JSON object for each node, in a line\: path, exists]"
+  "(*):a node, or a pattern\: \'\*\', \'\?\' and \'\[...\]\' stand for characters of one name:_pyxs_path"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -129,7 +131,8 @@ _shtab_pyxs_list_options=(
   "--xenbus[the XenBus device of this system]"
   "-s[never fall back to the XenBus device]"
   {-p,--prefix}"[print \'PATH\/\' before names]"
-  "(*):a node:_pyxs_path"
+  "--json[print a JSON object for each node, in a line\: path, children]"
+  "(*):a node, or a pattern\: \'\*\', \'\?\' and \'\[...\]\' stand for characters of one name:_pyxs_path"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -155,8 +158,10 @@ _shtab_pyxs_ls_options=(
   "-s[never fall back to the XenBus device]"
   {-f,--flat}"[print whole paths]"
   {-p,--prefix}"[print permissions too]"
-  {-u,--utf8}"[print UTF-8 characters as they are, not as \\xHH]"
-  "(*)::a node\; by default the root:_pyxs_path"
+  {-u,--utf8}"[print UTF-8 characters as they are, not as \\xHH\; a terminal gets them anyway]"
+  "--color[by default, only a terminal gets colours, unless \$NO_COLOR is set]:color:(auto always never)"
+  "--json[print a JSON object for each node, in a line\: path, value\; perms with -p]"
+  "(*)::a node, or a pattern\: \'\*\', \'\?\' and \'\[...\]\' stand for characters of one name\; by default the root:_pyxs_path"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -174,6 +179,20 @@ _shtab_pyxs_mkdir_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_pyxs_mkdir_defaults_added=0
 
+_shtab_pyxs_perms_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--socket[the socket of the daemon]:PATH:"
+  "--device[a XenBus device]:PATH:"
+  "--xenbus[the XenBus device of this system]"
+  "-s[never fall back to the XenBus device]"
+  {-p,--prefix}"[print \'PATH\: \' before them]"
+  "--json[print a JSON object for each node, in a line\: path, perms]"
+  "(*):a node, or a pattern\: \'\*\', \'\?\' and \'\[...\]\' stand for characters of one name:_pyxs_path"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_pyxs_perms_defaults_added=0
+
 _shtab_pyxs_read_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--socket[the socket of the daemon]:PATH:"
@@ -182,8 +201,9 @@ _shtab_pyxs_read_options=(
   "-s[never fall back to the XenBus device]"
   {-p,--prefix}"[print \'PATH\: \' before values]"
   {-R,--raw}"[print bytes as they are, with no newline after]"
-  {-u,--utf8}"[print UTF-8 characters as they are, not as \\xHH]"
-  "(*):a node:_pyxs_path"
+  {-u,--utf8}"[print UTF-8 characters as they are, not as \\xHH\; a terminal gets them anyway]"
+  "--json[print a JSON object for each node, in a line\: path, value]"
+  "(*):a node, or a pattern\: \'\*\', \'\?\' and \'\[...\]\' stand for characters of one name:_pyxs_path"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -306,6 +326,7 @@ _shtab_pyxs() {
         load) _arguments -C -s $_shtab_pyxs_load_options ;;
         ls) _arguments -C -s $_shtab_pyxs_ls_options ;;
         mkdir) _arguments -C -s $_shtab_pyxs_mkdir_options ;;
+        perms) _arguments -C -s $_shtab_pyxs_perms_options ;;
         read) _arguments -C -s $_shtab_pyxs_read_options ;;
         rm) _arguments -C -s $_shtab_pyxs_rm_options ;;
         run) _arguments -C -s $_shtab_pyxs_run_options ;;

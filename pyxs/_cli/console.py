@@ -4,13 +4,25 @@ import os
 import sys
 import time
 
+from ..exceptions import ConnectionError, PyXSError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Optional, TextIO
 
-    from ..exceptions import PyXSError
-
-__all__ = ["CommandError", "Progress", "flush", "reason", "show", "take", "warn"]
+__all__ = [
+    "CommandError",
+    "Progress",
+    "about",
+    "colour",
+    "flush",
+    "on_terminal",
+    "reason",
+    "show",
+    "shows_utf8",
+    "take",
+    "warn",
+]
 
 
 class Progress:
@@ -48,6 +60,27 @@ def _is_terminal(stream: "Optional[TextIO]") -> bool:
     return stream is not None and stream.isatty()
 
 
+def colour(when: str) -> bool:
+    """Return whether the standard output gets colours.
+
+    :param when: ``always``, ``never``, or ``auto``: on a terminal, unless ``$NO_COLOR`` is set.
+    """
+    if when != "auto":
+        return when == "always"
+    environ = os.environ
+    return on_terminal() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+def on_terminal() -> bool:
+    """Return whether the standard output is a terminal."""
+    return _is_terminal(sys.stdout)
+
+
+def shows_utf8() -> bool:
+    """Return whether the standard output is a terminal that shows UTF-8."""
+    return on_terminal() and sys.stdout.encoding.lower().replace("-", "") == "utf8"
+
+
 def reason(exc: "PyXSError") -> str:
     """Return why a request was refused, without the path in it."""
     if exc.is_answer:
@@ -66,6 +99,24 @@ class CommandError(Exception):
     def __init__(self, message: str, status: int = 1) -> None:
         super().__init__(message)
         self.status = status
+
+
+class about:  # noqa: N801  # importing contextlib takes a command too long
+    """A context that turns a refused request into a ``CommandError``.
+
+    :param what: the begin of the message. Programs look for what the C programs print, so it
+        is the same; the reason follows.
+    """
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, exc: "Optional[BaseException]", _traceback: object) -> None:
+        if isinstance(exc, PyXSError) and not isinstance(exc, ConnectionError):
+            raise CommandError("{}: {}".format(self.what, reason(exc))) from exc
 
 
 def show(data: bytes) -> None:

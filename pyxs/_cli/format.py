@@ -1,6 +1,7 @@
-"""Formats values and trees as the ``xenstore-*`` programs of Xen 4.17 do."""
+"""Formats values and trees as the ``xenstore-*`` programs do, and in colour for terminals."""
 
 from ..helpers import decode_text, encode_text
+from .device_states import word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,6 +67,18 @@ def _unescape_one(match: "Match[bytes]") -> bytes:
     return _NAMES.get(escaped, escaped[1:])
 
 
+# What terminals take for styles: "Select graphic rendition", ECMA-48.
+_BOLD, _DIM, _GREEN, _YELLOW, _PLAIN = b"\x1b[1m", b"\x1b[2m", b"\x1b[32m", b"\x1b[33m", b"\x1b[m"
+
+
+def state_word(path: bytes, value: bytes) -> bytes:
+    """Return `` (Connected)`` for the state of a device, ``b""`` for any other node."""
+    if len(value) != 1 or not path.endswith(b"/state"):
+        return b""
+    name = word(value.decode("latin-1"))
+    return b" (" + name.encode("ascii") + b")" if name else b""
+
+
 class TreeFormat:
     """Formats the lines of ``ls``.
 
@@ -73,11 +86,22 @@ class TreeFormat:
         ``None``: the output is not a terminal.
     :param flat: whether lines show whole paths, not an indented tree.
     :param utf8: whether printable characters in UTF-8 stay as they are.
+    :param words: whether states of devices are shown in words, too.
+    :param colour: whether nodes that have children, and states in words, stand out.
     """
 
-    def __init__(self, columns: "Optional[int]", flat: bool, utf8: bool = False) -> None:
+    def __init__(
+        self,
+        columns: "Optional[int]",
+        flat: bool,
+        utf8: bool = False,
+        words: bool = False,
+        colour: bool = False,
+    ) -> None:
         self._flat = flat
         self._utf8 = utf8
+        self._words = words
+        self._colour = colour
         if columns is None:
             columns = 0 if flat else 82
         self._limited = columns > 1
@@ -90,12 +114,14 @@ class TreeFormat:
         path: bytes,
         value: "Optional[bytes]",
         perms: "Optional[Sequence[bytes]]" = None,
+        inner: bool = False,
     ) -> bytes:
         """Return the line of one node.
 
         :param depth: levels below the children of the listed node, which have 0.
         :param value: ``None`` if it could not be read.
         :param perms: ``None`` if they are not shown, empty if they could not be read.
+        :param inner: whether the node has children.
         """
         indent, name, room = b"", path, self._room
         if not self._flat:
@@ -103,18 +129,33 @@ class TreeFormat:
             if self._limited:
                 name = _clipped(name, room)
                 room -= len(name)
+        styled = self._styled(_BOLD, name) if inner else name
         if value is None:
-            return b"".join([indent, name, b":\n", _shown(perms), b"\n"])
+            return b"".join([indent, styled, b":\n", _shown(perms), b"\n"])
         text, end = escape(value, self._utf8), b'"'
         cut = self._limited and len(value) > room  # not len(text), as xenstore-ls has it
         if cut:
             text, end = _clipped(text, room), b'\\..."'
             if self._utf8:  # drops a character that was cut in two
                 text = text.decode("utf-8", "ignore").encode("utf-8")
-        line = b"".join([indent, name, b' = "', text, end])
+        shown = b"".join([b' = "', text, end])
+        state = state_word(path, value) if self._words else b""
+        if self._limited and len(value) + len(state) > room:
+            state = b""
+        dots = b""
         if perms is not None and not cut:
-            line += self._dots(len(line))
-        return line + _shown(perms) + b"\n"
+            columns = len(shown.decode("utf-8", "replace")) if self._utf8 else len(shown)
+            dots = self._dots(len(indent) + len(name) + columns + len(state))
+        if inner and not value:
+            shown = self._styled(_DIM, shown)
+        if state:
+            state = self._styled(_GREEN if value == b"4" else _YELLOW, state)
+        return b"".join(
+            [indent, styled, shown, state, self._styled(_DIM, dots + _shown(perms)), b"\n"]
+        )
+
+    def _styled(self, style: bytes, text: bytes) -> bytes:
+        return style + text + _PLAIN if self._colour and text else text
 
     def _dots(self, column: int) -> bytes:
         return b" " + bytes(b" ."[at % 2] for at in range(column + 1, self._dots_end))

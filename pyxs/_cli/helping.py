@@ -12,10 +12,14 @@ if TYPE_CHECKING:
 
 __all__ = ["no_such_subcommand", "refuse", "show_help"]
 
+#: The names that other programs have for the same.
+_MEANT = {"cat": "read", "get": "read", "set": "write", "tree": "ls"}
+
 
 def no_such_subcommand(name: str) -> str:
     """Return the message about a subcommand that does not exist; it names a similar one."""
-    nearest = difflib.get_close_matches(name, SUBCOMMANDS, 1)
+    meant = _MEANT.get(name)
+    nearest = difflib.get_close_matches(name, SUBCOMMANDS, 1) if meant is None else [meant]
     hint = "did you mean '{}'?".format(nearest[0]) if nearest else "see 'pyxs -h'"
     return "{}: no such subcommand; {}".format(name, hint)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     #: The payload of a reply, or why there is none.
     Answer = Union[bytes, PyXSError]
 
-__all__ = ["BATCH", "answers", "exchange", "names", "payload"]
+__all__ = ["BATCH", "answers", "exchange", "is_pattern", "names", "payload"]
 
 BATCH = 512  #: how many requests are sent before their replies are looked at
 
@@ -64,6 +64,11 @@ def _encoded(op: Op, args: "Tuple[Any, ...]", most: int) -> bytes:
             data, "message of {} bytes: this connection carries at most {}".format(len(data), most)
         )
     return data
+
+
+def is_pattern(path: str) -> bool:
+    """Return whether a path has a wildcard, which no valid path has."""
+    return "*" in path or "?" in path or "[" in path
 
 
 def payload(answer: "Answer") -> bytes:

@@ -16,10 +16,10 @@ __all__ = ["operands_alone"]
 
 #: By subcommand: the function of the module ``commands``, and the options, none of them given.
 _SUBCOMMANDS = {
-    "exists": ("exists", ()),
-    "list": ("list_", ("prefix",)),
+    "exists": ("exists", ("json",)),
+    "list": ("list_", ("json", "prefix")),
     "mkdir": ("mkdir", ()),
-    "read": ("read", ("prefix", "raw", "utf8")),
+    "read": ("read", ("json", "prefix", "raw", "utf8")),
     "rm": ("rm", ("tidy",)),
     "write": ("write", ("raw", "stdin")),
 }

@@ -6,7 +6,7 @@ time of ``pyxs read``.
 
 import argparse
 
-from .arguments import Formatter, Pairs, Parser, SubcommandParser, count, seconds
+from .arguments import Formatter, Pairs, Parser, SubcommandParser
 from .run import later, on_store
 
 TYPE_CHECKING = False
@@ -111,120 +111,6 @@ def _add_paths(parser: argparse.ArgumentParser, nargs: str = "+", help: str = "a
 
 def _as_path(action: argparse.Action) -> None:
     action.complete = PATH  # type: ignore[attr-defined]  # shtab reads it
-
-
-# -- reading -------------------------------------------------------------------------------
-
-
-def _add_read(subcommands: "Any") -> None:
-    read = _add_on_store(
-        subcommands,
-        "read",
-        "print the values of nodes",
-        "pyxs read -p /local/domain/1/name /local/domain/1/domid",
-        on_store("commands", "read"),
-    )
-    read.add_argument("-p", "--prefix", action="store_true", help="print 'PATH: ' before values")
-    read.add_argument(
-        "-R", "--raw", action="store_true", help="print bytes as they are, with no newline after"
-    )
-    _add_utf8(read)
-    _add_paths(read)
-
-
-def _add_ls(subcommands: "Any") -> None:
-    ls = _add_on_store(
-        subcommands,
-        "ls",
-        "print the nodes below others as a tree, with their values",
-        "pyxs ls -fp /local/domain/0",
-        on_store("listing", "ls"),
-    )
-    ls.add_argument("-f", "--flat", action="store_true", help="print whole paths")
-    ls.add_argument(
-        "-p", "--prefix", dest="perms", action="store_true", help="print permissions too"
-    )
-    _add_utf8(ls)
-    _add_paths(ls, "*", "a node; by default the root")
-
-
-def _add_utf8(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-u", "--utf8", action="store_true", help="print UTF-8 characters as they are, not as \\xHH"
-    )
-
-
-def _add_list(subcommands: "Any") -> None:
-    list_ = _add_on_store(
-        subcommands,
-        "list",
-        "print the names of the children of nodes",
-        "pyxs list -p /local/domain",
-        on_store("commands", "list_"),
-    )
-    list_.add_argument("-p", "--prefix", action="store_true", help="print 'PATH/' before names")
-    _add_paths(list_)
-
-
-def _add_exists(subcommands: "Any") -> None:
-    exists = _add_on_store(
-        subcommands,
-        "exists",
-        "exit with status 0 if all nodes exist, else with 1",
-        "pyxs exists /local/domain/1/vm || echo 'no domain 1'",
-        on_store("commands", "exists"),
-    )
-    _add_paths(exists)
-
-
-def _add_watch(subcommands: "Any") -> None:
-    watch = _add_on_store(
-        subcommands,
-        "watch",
-        "print the path of each node that changes, at or below the given nodes",
-        "pyxs watch -n 2 @introduceDomain",
-        on_store("watching", "watch"),
-    )
-    watch.add_argument(
-        "-n",
-        "--number",
-        type=count,
-        metavar="NUMBER",
-        help="exit after this many events; each watch begins with one",
-    )
-    watch.add_argument(
-        "-v", "--values", action="store_true", help="print ': VALUE' after each node that exists"
-    )
-    watch.add_argument(
-        "--time", action="store_true", help="print the time before each path, in UTC (ISO 8601)"
-    )
-    watch.add_argument(
-        "--json",
-        action="store_true",
-        help="print a JSON object for each event: time in seconds since 1970, path, token, "
-        "value; the value is null if the node does not exist",
-    )
-    _add_paths(watch)
-
-
-def _add_wait(subcommands: "Any") -> None:
-    wait = _add_on_store(
-        subcommands,
-        "wait",
-        "wait until a node exists, or has a value",
-        "pyxs wait /local/domain/1/device/vif/0/state 4 --timeout 30",
-        on_store("watching", "wait"),
-    )
-    wait.add_argument(
-        "--timeout",
-        metavar="SECONDS",
-        type=seconds,
-        help="how long to wait; then exit with status 124",
-    )
-    _as_path(wait.add_argument("path", metavar="PATH", help="the node"))
-    wait.add_argument(
-        "value", metavar="VALUE", nargs="?", help="its value, with the escapes of 'pyxs write'"
-    )
 
 
 # -- changing ------------------------------------------------------------------------------
@@ -439,12 +325,13 @@ def _add_help(subcommands: "Any") -> None:
 
 
 SUBCOMMANDS: "Dict[str, Callable[[Any], None]]" = {
-    "read": _add_read,
-    "ls": _add_ls,
-    "list": _add_list,
-    "exists": _add_exists,
-    "watch": _add_watch,
-    "wait": _add_wait,
+    "read": later("reading", "add_read"),
+    "ls": later("reading", "add_ls"),
+    "list": later("reading", "add_list"),
+    "exists": later("reading", "add_exists"),
+    "perms": later("reading", "add_perms"),
+    "watch": later("reading", "add_watch"),
+    "wait": later("reading", "add_wait"),
     "write": _add_write,
     "mkdir": _add_mkdir,
     "rm": _add_rm,

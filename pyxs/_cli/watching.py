@@ -11,8 +11,8 @@ from .._records import UNREADABLE, make_value
 from ..client import Client, Event
 from ..exceptions import PyXSError
 from ..helpers import decode_text
-from .commands import about, encoded, unescaped
-from .console import CommandError, flush, show
+from .commands import encoded, unescaped
+from .console import CommandError, about, flush, show
 from .format import escape
 
 TYPE_CHECKING = False

@@ -1,0 +1,215 @@
+"""What the command prints on a terminal, as JSON, and for patterns."""
+
+import json
+import os
+
+import pytest
+
+from command_lines import PYXS, on_a_terminal
+from pyxs import cli
+
+HOST = {
+    "/local/domain/5/name": "caf\u00e9",
+    "/local/domain/5/device/vif/0/backend": "/local/domain/0/backend/vif/5/0",
+    "/local/domain/5/device/vif/0/state": "4",
+    "/local/domain/5/device/vif/10/state": "1",
+    "/local/domain/7/name": "web",
+    "/local/domain/7/description": "a line of text that is much too long for eighty columns " * 2,
+    "/local/domain/7/state": "9",
+}
+
+
+@pytest.fixture
+def host(xenstore):
+    xenstore.write_many(HOST)
+    xenstore.set_permissions("/local/domain/5", ["n5", "r0"])
+
+
+@pytest.fixture
+def pyxs(host, capfdbinary):
+    def run(*words):
+        try:
+            status = cli.main(words)
+        except SystemExit as exc:
+            status = exc.code
+        out, err = capfdbinary.readouterr()
+        return status, out.decode(), err.decode()
+
+    return run
+
+
+# -- on a terminal -------------------------------------------------------------------------
+
+AT_80 = """\
+domain = ""
+ 5 = ""
+  name = "café"
+  device = ""
+   vif = ""
+    0 = ""
+     backend = "/local/domain/0/backend/vif/5/0"
+     state = "4" (Connected)
+    10 = ""
+     state = "1" (Initialising)
+ 7 = ""
+  name = "web"
+  description = "a line of text that is much too long for eighty columns a\\..."
+  state = "9"
+"""
+AT_160_WITH_PERMISSIONS = """\
+domain = ""  . . . . . . . . . . . . . . . . . . . . . . . .  (n0)
+ 5 = ""  . . . . . . . . . . . . . . . . . . . . . . . . . .  (n5,r0)
+  name = "café"  . . . . . . . . . . . . . . . . . . . . . .  (n0)
+  device = ""  . . . . . . . . . . . . . . . . . . . . . . .  (n0)
+   vif = ""  . . . . . . . . . . . . . . . . . . . . . . . .  (n0)
+    0 = "" . . . . . . . . . . . . . . . . . . . . . . . . .  (n0)
+     backend = "/local/domain/0/backend/vif/5/0" . . . . . .  (n0)
+     state = "4" (Connected) . . . . . . . . . . . . . . . .  (n0)
+    10 = ""  . . . . . . . . . . . . . . . . . . . . . . . .  (n0)
+     state = "1" (Initialising)  . . . . . . . . . . . . . .  (n0)
+ 7 = ""  . . . . . . . . . . . . . . . . . . . . . . . . . .  (n0)
+  name = "web" . . . . . . . . . . . . . . . . . . . . . . .  (n0)
+  description = "a line of text that is much too long for eighty columns a line of text \
+that is much too long for eighty columns "   (n0)
+  state = "9"  . . . . . . . . . . . . . . . . . . . . . . .  (n0)
+"""
+
+IN_COLOUR = """\
+{bold}vif{plain}{dim} = ""{plain}
+ {bold}0{plain}{dim} = ""{plain}
+  backend = "/local/domain/0/backend/vif/5/0"
+  state = "4"{green} (Connected){plain}
+ {bold}10{plain}{dim} = ""{plain}
+  state = "1"{yellow} (Initialising){plain}
+"""
+
+
+def terminal(columns, *words, **environ):
+    environ = dict(os.environ, PYTHONIOENCODING="utf-8", TERM="xterm", **environ)
+    return on_a_terminal(columns, PYXS + list(words), environ).decode().replace("\r", "")
+
+
+def test_a_terminal_of_80_columns(host):
+    assert terminal(80, "ls", "/local", NO_COLOR="1") == AT_80
+
+
+def test_a_terminal_of_160_columns(host):
+    assert terminal(160, "ls", "-p", "--color=never", "/local") == AT_160_WITH_PERMISSIONS
+
+
+def test_colours(host):
+    codes = {"bold": 1, "dim": 2, "green": 32, "yellow": 33, "plain": ""}
+    styles = {name: "\x1b[{}m".format(code) for name, code in codes.items()}
+    assert terminal(80, "ls", "/local/domain/5/device") == IN_COLOUR.format(**styles)
+
+
+def test_a_pipe_gets_what_the_c_program_prints(pyxs):
+    plain = pyxs("ls", "/local")[1]
+    assert r'name = "caf\xc3\xa9"' in plain
+    assert "\x1b" not in plain
+    assert "Connected" not in plain
+    assert "\x1b[1mdomain" in pyxs("ls", "--color=always", "/local")[1]
+
+
+def test_a_dumb_terminal_gets_no_colours(host):
+    environ = dict(os.environ, TERM="dumb")
+    assert b"\x1b" not in on_a_terminal(80, PYXS + ["ls"], environ)
+
+
+# -- JSON ----------------------------------------------------------------------------------
+
+
+def objects(result):
+    status, out, err = result
+    assert (status, err) == (0, "")
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_json_of_ls(pyxs, xenstored, xenstore):
+    xenstore.write_many({"/a/bytes": b"\xff", "/a/shut": "1"})
+    assert objects(pyxs("ls", "--json", "-p", "/a")) == [
+        {"path": "/a/bytes", "value": {"base64": "/w=="}, "perms": ["n0"]},
+        {"path": "/a/shut", "value": "1", "perms": ["n0"]},
+    ]
+    xenstore.set_permissions("/a", ["n0", "r1"])
+    status, out, _ = pyxs("--socket", xenstored.socket_for(1), "ls", "--json", "/a")
+    assert (status, json.loads(out)) == (1, {"path": "/a/bytes", "value": {"unreadable": True}})
+
+
+def test_json_of_read_list_perms_and_exists(pyxs):
+    assert objects(pyxs("read", "--json", "/local/domain/5/name", "/local")) == [
+        {"path": "/local/domain/5/name", "value": "café"},
+        {"path": "/local", "value": ""},
+    ]
+    assert objects(pyxs("list", "--json", "/local/domain", "/local/domain/7/name")) == [
+        {"path": "/local/domain", "children": ["5", "7"]},
+        {"path": "/local/domain/7/name", "children": []},
+    ]
+    assert objects(pyxs("perms", "--json", "/local/domain/5")) == [
+        {"path": "/local/domain/5", "perms": ["n5", "r0"]}
+    ]
+    assert objects(pyxs("exists", "--json", "/local")) == [{"path": "/local", "exists": True}]
+    assert pyxs("exists", "--json", "/no", "/local", "/local/*/6") == (
+        1,
+        '{"path": "/no", "exists": false}\n{"path": "/local", "exists": true}\n'
+        '{"path": "/local/*/6", "exists": false}\n',
+        "",
+    )
+
+
+# -- patterns ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("/local/domain/*/name", ["/local/domain/5/name", "/local/domain/7/name"]),
+        ("/local/domain/[6-9]/n*", ["/local/domain/7/name"]),
+        ("/local/domain/[!7]/na?e", ["/local/domain/5/name"]),
+        ("/*/*/7/state", ["/local/domain/7/state"]),
+        (
+            "/local/domain/*/device/vif/*/state",
+            ["/local/domain/5/device/vif/0/state", "/local/domain/5/device/vif/10/state"],
+        ),
+    ],
+)
+def test_a_pattern_stands_for_the_nodes_that_match(pyxs, pattern, found):
+    lines = ["{}: {}\n".format(path, HOST[path].replace("é", r"\xc3\xa9")) for path in found]
+    assert pyxs("read", "-p", pattern) == (0, "".join(lines), "")
+    assert pyxs("exists", pattern) == (0, "", "")
+
+
+def test_patterns_and_paths_in_other_subcommands(pyxs):
+    assert pyxs("ls", "-f", "/local/domain/*/device/*/1?", "/local/domain/7/name") == (
+        0,
+        '/local/domain/5/device/vif/10/state = "1"\n',
+        "",
+    )
+    assert pyxs("list", "-p", "/loc*")[1] == "/local/domain\n"
+    assert pyxs("perms", "-p", "/local/domain/*")[1] == (
+        "/local/domain/5: n5 r0\n/local/domain/7: n0\n"
+    )
+    assert pyxs("exists", "/local/*/8") == (1, "", "")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("/local/*/8", "/local/*/8: no node matches this pattern"),
+        ("*/name", "*/name: a pattern begins with '/' or a name"),
+        ("/local//*", "/local//*: a path may not contain '//'"),
+    ],
+)
+def test_a_pattern_that_fails(pyxs, pattern, message):
+    for subcommand in ("read", "ls", "list", "perms"):
+        assert pyxs(subcommand, pattern) == (1, "", "pyxs {}: {}\n".format(subcommand, message))
+
+
+def test_a_pattern_leaves_out_what_a_guest_may_not_see(pyxs, xenstored, xenstore):
+    xenstore.set_permissions("/local/domain", ["n0", "r5"])
+    xenstore.set_permissions("/local/domain/5/name", ["n5"])
+    socket = ["--socket", xenstored.socket_for(5)]
+    assert pyxs(*socket, "read", "-p", "/local/domain/*/name")[:2] == (
+        0,
+        "/local/domain/5/name: caf\\xc3\\xa9\n",
+    )
