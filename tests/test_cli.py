@@ -215,7 +215,7 @@ def test_watch_shows_values(xenstored, xenstore):
         xenstore.write("/a/b", "1")
         assert process.stdout.readline() == b"/a/b: 1\n"
         xenstore.rm("/empty")
-        assert process.stdout.readline() == b"/empty\n"
+        assert process.stdout.readline() == b"/empty, was \n"
         assert process.stderr.read() == b""
 
 

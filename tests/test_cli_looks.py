@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from command_lines import PYXS, on_a_terminal
+import xen_utils
+from command_lines import PYXS, on_a_terminal, start_pyxs
 from pyxs import cli
 
 HOST = {
@@ -212,4 +213,72 @@ def test_a_pattern_leaves_out_what_a_guest_may_not_see(pyxs, xenstored, xenstore
     assert pyxs(*socket, "read", "-p", "/local/domain/*/name")[:2] == (
         0,
         "/local/domain/5/name: caf\\xc3\\xa9\n",
+    )
+
+
+# -- changes -------------------------------------------------------------------------------
+
+
+def test_watch_shows_old_and_new_values(host, xenstore):
+    state = "/local/domain/5/device/vif/0/state"
+    with start_pyxs("watch", "-v", "/local/domain/5") as process:
+        assert process.stdout.readline() == b"/local/domain/5: \n"
+        xenstore.write(state, "5")
+        assert process.stdout.readline().decode() == state + ": 5, was 4\n"
+        xenstore.write(state, "5")
+        assert process.stdout.readline().decode() == state + ": 5\n"
+        xenstore.write("/local/domain/5/new", "a\nb")
+        assert process.stdout.readline() == b"/local/domain/5/new: a\\nb\n"
+        xenstore.rm("/local/domain/5/new")
+        assert process.stdout.readline() == b"/local/domain/5/new, was a\\nb\n"
+        xenstore.rm("/local/domain/5/device")
+        assert process.stdout.readline() == b"/local/domain/5/device, was \n"
+        xenstore.write(state, "1")
+        assert process.stdout.readline().decode() == state + ": 1\n"
+        process.terminate()
+
+
+def test_watch_shows_the_old_value_as_json(host, xenstore):
+    with start_pyxs("watch", "--json", "-v", "-n", "3", "/local/domain/7/name") as process:
+        first = json.loads(process.stdout.readline().decode())
+        assert (first["value"], first["old"]) == ("web", "web")
+        xenstore.write("/local/domain/7/name", "mail")
+        second = json.loads(process.stdout.readline().decode())
+        assert (second["value"], second["old"]) == ("mail", "web")
+        xenstore.rm("/local/domain/7/name")
+        third = json.loads(process.stdout.readline().decode())
+        assert (third["value"], third["old"]) == (None, "mail")
+
+
+def test_watch_takes_patterns(host, xenstore):
+    patterns = ["/local/domain/*/name", "/local/domain/5/device/vif/1*/state"]
+    with start_pyxs("watch", "-n", "5", *patterns) as process:
+        assert process.stdout.readline() == b"/local/domain\n"
+        assert process.stdout.readline() == b"/local/domain/5/device/vif\n"
+        xenstore.write("/local/domain/7/description", "short")
+        xenstore.write("/local/domain/7/name", "mail")
+        assert process.stdout.readline() == b"/local/domain/7/name\n"
+        xenstore.write("/local/domain/5/device/vif/0/state", "5")
+        xenstore.write("/local/domain/5/device/vif/10/state", "5")
+        assert process.stdout.readline() == b"/local/domain/5/device/vif/10/state\n"
+        xenstore.rm("/local/domain/7")  # above a node that matches
+        assert process.stdout.readline() == b"/local/domain/7\n"
+
+
+def test_watch_takes_a_depth(host, xenstore):
+    with start_pyxs("watch", "-d", "1", "-n", "2", "/local/domain") as process:
+        assert process.stdout.readline() == b"/local/domain\n"
+        xenstore.write("/local/domain/5/name", "deep")
+        xenstore.write("/local/domain/9", "")
+        assert process.stdout.readline() == b"/local/domain/9\n"
+
+
+@pytest.mark.parametrize("daemon", ["c"], indirect=True)
+def test_watch_says_which_depth_was_refused(daemon, capfd, monkeypatch):
+    if xen_utils.VERSION >= (4, 22):
+        pytest.skip("this daemon supports depth")
+    monkeypatch.setenv("XENSTORED_PATH", daemon.path)
+    assert cli.main(["watch", "-n", "1", "-d", "1", "/local"]) == 1
+    assert capfd.readouterr().err == (
+        "pyxs watch: Unable to add watch on /local with depth 1: Invalid argument\n"
     )

@@ -273,10 +273,11 @@ _shtab_pyxs_watch_options=(
   "--xenbus[the XenBus device of this system]"
   "-s[never fall back to the XenBus device]"
   {-n,--number}"[exit after this many events\; each watch begins with one]:NUMBER:"
-  {-v,--values}"[print \'\: VALUE\' after each node that exists]"
+  {-d,--depth}"[only nodes at most so many levels below\; Xen 4.22 or later]:DEPTH:"
+  {-v,--values}"[print \'\: VALUE\' after each node that exists, and \', was VALUE\' if it was another]"
   "--time[print the time before each path, in UTC (ISO 8601)]"
-  "--json[print a JSON object for each event\: time in seconds since 1970, path, token, value\; the value is null if the node does not exist]"
-  "(*):a node:_pyxs_path"
+  "--json[print a JSON object for each event\: time in seconds since 1970, path, token, value, and old with -v\; a value is null if the node does not exist]"
+  "(*):a node, or a pattern as for \'pyxs read\'\: also nodes above and below those that match:_pyxs_path"
 )
 
 # guard to ensure default positional specs are added only once per session

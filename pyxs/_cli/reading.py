@@ -98,7 +98,7 @@ def add_perms(subcommands: "Any") -> None:
         subcommands,
         "perms",
         "print the permissions of nodes, as 'pyxs chmod' takes them",
-        "pyxs chmod /local/domain/1/data $(pyxs perms /local/domain/2/data)",
+        "pyxs perms -p '/local/domain/*'",
         on_store("commands", "perms"),
     )
     perms.add_argument("-p", "--prefix", action="store_true", help="print 'PATH: ' before them")
@@ -130,7 +130,17 @@ def add_watch(subcommands: "Any") -> None:
         help="exit after this many events; each watch begins with one",
     )
     watch.add_argument(
-        "-v", "--values", action="store_true", help="print ': VALUE' after each node that exists"
+        "-d",
+        "--depth",
+        type=count,
+        metavar="DEPTH",
+        help="only nodes at most so many levels below; Xen 4.22 or later",
+    )
+    watch.add_argument(
+        "-v",
+        "--values",
+        action="store_true",
+        help="print ': VALUE' after each node that exists, and ', was VALUE' if it was another",
     )
     watch.add_argument(
         "--time", action="store_true", help="print the time before each path, in UTC (ISO 8601)"
@@ -139,9 +149,12 @@ def add_watch(subcommands: "Any") -> None:
         "--json",
         action="store_true",
         help="print a JSON object for each event: time in seconds since 1970, path, token, "
-        "value; the value is null if the node does not exist",
+        "value, and old with -v; a value is null if the node does not exist",
     )
-    _add_paths(watch)
+    _add_paths(
+        watch,
+        help="a node, or a pattern as for 'pyxs read': also nodes above and below those that match",
+    )
 
 
 def add_wait(subcommands: "Any") -> None:
