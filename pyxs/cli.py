@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         listing,
         reading,
         serve,
+        settings,
         shell,
         snapshots,
         store,

@@ -17,6 +17,7 @@ import tty
 
 import pytest
 
+import xen_utils
 from command_lines import PYXS, start_pyxs
 from pyxs import Client, __version__, cli, connection
 from pyxs._cli import console
@@ -24,7 +25,8 @@ from pyxs.connection import Op, UnixSocketConnection
 from pyxs.xenstored import XenStored
 
 SUBCOMMANDS = ["read", "write", "ls", "list", "rm", "mkdir", "exists", "chmod", "watch", "control"]
-SUBCOMMANDS += ["perms", "wait", "dump", "load", "shell", "serve", "run", "completion", "help"]
+SUBCOMMANDS += ["perms", "quota", "feature", "wait", "dump", "load", "shell", "serve", "run"]
+SUBCOMMANDS += ["completion", "help"]
 
 
 def _shown(parameter):
@@ -274,6 +276,44 @@ def test_wait_ends_when_the_time_has_passed(pyxs, xenstore):
     xenstore.write("/a", "1")
     assert pyxs("wait", "/a", "2", "--timeout", "0.1")[0] == 124
     assert pyxs("wait", "/a", "1", "--timeout", "20")[0] == 0
+
+
+# -- settings ------------------------------------------------------------------------------
+
+
+def test_quotas(pyxs, xenstore):
+    status, out, err = pyxs("quota")
+    assert (status, err) == (0, b"")
+    assert b"nodes: 1000\n" in out
+    assert pyxs("quota", "nodes", "2000") == (0, b"", b"")
+    assert pyxs("quota", "nodes") == (0, b"2000\n", b"")
+    assert xenstore.get_quota("nodes") == 2000
+
+
+def test_a_quota_of_one_domain(pyxs, xenstored, xenstore):
+    xenstored.introduce(5)
+    assert pyxs("quota", "nodes", "7", "--domid", "5") == (0, b"", b"")
+    assert b"nodes: 7\n" in pyxs("quota", "--domid", "5")[1]
+    assert xenstore.get_quota("nodes") == 1000
+    assert pyxs("quota", "nonsense") == (1, b"", b"pyxs quota: quota nonsense: Invalid argument\n")
+
+
+def test_features(pyxs, xenstore):
+    names = pyxs("feature")[1].decode().split()
+    known = ["reconnection", "error", "watch-depth", "domid-any"]
+    assert sum(1 << known.index(name) for name in names) == xenstore.get_feature()
+
+
+@pytest.mark.parametrize("daemon", ["c", "ocaml"], indirect=True)
+def test_a_daemon_without_quotas_and_features(daemon, pyxs, monkeypatch):
+    if xen_utils.VERSION >= (4, 21):
+        pytest.skip("this daemon has them")
+    monkeypatch.setenv("XENSTORED_PATH", daemon.path)
+    message = "this daemon does not know the request, which came with Xen"
+    for words in (["quota"], ["quota", "nodes"], ["quota", "nodes", "1"], ["feature"]):
+        status, out, err = pyxs(*words)
+        assert (status, out) == (1, b"")
+        assert message in err.decode()
 
 
 # -- snapshots -----------------------------------------------------------------------------

@@ -227,6 +227,8 @@ def test_live_update(daemon, pyxs, monkeypatch):
             pass
         client.write("/a", "changed")
         assert monitor.wait(timeout=10) == ("/a", "/a")
+    versioned = words[:-1] + ["-v", "1", words[-1]]
+    assert pyxs(versioned)[1] == (xen_utils.VERSION >= (4, 21))
     for bad in (["-t", "soon", "file"], ["-c"], [], ["/nonexistent"]):
         words = ["control", "live-update"] + bad
         assert (words, *pyxs(words)) == (words, *run_c_tool(words, daemon.environ))

@@ -5,7 +5,7 @@
 #    source ~/.local/share/bash_completion/pyxs
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_pyxs_subparsers=(read ls list exists perms watch wait write mkdir rm chmod dump load control shell - serve run completion help)
+_shtab_pyxs_subparsers=(read ls list exists perms watch wait write mkdir rm chmod dump load control quota feature shell - serve run completion help)
 
 _shtab_pyxs_read_option_strings=(-h --help --socket --device --xenbus -s -p --prefix -R --raw -u --utf8 --json)
 _shtab_pyxs_ls_option_strings=(-h --help --socket --device --xenbus -s -f --flat -p --prefix -u --utf8 --color --json)
@@ -21,6 +21,8 @@ _shtab_pyxs_chmod_option_strings=(-h --help --socket --device --xenbus -s -r --r
 _shtab_pyxs_dump_option_strings=(-h --help --socket --device --xenbus -s)
 _shtab_pyxs_load_option_strings=(-h --help --socket --device --xenbus -s)
 _shtab_pyxs_control_option_strings=(-h --help --socket --device --xenbus -s)
+_shtab_pyxs_quota_option_strings=(-h --help --socket --device --xenbus -s --domid)
+_shtab_pyxs_feature_option_strings=(-h --help --socket --device --xenbus -s --domid)
 _shtab_pyxs_shell_option_strings=(-h --help --socket --device --xenbus -s)
 _shtab_pyxs___option_strings=(-h --help --socket --device --xenbus -s)
 _shtab_pyxs_serve_option_strings=(-h --help --socket --load)
@@ -47,7 +49,7 @@ _shtab_pyxs_run___load_COMPGEN=_shtab_compgen_files
 
 _shtab_pyxs_ls___color_choices=(auto always never)
 _shtab_pyxs_completion_pos_0_choices=(bash zsh)
-_shtab_pyxs_pos_0_choices=(read ls list exists perms watch wait write mkdir rm chmod dump load control shell - serve run completion help)
+_shtab_pyxs_pos_0_choices=(read ls list exists perms watch wait write mkdir rm chmod dump load control quota feature shell - serve run completion help)
 
 _shtab_pyxs_read_pos_0_nargs=+
 _shtab_pyxs_read__h_nargs=0
@@ -151,6 +153,14 @@ _shtab_pyxs_control__h_nargs=0
 _shtab_pyxs_control___help_nargs=0
 _shtab_pyxs_control___xenbus_nargs=0
 _shtab_pyxs_control__s_nargs=0
+_shtab_pyxs_quota__h_nargs=0
+_shtab_pyxs_quota___help_nargs=0
+_shtab_pyxs_quota___xenbus_nargs=0
+_shtab_pyxs_quota__s_nargs=0
+_shtab_pyxs_feature__h_nargs=0
+_shtab_pyxs_feature___help_nargs=0
+_shtab_pyxs_feature___xenbus_nargs=0
+_shtab_pyxs_feature__s_nargs=0
 _shtab_pyxs_shell__h_nargs=0
 _shtab_pyxs_shell___help_nargs=0
 _shtab_pyxs_shell___xenbus_nargs=0

@@ -16,12 +16,14 @@ _shtab_pyxs_commands() {
     control:'Send the daemon a command and print its answer.'
     dump:'Print nodes and all nodes below them as JSON, with values and permissions.'
     exists:'Exit with status 0 if all nodes exist, else with 1.'
+    feature:'Print the features that the daemon has, or offers a domain; Xen 4.21 or later.'
     help:'Print help.'
     list:'Print the names of the children of nodes.'
     load:'Write the nodes of a file that '"'"'pyxs dump'"'"' printed, with their permissions.'
     ls:'Print the nodes below others as a tree, with their values.'
     mkdir:'Create nodes with an empty value, unless they exist.'
     perms:'Print the permissions of nodes, as '"'"'pyxs chmod'"'"' takes them.'
+    quota:'Print the quotas of new domains, or of one domain, or set one; Xen 4.22 or later.'
     read:'Print the values of nodes.'
     rm:'Remove nodes and all below them.'
     run:'Run a command with a new store in memory.'
@@ -116,6 +118,18 @@ _shtab_pyxs_exists_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_pyxs_exists_defaults_added=0
 
+_shtab_pyxs_feature_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--socket[the socket of the daemon]:PATH:"
+  "--device[a XenBus device]:PATH:"
+  "--xenbus[the XenBus device of this system]"
+  "-s[never fall back to the XenBus device]"
+  "--domid[of this domain]:DOMID:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_pyxs_feature_defaults_added=0
+
 _shtab_pyxs_help_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   ":the subcommand\; by default pyxs itself:"
@@ -192,6 +206,20 @@ _shtab_pyxs_perms_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_pyxs_perms_defaults_added=0
+
+_shtab_pyxs_quota_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--socket[the socket of the daemon]:PATH:"
+  "--device[a XenBus device]:PATH:"
+  "--xenbus[the XenBus device of this system]"
+  "-s[never fall back to the XenBus device]"
+  "--domid[of this domain]:DOMID:"
+  ":one quota\; by default all:"
+  ":0\: no limit:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_pyxs_quota_defaults_added=0
 
 _shtab_pyxs_read_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -322,12 +350,14 @@ _shtab_pyxs() {
         control) _arguments -C -s $_shtab_pyxs_control_options ;;
         dump) _arguments -C -s $_shtab_pyxs_dump_options ;;
         exists) _arguments -C -s $_shtab_pyxs_exists_options ;;
+        feature) _arguments -C -s $_shtab_pyxs_feature_options ;;
         help) _arguments -C -s $_shtab_pyxs_help_options ;;
         list) _arguments -C -s $_shtab_pyxs_list_options ;;
         load) _arguments -C -s $_shtab_pyxs_load_options ;;
         ls) _arguments -C -s $_shtab_pyxs_ls_options ;;
         mkdir) _arguments -C -s $_shtab_pyxs_mkdir_options ;;
         perms) _arguments -C -s $_shtab_pyxs_perms_options ;;
+        quota) _arguments -C -s $_shtab_pyxs_quota_options ;;
         read) _arguments -C -s $_shtab_pyxs_read_options ;;
         rm) _arguments -C -s $_shtab_pyxs_rm_options ;;
         run) _arguments -C -s $_shtab_pyxs_run_options ;;

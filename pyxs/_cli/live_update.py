@@ -33,7 +33,10 @@ def live_update(client: Client, words: "Sequence[str]", title: str) -> None:
     try:
         if args.cmdline is not None:
             _set(client, "-c", args.cmdline)
-        _start(client, args.timeout, ["-s", "-t", str(args.timeout)] + ["-F"] * args.force)
+        words = ["-s", "-t", str(args.timeout)] + ["-F"] * args.force
+        if args.version:
+            words += ["-v", str(args.version)]
+        _start(client, args.timeout, words)
     except CommandError:
         with contextlib.suppress(PyXSError):
             client.control("live-update", "-a")
@@ -59,6 +62,13 @@ def _parser(title: str) -> argparse.ArgumentParser:
         type=count,
         default=60,
         help="how long to wait for transactions to end; 60 by default",
+    )
+    parser.add_argument(
+        "-v",
+        dest="version",
+        metavar="VERSION",
+        type=count,
+        help="the version of the stream in which the state is handed over; Xen 4.21 or later",
     )
     parser.add_argument("file", metavar="FILE", help="the program")
     return parser

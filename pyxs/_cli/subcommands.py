@@ -6,7 +6,7 @@ time of ``pyxs read``.
 
 import argparse
 
-from .arguments import Formatter, Pairs, Parser, SubcommandParser
+from .arguments import Formatter, Pairs, Parser, SubcommandParser, count
 from .run import later, on_store
 
 TYPE_CHECKING = False
@@ -236,6 +236,34 @@ def _add_control(subcommands: "Any") -> None:
     control.add_argument("words", metavar="WORD", nargs="+", help="the command and its arguments")
 
 
+def _add_quota(subcommands: "Any") -> None:
+    quota = _add_on_store(
+        subcommands,
+        "quota",
+        "print the quotas of new domains, or of one domain, or set one; Xen 4.22 or later",
+        "pyxs quota nodes 2000 --domid 5",
+        on_store("settings", "quota"),
+    )
+    _add_domid(quota)
+    quota.add_argument("name", metavar="NAME", nargs="?", help="one quota; by default all")
+    quota.add_argument("value", metavar="VALUE", nargs="?", type=count, help="0: no limit")
+
+
+def _add_feature(subcommands: "Any") -> None:
+    feature = _add_on_store(
+        subcommands,
+        "feature",
+        "print the features that the daemon has, or offers a domain; Xen 4.21 or later",
+        "pyxs feature | grep -q watch-depth",
+        on_store("settings", "feature"),
+    )
+    _add_domid(feature)
+
+
+def _add_domid(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--domid", metavar="DOMID", type=count, help="of this domain")
+
+
 def _add_shell(subcommands: "Any") -> None:
     shell = _add_on_store(
         subcommands,
@@ -339,6 +367,8 @@ SUBCOMMANDS: "Dict[str, Callable[[Any], None]]" = {
     "dump": _add_dump,
     "load": _add_load,
     "control": _add_control,
+    "quota": _add_quota,
+    "feature": _add_feature,
     "shell": _add_shell,
     "serve": _add_serve,
     "run": _add_run,
