@@ -3,8 +3,8 @@
 import os
 import sys
 
-from ._cli.operands import operands_alone
 from ._cli.run import end_by, run
+from ._cli.simple import parse_simple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def main(argv: "Optional[Sequence[str]]" = None) -> int:
         called, words = _called_as(os.path.basename(sys.argv[0]), sys.argv[1:])
     else:
         called, words = "pyxs ", list(argv)
-    args = operands_alone(words)
+    args = parse_simple(words)
     if args is None:
         parser = _parser_for(words, called)
         args = parser.parse_args(words)
