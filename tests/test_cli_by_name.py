@@ -73,19 +73,16 @@ def by_name(monkeypatch, capfdbinary):
     return run
 
 
-def random_command_lines(number, daemon, theirs, by_name):
+@pytest.mark.parametrize("daemon", ["c", "memory"], indirect=True)
+@pytest.mark.parametrize("number", [100, pytest.param(5000, marks=pytest.mark.thorough)])
+def test_random_command_lines(daemon, start_daemon, by_name, monkeypatch, number):
+    monkeypatch.setenv("XENSTORED_PATH", daemon.path)
+    theirs = start_daemon(daemon.kind)
     for _ in range(number):
         words = command_line()
         assert (words, *by_name(words)) == (words, *run_c_tool(words, theirs.environ))
     shown = ["ls", "-fp"]
     assert by_name(shown) == run_c_tool(shown, theirs.environ)
-
-
-@only_c
-@pytest.mark.parametrize("number", [100, pytest.param(5000, marks=pytest.mark.thorough)])
-def test_random_command_lines(daemon, start_daemon, by_name, monkeypatch, number):
-    monkeypatch.setenv("XENSTORED_PATH", daemon.path)
-    random_command_lines(number, daemon, start_daemon("c"), by_name)
 
 
 # -- whole scripts -------------------------------------------------------------------------
