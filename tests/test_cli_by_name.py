@@ -167,3 +167,15 @@ def test_the_directory_of_the_tools_goes_away(tmp_path):
     assert (ls, control) == (directory + "/xenstore-ls", directory + "/xenstore-control")
     assert directory.startswith(str(tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_daemon_the_message_begins_as_in_c(monkeypatch, capfd, tmp_path):
+    monkeypatch.setenv("XENSTORED_PATH", str(tmp_path / "none"))
+    for words in (["xenstore-list", "/"], ["xenstore", "list", "/"]):
+        monkeypatch.setattr("sys.argv", words)
+        assert cli.main() == 1
+        begin = "{}: xs_open: {}: ".format(" ".join(words[:-1]), tmp_path / "none")
+        assert capfd.readouterr().err.startswith(begin)
+    monkeypatch.setattr("sys.argv", ["xenstore-control", "check"])
+    assert cli.main() == 1
+    assert capfd.readouterr().err.startswith("xenstore-control: Failed to contact Xenstored: ")
