@@ -17,7 +17,7 @@ from .many import answers, is_pattern, names, payload
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from typing import Callable, Iterable, Iterator, List, Optional, Tuple
+    from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple
 
     from ..client import Client
     from .many import Answer
@@ -134,19 +134,19 @@ def mkdir(client: "Client", args: "argparse.Namespace") -> None:
     _print_output(client, body, len(args.paths) > 1)
 
 
-def exists(client: "Client", args: "argparse.Namespace") -> None:
-    def body(store: "Client") -> "Iterator[bytes]":
-        all_exist = True
-        for path, found in _found(store, args.paths):
-            all_exist = all_exist and found
-            if args.json:
-                from .as_json import json_line
+def exists(client: "Client", args: "argparse.Namespace") -> int:
+    found: Dict[str, bool] = {}
 
-                yield json_line(path=path, exists=found)
-        if not all_exist:
-            raise SystemExit(1)
+    def body(store: "Client") -> "Iterator[bytes]":
+        found.clear()
+        found.update(_found(store, args.paths))
+        if args.json:
+            from .as_json import json_line
+
+            yield from (json_line(path=path, exists=exists) for path, exists in found.items())
 
     _print_output(client, body, _several(args.paths))
+    return 0 if all(found.values()) else 1
 
 
 def _found(store: "Client", paths: "List[str]") -> "Iterator[Tuple[str, bool]]":

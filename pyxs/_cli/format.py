@@ -1,7 +1,6 @@
 """Formats values and trees as the ``xenstore-*`` programs do, and in colour for terminals."""
 
 from ..helpers import decode_text, encode_text
-from .device_states import word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,6 +74,8 @@ def state_word(path: bytes, value: bytes) -> bytes:
     """Return `` (Connected)`` for the state of a device, ``b""`` for any other node."""
     if len(value) != 1 or not path.endswith(b"/state"):
         return b""
+    from .device_states import word  # here: only terminals need it
+
     name = word(value.decode("latin-1"))
     return b" (" + name.encode("ascii") + b")" if name else b""
 

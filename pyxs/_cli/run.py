@@ -67,19 +67,20 @@ def later(module: str, function: str) -> "Callable[..., Any]":
 
 
 def on_store(module: str, function: str) -> "Callable[[argparse.Namespace], int]":
-    """Return a function that connects a client and calls a subcommand's function with it."""
+    """Return a function that connects a client and calls a subcommand's function with it.
+
+    That may return an exit status; ``None`` is success.
+    """
     command = later(module, function)
 
     def run_on_store(args: "argparse.Namespace") -> int:
         shared = getattr(args, "client", None)  # set by the shell
         if shared is not None:
-            command(shared, args)
-            return 0
+            return command(shared, args) or 0
         client = later("store", "connected_client")(args)
         try:
-            command(client, args)
+            return command(client, args) or 0
         finally:
             client.close()
-        return 0
 
     return run_on_store

@@ -80,7 +80,7 @@ class _Session:
         except (CommandError, ValueError, PyXSError) as exc:
             warn("pyxs: {}".format(exc))
             return 1
-        except SystemExit as exc:  # raised by a parser, or by "exists" for a missing node
+        except SystemExit as exc:  # raised by a parser
             flush()
             return exc.code if isinstance(exc.code, int) else 1
 

@@ -385,7 +385,7 @@ def watch(peer):
 
 
 #: What the installed ``pyxs`` does.
-_COMMAND = "import sys; from pyxs.cli import main; sys.exit(main())"
+_COMMAND = "from pyxs.cli import command; command()"
 
 # os counts as bare: site imports it, and only -S leaves site out.
 _IMPORT = """
