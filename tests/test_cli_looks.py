@@ -112,6 +112,13 @@ def test_a_pipe_gets_what_the_c_program_prints(pyxs):
     assert "\x1b[1mdomain" in pyxs("ls", "--color=always", "/local")[1]
 
 
+def test_a_terminal_gets_utf8_as_it_is(host):
+    assert terminal(80, "read", "-p", "/local/domain/5/name") == "/local/domain/5/name: café\n"
+    ascii = dict(os.environ, PYTHONIOENCODING="ascii")
+    shown = on_a_terminal(80, PYXS + ["read", "/local/domain/5/name"], ascii)
+    assert shown == b"caf\\xc3\\xa9\r\n"
+
+
 def test_a_dumb_terminal_gets_no_colours(host):
     environ = dict(os.environ, TERM="dumb")
     assert b"\x1b" not in on_a_terminal(80, PYXS + ["ls"], environ)

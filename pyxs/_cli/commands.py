@@ -1,7 +1,7 @@
 """The subcommands of ``pyxs`` that read and change nodes, and ``pyxs control``.
 
-Each takes a client and the parsed arguments. It prints what the ``xenstore-*`` program of
-Xen 4.17 prints, and fails when that fails.
+Each takes a client and the parsed arguments. It prints what the ``xenstore-*`` program
+prints, and fails when that fails.
 """
 
 import errno
@@ -10,7 +10,7 @@ import os
 from ..connection import Op
 from ..exceptions import ConnectionError, PyXSError
 from ..helpers import decode_text, encode_text, validate_perms
-from .console import CommandError, about, reason, show, take
+from .console import CommandError, about, reason, show, shows_utf8, take
 from .format import escape, unescape
 from .many import answers, is_pattern, names, payload
 
@@ -45,6 +45,8 @@ _LETTERS = ("n", "r", "w", "b")
 
 
 def read(client: "Client", args: "argparse.Namespace") -> None:
+    args.utf8 = args.utf8 or shows_utf8()
+
     def body(store: "Client") -> "Iterator[bytes]":
         for path, answer in answers(store, Op.READ, _nodes(store, args.paths)):
             with about("couldn't read path " + path):
