@@ -18,12 +18,14 @@ if TYPE_CHECKING:
         completion,
         helping,
         listing,
+        looking,
         reading,
         serve,
         settings,
         shell,
         snapshots,
         store,
+        trace,
         watching,
     )
 

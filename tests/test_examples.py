@@ -263,3 +263,13 @@ def test_a_signal_handler_writes_while_the_program_waits(xenstore):
         assert program.communicate(timeout=60)[1] == ""
         assert program.returncode == 0
     assert xenstore["/vm/state"] == "stopped"
+
+
+def test_requests_that_are_repeated_are_counted(xenstore, tmp_path):
+    file = str(tmp_path / "requests.json")
+    program = "import pyxs; c = pyxs.Client(); [c.read(p) for p in ('/', '/', '/tool', '/')]"
+    trace = [sys.executable, "-m", "pyxs", "trace", "--json", "-o", file, "--"]
+    subprocess.check_call(trace + [sys.executable, "-c", program])
+    (line,) = run("repeated_requests.py", file).splitlines()
+    assert line.split()[:2] == ["3", "times"]
+    assert line.split()[-2:] == ["READ", "/"]

@@ -29,6 +29,7 @@ _shtab_pyxs_commands() {
     run:'Run a command with a new store in memory.'
     serve:'Serve a store in memory until SIGINT or SIGTERM.'
     shell:'Run subcommands from a prompt, or from the standard input, over one connection.'
+    trace:'Run a command and print each request that it sends to the daemon.'
     wait:'Wait until a node exists, or has a value.'
     watch:'Print the path of each node that changes, at or below the given nodes.'
     write:'Set the values of nodes, and create nodes that do not exist.'
@@ -280,6 +281,20 @@ _shtab_pyxs_shell_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_pyxs_shell_defaults_added=0
 
+_shtab_pyxs_trace_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--socket[the socket of the daemon]:PATH:"
+  "--device[a XenBus device]:PATH:"
+  "--xenbus[the XenBus device of this system]"
+  "-s[never fall back to the XenBus device]"
+  {-o,--output}"[print to a file\; by default to the standard error]:FILE:"
+  "--json[print a JSON object for each request, for each event, and for the summary]"
+  "(*):the command and its arguments:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_pyxs_trace_defaults_added=0
+
 _shtab_pyxs_wait_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--socket[the socket of the daemon]:PATH:"
@@ -363,6 +378,7 @@ _shtab_pyxs() {
         run) _arguments -C -s $_shtab_pyxs_run_options ;;
         serve) _arguments -C -s $_shtab_pyxs_serve_options ;;
         shell) _arguments -C -s $_shtab_pyxs_shell_options ;;
+        trace) _arguments -C -s $_shtab_pyxs_trace_options ;;
         wait) _arguments -C -s $_shtab_pyxs_wait_options ;;
         watch) _arguments -C -s $_shtab_pyxs_watch_options ;;
         write) _arguments -C -s $_shtab_pyxs_write_options ;;

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["shell"]
 
-_NOT_IN_SHELL = frozenset(("shell", "-", "serve", "run", "completion"))
+_NOT_IN_SHELL = frozenset(("shell", "-", "serve", "run", "trace", "completion"))
 _NAMES = sorted((set(SUBCOMMANDS) - _NOT_IN_SHELL) | {"cd"})
 
 

@@ -366,6 +366,7 @@ SUBCOMMANDS: "Dict[str, Callable[[Any], None]]" = {
     "chmod": _add_chmod,
     "dump": _add_dump,
     "load": _add_load,
+    "trace": later("looking", "add_trace"),
     "control": _add_control,
     "quota": _add_quota,
     "feature": _add_feature,

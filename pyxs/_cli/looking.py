@@ -1,0 +1,46 @@
+"""The arguments of ``pyxs trace``."""
+
+from .run import later
+from .subcommands import _add_on_store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["add_trace"]
+
+_TRACE_TEXT = """\
+The command finds a socket in $XENSTORED_PATH that forwards to the daemon. Each line has the time
+in UTC, the number of the connection, the operation, its transaction, its arguments, the result or
+the name of the error, and the microseconds until the reply. The summary counts requests, errors
+and round trips: how often a connection waited for a reply before it sent more. If the command
+leaves processes behind, pyxs forwards until their last connection ends, or until Ctrl-C.
+
+"""
+
+
+def add_trace(subcommands: "Any") -> None:
+    """Add the parser of ``pyxs trace``."""
+    trace = _add_on_store(
+        subcommands,
+        "trace",
+        "run a command and print each request that it sends to the daemon",
+        "pyxs trace -o requests.txt -- xl list",
+        later("trace", "trace"),
+        options_first=True,
+    )
+    trace.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="print to a file; by default to the standard error",
+    )
+    trace.add_argument(
+        "--json",
+        action="store_true",
+        help="print a JSON object for each request, for each event, and for the summary",
+    )
+    trace.add_argument(
+        "command", metavar="COMMAND", nargs="+", help="the command and its arguments"
+    )
+    trace.epilog = _TRACE_TEXT + str(trace.epilog)
