@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ._cli import (  # noqa: F401
         commands,
         completion,
+        devices,
         helping,
         listing,
         looking,

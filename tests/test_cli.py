@@ -26,8 +26,7 @@ from pyxs.xenstored import XenStored
 
 SUBCOMMANDS = ["read", "write", "ls", "list", "rm", "mkdir", "exists", "chmod", "watch", "control"]
 SUBCOMMANDS += ["perms", "quota", "feature", "wait", "dump", "load", "shell", "serve", "run"]
-SUBCOMMANDS += ["completion", "help"]
-SUBCOMMANDS += ["trace"]
+SUBCOMMANDS += ["completion", "help", "devices", "trace"]
 
 
 def _shown(parameter):

@@ -273,3 +273,23 @@ def test_requests_that_are_repeated_are_counted(xenstore, tmp_path):
     (line,) = run("repeated_requests.py", file).splitlines()
     assert line.split()[:2] == ["3", "times"]
     assert line.split()[-2:] == ["READ", "/"]
+
+
+def test_a_device_that_stays_stuck_is_reported(xenstore):
+    pyxs = [sys.executable, "-m", "pyxs"]
+    host = str(EXAMPLES / "host.json")
+    subprocess.check_call(pyxs + ["load", host])
+    with subprocess.Popen(
+        pyxs + ["devices", "--watch", "--json"], stdout=subprocess.PIPE
+    ) as devices, subprocess.Popen(
+        [sys.executable, str(EXAMPLES / "stuck_devices.py"), "0.1"],
+        stdin=devices.stdout,
+        stdout=subprocess.PIPE,
+        universal_newlines=True,
+    ) as program:
+        shown = {program.stdout.readline(), program.stdout.readline()}
+        devices.kill()
+    assert shown == {
+        "domain 2: vif/0: frontend Initialising, backend InitWait\n",
+        "domain 3: vbd/51712: frontend None, backend Closing\n",
+    }

@@ -5,7 +5,7 @@
 #    source ~/.local/share/bash_completion/pyxs
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_pyxs_subparsers=(read ls list exists perms watch wait write mkdir rm chmod dump load trace control shell - serve run completion help)
+_shtab_pyxs_subparsers=(read ls list exists perms watch wait write mkdir rm chmod dump load devices trace control shell - serve run completion help)
 
 _shtab_pyxs_read_option_strings=(-h --help --socket --device --xenbus -s -p --prefix -R --raw -u --utf8 --json)
 _shtab_pyxs_ls_option_strings=(-h --help --socket --device --xenbus -s -f --flat -p --prefix -u --utf8 --color --json)
@@ -20,6 +20,7 @@ _shtab_pyxs_rm_option_strings=(-h --help --socket --device --xenbus -s -t --tidy
 _shtab_pyxs_chmod_option_strings=(-h --help --socket --device --xenbus -s -r --recurse -u --upto)
 _shtab_pyxs_dump_option_strings=(-h --help --socket --device --xenbus -s)
 _shtab_pyxs_load_option_strings=(-h --help --socket --device --xenbus -s)
+_shtab_pyxs_devices_option_strings=(-h --help --socket --device --xenbus -s -w --watch --json)
 _shtab_pyxs_trace_option_strings=(-h --help --socket --device --xenbus -s -o --output --json)
 _shtab_pyxs_control_option_strings=(-h --help --socket --device --xenbus -s)
 _shtab_pyxs_shell_option_strings=(-h --help --socket --device --xenbus -s)
@@ -48,7 +49,7 @@ _shtab_pyxs_run___load_COMPGEN=_shtab_compgen_files
 
 _shtab_pyxs_ls___color_choices=(auto always never)
 _shtab_pyxs_completion_pos_0_choices=(bash zsh)
-_shtab_pyxs_pos_0_choices=(read ls list exists perms watch wait write mkdir rm chmod dump load trace control shell - serve run completion help)
+_shtab_pyxs_pos_0_choices=(read ls list exists perms watch wait write mkdir rm chmod dump load devices trace control shell - serve run completion help)
 
 _shtab_pyxs_read_pos_0_nargs=+
 _shtab_pyxs_read__h_nargs=0
@@ -147,6 +148,13 @@ _shtab_pyxs_load__h_nargs=0
 _shtab_pyxs_load___help_nargs=0
 _shtab_pyxs_load___xenbus_nargs=0
 _shtab_pyxs_load__s_nargs=0
+_shtab_pyxs_devices__h_nargs=0
+_shtab_pyxs_devices___help_nargs=0
+_shtab_pyxs_devices___xenbus_nargs=0
+_shtab_pyxs_devices__s_nargs=0
+_shtab_pyxs_devices__w_nargs=0
+_shtab_pyxs_devices___watch_nargs=0
+_shtab_pyxs_devices___json_nargs=0
 _shtab_pyxs_trace_pos_0_nargs=+
 _shtab_pyxs_trace__h_nargs=0
 _shtab_pyxs_trace___help_nargs=0

@@ -14,6 +14,7 @@ _shtab_pyxs_commands() {
     chmod:'Set the permissions of a node.'
     completion:'Print a script that lets a shell complete command lines.'
     control:'Send the daemon a command and print its answer.'
+    devices:'Print the devices of all domains, with the states of frontend and backend.'
     dump:'Print nodes and all nodes below them as JSON, with values and permissions.'
     exists:'Exit with status 0 if all nodes exist, else with 1.'
     feature:'Print the features that the daemon has, or offers a domain; Xen 4.21 or later.'
@@ -93,6 +94,19 @@ _shtab_pyxs_control_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_pyxs_control_defaults_added=0
+
+_shtab_pyxs_devices_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--socket[the socket of the daemon]:PATH:"
+  "--device[a XenBus device]:PATH:"
+  "--xenbus[the XenBus device of this system]"
+  "-s[never fall back to the XenBus device]"
+  {-w,--watch}"[go on, and print what changes]"
+  "--json[print a JSON object for each device]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_pyxs_devices_defaults_added=0
 
 _shtab_pyxs_dump_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -363,6 +377,7 @@ _shtab_pyxs() {
         chmod) _arguments -C -s $_shtab_pyxs_chmod_options ;;
         completion) _arguments -C -s $_shtab_pyxs_completion_options ;;
         control) _arguments -C -s $_shtab_pyxs_control_options ;;
+        devices) _arguments -C -s $_shtab_pyxs_devices_options ;;
         dump) _arguments -C -s $_shtab_pyxs_dump_options ;;
         exists) _arguments -C -s $_shtab_pyxs_exists_options ;;
         feature) _arguments -C -s $_shtab_pyxs_feature_options ;;

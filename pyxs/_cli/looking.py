@@ -1,13 +1,35 @@
-"""The arguments of ``pyxs trace``."""
+"""The arguments of ``pyxs devices`` and ``pyxs trace``."""
 
-from .run import later
+from .run import later, on_store
 from .subcommands import _add_on_store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["add_trace"]
+__all__ = ["add_devices", "add_trace"]
+
+_DEVICES_TEXT = """\
+'!=' marks a device whose ends are in different states, or have only one end. On a terminal,
+--watch shows all devices again when one changes; otherwise it prints those that change, and
+one that is gone with two missing ends.
+
+"""
+
+
+def add_devices(subcommands: "Any") -> None:
+    """Add the parser of ``pyxs devices``."""
+    devices = _add_on_store(
+        subcommands,
+        "devices",
+        "print the devices of all domains, with the states of frontend and backend",
+        "pyxs devices | grep '!='",
+        on_store("devices", "devices"),
+    )
+    devices.add_argument("-w", "--watch", action="store_true", help="go on, and print what changes")
+    devices.add_argument("--json", action="store_true", help="print a JSON object for each device")
+    devices.epilog = _DEVICES_TEXT + str(devices.epilog)
+
 
 _TRACE_TEXT = """\
 The command finds a socket in $XENSTORED_PATH that forwards to the daemon. Each line has the time

@@ -366,6 +366,7 @@ SUBCOMMANDS: "Dict[str, Callable[[Any], None]]" = {
     "chmod": _add_chmod,
     "dump": _add_dump,
     "load": _add_load,
+    "devices": later("looking", "add_devices"),
     "trace": later("looking", "add_trace"),
     "control": _add_control,
     "quota": _add_quota,
