@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         serve,
         settings,
         shell,
+        snapshot_arguments,
         snapshots,
         store,
         trace,

@@ -173,6 +173,8 @@ _shtab_pyxs_load_options=(
   "--device[a XenBus device]:PATH:"
   "--xenbus[the XenBus device of this system]"
   "-s[never fall back to the XenBus device]"
+  "--dry-run[write nothing\; print the nodes that would change, as \'pyxs ls -fp\' does, with \'-\' before what they are now and \'\+\' before what they would be]"
+  "--replace[also remove the nodes below those of the file that are not in it, and write only what differs]"
   ":by default standard input:_files"
 )
 

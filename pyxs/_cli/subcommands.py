@@ -196,31 +196,6 @@ def _add_chmod(subcommands: "Any") -> None:
     )
 
 
-# -- snapshots -----------------------------------------------------------------------------
-
-
-def _add_dump(subcommands: "Any") -> None:
-    dump = _add_on_store(
-        subcommands,
-        "dump",
-        "print nodes and all nodes below them as JSON, with values and permissions",
-        "pyxs dump /local/domain/1 > guest.json",
-        on_store("snapshots", "dump"),
-    )
-    _add_paths(dump, "*", "a node; by default the root")
-
-
-def _add_load(subcommands: "Any") -> None:
-    load = _add_on_store(
-        subcommands,
-        "load",
-        "write the nodes of a file that 'pyxs dump' printed, with their permissions",
-        "pyxs load guest.json",
-        on_store("snapshots", "load"),
-    )
-    load.add_argument("file", metavar="FILE", nargs="?", help="by default standard input")
-
-
 # -- others --------------------------------------------------------------------------------
 
 
@@ -364,8 +339,8 @@ SUBCOMMANDS: "Dict[str, Callable[[Any], None]]" = {
     "mkdir": _add_mkdir,
     "rm": _add_rm,
     "chmod": _add_chmod,
-    "dump": _add_dump,
-    "load": _add_load,
+    "dump": later("snapshot_arguments", "add_dump"),
+    "load": later("snapshot_arguments", "add_load"),
     "devices": later("looking", "add_devices"),
     "trace": later("looking", "add_trace"),
     "control": _add_control,
