@@ -126,6 +126,44 @@ def test_relative_paths_begin_where_cd_says(script, xenstore):
     assert xenstore.get_permissions("/local/domain/1/name") == ["n1"]
 
 
+def test_where_relative_paths_begin_is_printed(script, xenstore):
+    xenstore.write("/tool/demo/a", "1")
+    assert script("pwd", "cd /tool", "pwd", "cd demo", "pwd", "cd", "pwd") == (
+        0,
+        "/local/domain/0\n/tool\n/tool/demo\n/local/domain/0\n",
+        "",
+    )
+
+
+def test_list_begins_where_cd_says(script, xenstore):
+    xenstore.write_many({"/tool/demo/a": "1", "/local/domain/0/name": "dom0"})
+    assert script("list", "cd /tool", "list", "list -p", "list demo", "cd demo", "list") == (
+        0,
+        "name\nxenstored\ndemo\n/tool/xenstored\n/tool/demo\na\na\n",
+        "",
+    )
+
+
+@pytest.mark.parametrize("word", ["exit", "quit"])
+def test_a_word_ends_a_script(script, xenstore, word):
+    assert script("write /a 1", word, "write /a 2") == (0, "", "")
+    assert xenstore["/a"] == "1"
+
+
+def test_words_of_the_shell_take_no_argument(script):
+    for word in ("exit", "quit", "pwd"):
+        assert script(word + " 1") == (1, "", "pyxs: {}: takes no argument\n".format(word))
+
+
+def test_help_names_the_words_of_the_shell_and_not_what_it_lacks(script):
+    status, out, err = script("help", "help cd", "help read")
+    assert (status, err) == (0, "")
+    assert out.count("cd [PATH]") == 2
+    for name in ("pwd", "exit, quit", "    read ", "    devices ", "usage: pyxs read"):
+        assert name in out
+    assert "    serve " not in out
+
+
 def test_a_script_without_a_daemon(monkeypatch, tmp_path):
     monkeypatch.setenv("XENSTORED_PATH", str(tmp_path / "nope"))
     with start_pyxs("-", stdin=subprocess.PIPE) as process:
@@ -237,6 +275,13 @@ def test_tab_completes_subcommands_and_paths(terminal):
     terminal.see("7")
     terminal.type("help wai\t\n")
     terminal.see("usage: pyxs wait")
+
+
+@pytest.mark.parametrize("word", ["exit", "quit"])
+def test_a_word_ends_the_shell(terminal, word):
+    terminal.type("  {}\n".format(word))
+    with pytest.raises(OSError, match="Errno 5"):  # EIO: the other side is closed
+        terminal.see("the end")
 
 
 def test_history(terminal, xenstore):

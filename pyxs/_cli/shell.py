@@ -9,7 +9,7 @@ import sys
 from ..client import Client
 from ..exceptions import PyXSError
 from ..helpers import validate_path
-from .commands import about
+from .commands import about, encoded
 from .console import CommandError, flush, show, warn
 from .helping import no_such_subcommand
 from .run import run
@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 __all__ = ["shell"]
 
 _NOT_IN_SHELL = frozenset(("shell", "-", "serve", "run", "trace", "completion"))
-_NAMES = sorted((set(SUBCOMMANDS) - _NOT_IN_SHELL) | {"cd"})
+_SUBCOMMANDS = [name for name in SUBCOMMANDS if name not in _NOT_IN_SHELL]
+
+#: The commands that only the shell has.
+_OWN = {
+    "cd": "cd [PATH]     let relative paths begin at PATH, or at the home of this domain",
+    "pwd": "pwd           print where relative paths begin",
+    "exit": "exit, quit    end the shell",
+    "quit": "exit, quit    end the shell",
+}
+_NAMES = sorted(_SUBCOMMANDS + list(_OWN))
 
 
 def shell(client: Client, _args: argparse.Namespace) -> None:
@@ -34,6 +43,8 @@ def shell(client: Client, _args: argparse.Namespace) -> None:
         status = session.do(line)
         if status:
             raise SystemExit(status)
+        if session.ended:
+            return
 
 
 def _script() -> "Iterator[str]":
@@ -43,7 +54,7 @@ def _script() -> "Iterator[str]":
 
 def _converse(session: "_Session") -> None:
     _set_up_readline(session)
-    while True:
+    while not session.ended:
         try:
             session.do(input(session.prompt))
         except EOFError:
@@ -63,6 +74,7 @@ class _Session:
         self._client = client
         self._parsers: Dict[str, argparse.ArgumentParser] = {}
         self._directory: Optional[str] = None  # None: the home of this domain
+        self.ended = False  #: whether a line was to end the shell
 
     @property
     def prompt(self) -> str:
@@ -76,7 +88,7 @@ class _Session:
             words = shlex.split(line)
             if not words:
                 return 0
-            return self._cd(words[1:]) if words[0] == "cd" else self._run(words)
+            return self._own(words) if words[0] in _OWN or words == ["help"] else self._run(words)
         except (CommandError, ValueError, PyXSError) as exc:
             warn("pyxs: {}".format(exc))
             return 1
@@ -90,6 +102,10 @@ class _Session:
             raise CommandError("{}: cannot be used in a shell".format(name))
         if name not in SUBCOMMANDS:
             raise CommandError(no_such_subcommand(name))
+        if name == "help" and words[1] in _OWN:
+            return self._print(_OWN[words[1]])
+        if name == "list" and all(word.startswith("-") for word in words[1:]):
+            words = words + [self._start()]
         if name not in self._parsers:
             self._parsers[name] = make_parser((name,))
         args = self._parsers[name].parse_args(words)
@@ -122,10 +138,31 @@ class _Session:
             return path[:-1] if path[-1:] == "/" != path else path
         return posixpath.normpath(posixpath.join(self._directory, path))
 
-    def _cd(self, words: "List[str]") -> int:
-        if len(words) > 1:
+    def _own(self, words: "List[str]") -> int:
+        """Run a command that only the shell has, or ``help`` without a word."""
+        name, operands = words[0], words[1:]
+        if name == "cd":
+            return self._cd(operands)
+        if operands:
+            raise CommandError("{}: takes no argument".format(name))
+        if name == "pwd":
+            return self._print(self._start())
+        if name == "help":
+            own = "".join("  {}\n".format(text) for text in sorted(set(_OWN.values())))
+            return self._print(make_parser(_SUBCOMMANDS).format_help() + "\nin the shell:\n" + own)
+        self.ended = True
+        return 0
+
+    @staticmethod
+    def _print(text: str) -> int:
+        show(encoded(text.rstrip("\n") + "\n"))
+        flush()
+        return 0
+
+    def _cd(self, operands: "List[str]") -> int:
+        if len(operands) > 1:
             raise CommandError("cd: takes one path")
-        self._directory = self._existing(words[0]) if words else None
+        self._directory = self._existing(operands[0]) if operands else None
         return 0
 
     def _existing(self, path: str) -> str:
@@ -133,10 +170,14 @@ class _Session:
 
         :raises CommandError: the daemon does not list it.
         """
-        directory = posixpath.normpath(posixpath.join(self._directory or self._home(), path))
+        directory = posixpath.normpath(posixpath.join(self._start(), path))
         with about("cd: " + directory):
             self._client.ls(directory)
         return directory
+
+    def _start(self) -> str:
+        """Return the absolute path of the node where relative paths begin."""
+        return self._directory or self._home()
 
     def _home(self) -> str:
         """Return the home of this domain, where relative paths begin for the daemon."""
@@ -161,7 +202,7 @@ class _Session:
 
     def _paths(self, word: str) -> "List[str]":
         above, slash, name = word.rpartition("/")
-        start = self._directory or self._home()
+        start = self._start()
         top = posixpath.normpath(posixpath.join(start, (above or "/") if slash else "."))
         validate_path(top)
         found = [each for each in self._client.ls(top) if each.startswith(name)]

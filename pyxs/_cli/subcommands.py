@@ -253,9 +253,9 @@ def _add_shell(subcommands: "Any") -> None:
 
 _SHELL_TEXT = """\
 'pyxs -' is the same. After 'cd PATH', relative paths begin at PATH; after 'cd', they begin
-at /local/domain/<domid>, as the daemon takes them. Lines are quoted as in sh. A line that
-begins with '#' is ignored. At a prompt, Tab completes subcommands and paths, and Ctrl-D
-ends the shell. In a script, the first line that fails ends the shell.
+at /local/domain/<domid>, as the daemon takes them; 'pwd' prints it. 'exit', 'quit' or Ctrl-D
+ends the shell, and in a script the first line that fails. 'help' lists the commands. Lines are
+quoted as in sh. A line that begins with '#' is ignored. At a prompt, Tab completes.
 
 """
 
