@@ -1,6 +1,8 @@
 """``pyxs serve`` and ``pyxs run``."""
 
 import contextlib
+import errno
+import json
 import os
 import signal
 import socket
@@ -12,7 +14,7 @@ import pytest
 
 from command_lines import PYXS, start_pyxs
 from forks import forkpty
-from pyxs import Client, cli
+from pyxs import Client, PyXSError, cli
 from pyxs.xenstored._versions import VERSIONS
 
 #: A program that prints the signals it gets, until SIGTERM.
@@ -94,6 +96,29 @@ def test_serve_like_no_version_there_is(run):
     status, out, err = run("--like", "3.0", "true")
     assert (status, out) == (2, b"")
     assert b"'3.0'" in err
+def test_serve_guests_beside_domain_0(tmp_path):
+    paths = {domid: str(tmp_path / "guest-{}".format(domid)) for domid in (3, 7)}
+    words = ["--domid={}={}".format(domid, path) for domid, path in paths.items()]
+    with start_pyxs("serve", *words) as process:
+        _, _, path = process.stdout.readline().decode().rstrip("\n").partition("=")
+        with Client(path) as dom0, Client(paths[3]) as third, Client(paths[7]) as seventh:
+            third.write("data/a", "of 3")
+            seventh.write("data/a", "of 7")
+            assert dom0.read("/local/domain/3/data/a") == "of 3"
+            assert dom0.read("/local/domain/7/data/a") == "of 7"
+            with pytest.raises(PyXSError) as refused:
+                third.write("/local/domain/7/data/a", "meddled with")
+            assert refused.value.errno == errno.EACCES
+        process.terminate()
+    assert process.returncode == 0
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_serve_does_not_share_a_socket_among_guests(tmp_path):
+    path = str(tmp_path / "socket")
+    with start_pyxs("serve", "--domid", "3=" + path, "--domid", "7=" + path) as process:
+        assert b"serves this socket" in process.stderr.read()
+    assert process.returncode == 1
 
 
 # -- run -----------------------------------------------------------------------------------
@@ -170,6 +195,46 @@ def test_run_on_a_snapshot(run, tmp_path):
     assert err.decode() == "pyxs run: {}: line 1, column 2: /a: 1.5: {}\n".format(
         file, 'a value is a string, or {"base64": "\u2026"}'
     )
+
+
+GUEST = """
+import pyxs
+with pyxs.Client() as c:
+    print(c.read("name"), c.read("domid", default="no domid"))
+    c.write(c.read("where"), "1")
+"""
+
+
+def test_run_as_a_guest_of_a_snapshot(run, tmp_path):
+    home = "/local/domain/7"
+    nodes = {
+        home: {"value": "", "perms": ["n0", "r7"]},
+        home + "/name": "web",
+        home + "/mine": {"value": "", "perms": ["n7"]},
+        home + "/where": home + "/mine",
+    }
+    file = tmp_path / "host.json"
+    file.write_text(json.dumps(nodes))
+    words = ["--domid", "7", "--load", str(file), "--", sys.executable, "-c", GUEST]
+    assert run(*words) == (0, b"web no domid\n", b"")
+    file.write_text(json.dumps(dict(nodes, **{home + "/where": home + "/name"})))
+    status, _, err = run(*words)
+    assert status == 1
+    assert b"Permission denied" in err
+
+
+def test_run_as_a_new_guest(run):
+    program = (
+        "from pyxs import Client as C; c = C(); c['data/x'] = '1'; print(c['name'], c['domid'])"
+    )
+    assert run("--domid=12", sys.executable, "-c", program) == (0, b"guest-12 12\n", b"")
+
+
+@pytest.mark.parametrize("domid", ["0", "-1", "32752", "web", ""])
+def test_domids_that_no_guest_has(run, domid):
+    status, _, err = run("--domid=" + domid, "true")
+    assert status == 2
+    assert b"--domid" in err
 
 
 def test_run_restores_the_signal_handlers(run):

@@ -6,11 +6,13 @@ import sys
 
 from ..connection import TIMEOUT_MAX
 
+DOMID_FIRST_RESERVED = 0x7FF0  # of xen.h
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, List, NoReturn, Optional
+    from typing import Any, List, NoReturn, Optional, Tuple
 
-__all__ = ["Formatter", "Pairs", "Parser", "SubcommandParser", "count", "seconds"]
+__all__ = ["Formatter", "Pairs", "Parser", "SubcommandParser", "count", "domid", "guest", "seconds"]
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
@@ -140,3 +142,21 @@ def seconds(text: str) -> float:
     if not 0 <= number <= TIMEOUT_MAX:
         raise argparse.ArgumentTypeError("{}: must be 0 to {}".format(text, TIMEOUT_MAX))
     return number
+
+
+def domid(text: str) -> int:
+    """Return *text* as the number of a guest; an argument has this as its ``type``."""
+    number = int(text)
+    if not 0 < number < DOMID_FIRST_RESERVED:
+        raise argparse.ArgumentTypeError(
+            "{}: must be 1 to {}".format(text, DOMID_FIRST_RESERVED - 1)
+        )
+    return number
+
+
+def guest(text: str) -> "Tuple[int, str]":
+    """Return *text*, ``DOMID=PATH``, as a pair; an argument has this as its ``type``."""
+    number, _, path = text.partition("=")
+    if not path:
+        raise argparse.ArgumentTypeError("{}: must be DOMID=PATH".format(text))
+    return domid(number), path

@@ -6,7 +6,7 @@ time of ``pyxs read``.
 
 import argparse
 
-from .arguments import Formatter, Pairs, Parser, SubcommandParser, count
+from .arguments import Formatter, Pairs, Parser, SubcommandParser, count, domid, guest
 from .run import later, on_store
 
 TYPE_CHECKING = False
@@ -275,6 +275,14 @@ def _add_serve(subcommands: "Any") -> None:
         help="its socket; by default a new one",
     )
     _add_daemon(serve)
+    serve.add_argument(
+        "--domid",
+        metavar="DOMID=PATH",
+        type=guest,
+        action="append",
+        default=[],
+        help="also serve a socket for a guest, which is made if FILE does not have it",
+    )
 
 
 def _add_run(subcommands: "Any") -> None:
@@ -287,6 +295,11 @@ def _add_run(subcommands: "Any") -> None:
         options_first=True,
     )
     _add_daemon(run)
+    run.add_argument(
+        "--domid",
+        type=domid,
+        help="run the command as this guest, which is made if FILE does not have it",
+    )
     run.add_argument(
         "--tools",
         action="store_true",

@@ -113,21 +113,25 @@ class XenStored:
         """
         return Client(self.socket_for(domid))
 
-    def socket_for(self, domid: int) -> str:
+    def socket_for(self, domid: int, path: "Optional[str]" = None) -> str:
         """Introduce a domain and return the path of a socket for it.
 
         Connections to the socket speak as that domain: its permissions and quotas apply, and
         their relative paths begin at ``/local/domain/<domid>``.
 
         :param domid: 1 to 32751; for 0 the result is :attr:`path`.
+        :param path: where to make the socket; by default in a new directory that only this user
+            can enter, the same for each call.
         :raises InvalidPayload: *domid* is not such an integer.
-        :raises ConnectionError: the daemon is not running in this process.
+        :raises ConnectionError: the daemon is not running in this process, or the socket cannot
+            be created.
         """
         domid = validate_number(domid, "domid", DOM0, DOMID_FIRST_RESERVED - 1)
         if domid == DOM0:
             return self.path
         server = self._running()
-        return str(server.call(lambda: server.socket_for(domid)))
+        given = None if path is None else os.path.abspath(os.fspath(path))
+        return str(server.call(lambda: server.socket_for(domid, given)))
 
     def introduce(self, domid: int) -> None:
         """Introduce a domain, unless it is introduced; see :meth:`~pyxs.Client.introduce_domain`.

@@ -158,11 +158,11 @@ class Server:
                 future.set_exception(error)
         self._flush_all()
 
-    def socket_for(self, domid: int) -> str:
+    def socket_for(self, domid: int, given: "Optional[str]") -> str:
         """Introduce a domain, unless it is introduced, and return the path of its socket."""
         self.introduce(domid)
-        path = self._private("domain-{}".format(domid))
-        if path not in self._listeners:
+        path = given or self._private("domain-{}".format(domid))
+        if given is not None or path not in self._listeners:
             self._listen(path, domid)
         return path
 
