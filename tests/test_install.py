@@ -173,3 +173,122 @@ def test_the_real_package_stays_with_the_variable(package):
     )
     run_unchanged("import xen.lowlevel.xc\n" + UNCHANGED, SWITCH, package)
     run_unchanged("import xen.lowlevel.xs; assert xen.lowlevel.xs.real", package, SWITCH)
+
+
+# -- python -m pyxs.as_xen_lowlevel_xs -----------------------------------------------------
+
+
+def run_program(directory, text, *args, **kwargs):
+    """Run a program in a file on pyxs; return what the process printed and its status."""
+    program = directory / "program.py"
+    program.write_text(textwrap.dedent(text), encoding="utf-8")
+    environ = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
+    command = [sys.executable, "-W", "error", "-m", "pyxs.as_xen_lowlevel_xs"]
+    return subprocess.run(
+        command + [str(program), *args],
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        timeout=60,
+        **kwargs,
+    )
+
+
+def test_a_program_runs_on_pyxs(xenstored, xenstore, tmp_path):
+    done = run_program(
+        tmp_path,
+        """
+        import sys
+        from xen.lowlevel import xs
+        handle = xs.xs()
+        handle.write("", "/from", sys.argv[1])
+        print(xs.xs.__module__)
+        sys.exit(3)
+        """,
+        "a program",
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (3, "pyxs._xs.api\n", "")
+    assert xenstore["/from"] == "a program"
+
+
+PRINTS_ITS_PLACE = """
+import sys, beside, inspect, pickle
+class Here: pass
+def path():
+    return [each for each in sys.path if not each.endswith("as_xen_lowlevel_xs")]
+if __name__ == "__main__":
+    print(sys.argv, path()[0], __name__, __file__, beside.__name__, "caf\u00e9")
+    print(type(pickle.loads(pickle.dumps(Here()))) is Here, inspect.getsource(Here).strip())
+    print(sorted(name for name in globals() if name not in ("__annotations__", "__cached__")))
+"""
+
+
+def test_a_program_finds_the_world_as_python_has_it(tmp_path):
+    (tmp_path / "beside.py").write_text("")
+    link = tmp_path / "elsewhere" / "link.py"
+    link.parent.mkdir()
+    link.symlink_to(tmp_path / "program.py")
+    done = run_program(tmp_path, PRINTS_ITS_PLACE, "-x", "--", "y", cwd=str(link.parent))
+    plain = subprocess.check_output(
+        [sys.executable, str(tmp_path / "program.py"), "-x", "--", "y"], universal_newlines=True
+    )
+    assert (done.stdout, done.stderr) == (plain, "")
+    linked = subprocess.check_output(
+        [sys.executable, "-m", "pyxs.as_xen_lowlevel_xs", str(link), "-x", "--", "y"],
+        universal_newlines=True,
+    )
+    assert linked == plain.replace("program.py", "elsewhere/link.py")
+
+
+def test_a_program_may_add_the_directory_of_the_c_extension(package, tmp_path):
+    (tmp_path / "programs").mkdir()
+    done = run_program(
+        tmp_path / "programs",
+        """
+        import sys
+        sys.path.insert(0, sys.argv[1])
+        import xen.util, xen.lowlevel.xc, xen.lowlevel.xs
+        print(xen.lowlevel.xs.xs.__module__, xen.lowlevel.xc.Error)
+        """,
+        package,
+    )
+    assert (done.stdout, done.stderr) == ("pyxs._xs.api <class 'KeyError'>\n", "")
+
+
+def test_processes_of_a_program_run_on_pyxs_too(tmp_path):
+    done = run_program(
+        tmp_path,
+        """
+        import multiprocessing
+        def module(_):
+            from xen.lowlevel.xs import xs
+            return xs.__module__
+        if __name__ == "__main__":
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                print(pool.map(module, [1]))
+        """,
+    )
+    assert (done.stdout, done.stderr) == ("['pyxs._xs.api']\n", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("import missing_module", "ModuleNotFoundError: No module named 'missing_module'"),
+        ("def f(:", "SyntaxError"),
+        ("raise SystemExit('a message')", "a message"),
+    ],
+)
+def test_the_failure_of_a_program_is_shown(tmp_path, text, error):
+    done = run_program(tmp_path, text)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert error in done.stderr
+
+
+def test_without_a_program(tmp_path):
+    command = [sys.executable, "-m", "pyxs.as_xen_lowlevel_xs"]
+    for words, error in ((), "usage: "), ((str(tmp_path),), "Is a directory"):
+        done = subprocess.run(command + list(words), stderr=subprocess.PIPE, timeout=60)
+        assert done.returncode == 2
+        assert error in done.stderr.decode()
