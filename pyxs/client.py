@@ -193,8 +193,7 @@ class Client:
         return self._running or self._pool
 
     def _acknowledge(self, request: "Request") -> None:
-        result = _accepted(request.op, request.payload, request.answered())
-        decoded(self._channels(), decode_ack, request.op, result)
+        decoded(self._channels(), decode_ack, request.op, request.result())
 
     def _request_many(
         self, op: Op, arguments: "t.Iterable[t.Tuple[t.Any, ...]]"

@@ -3,6 +3,8 @@
 from collections import deque
 
 from .._wire.packets import HEADER_SIZE, Op
+from .._wire.requests import path_of
+from ..helpers import error
 from .channel import Channel
 
 TYPE_CHECKING = False
@@ -38,6 +40,15 @@ class Request:
         """The name of the daemon's error, such as ``b"ENOENT"``; empty if there is none."""
         kind, payload = self.answered()
         return payload[:-1] if kind == _ERROR else b""
+
+    def result(self) -> bytes:
+        """Return the payload of the reply.
+
+        :raises PyXSError: the daemon refused the request.
+        """
+        if self.refusal:
+            raise error(self.refusal, path_of(self.op, self.payload))
+        return self.answered()[1]
 
 
 class Pipeline:

@@ -5,7 +5,7 @@ import itertools
 
 from .._wire.packets import Op
 from .._wire.replies import decode_names, decode_perms
-from ..helpers import decode_text, encode_text, error, validate_path
+from ..helpers import decode_text, encode_text, validate_path
 from .failures import decoded
 from .pipeline import Pipeline, Request
 from .pool import Pool
@@ -152,7 +152,7 @@ class Walker:
             self._ahead -= 1
             if self._vanished(node.listing, node.granting, node.reading):
                 continue
-            value = None if node.reading.refusal == b"EACCES" else self._result(node, node.reading)
+            value = None if node.reading.refusal == b"EACCES" else node.reading.result()
             yield node.path, value, self._permissions(node)
             self._stack.extend(reversed(list((self._children(node) or {}).values())))
         self._requests.finish()
@@ -185,26 +185,17 @@ class Walker:
         """Return the permissions of a node, none if they may not be read."""
         if node.granting.refusal == b"EACCES":
             return ()
-        payload = self._result(node, node.granting)
+        payload = node.granting.result()
         perms = self._decoded_perms.get(payload)  # few are distinct
         if perms is None:
             perms = tuple(decoded(self._channels, decode_perms, node.granting.op, payload))
             self._decoded_perms[payload] = perms
         return perms
 
-    def _result(self, node: _Node, request: Request) -> bytes:
-        """Return the payload of a reply.
-
-        :raises PyXSError: it is an error.
-        """
-        if request.refusal:
-            raise error(request.refusal, node.path)
-        return request.answered()[1]
-
     def _value(self, node: _Node) -> str:
         if node.reading.refusal == b"EACCES":
             return ""
-        return decode_text(self._result(node, node.reading))
+        return decode_text(node.reading.result())
 
     def _children(self, node: _Node) -> "Optional[Dict[str, _Node]]":
         """Return the children by name; ``None``: the node was removed while they were listed."""
@@ -213,7 +204,7 @@ class Walker:
             if node.listing.refusal == b"E2BIG":
                 names = self._list_large(node.path)
             elif node.listing.refusal != b"EACCES":
-                payload = self._result(node, node.listing)
+                payload = node.listing.result()
                 names = decoded(self._channels, decode_names, node.listing.op, payload)
             if names is None:
                 return None

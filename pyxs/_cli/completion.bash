@@ -5,14 +5,14 @@
 #    source ~/.local/share/bash_completion/pyxs
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_pyxs_subparsers=(read ls list exists perms watch wait write mkdir rm chmod dump load devices trace control shell - serve run completion help)
+_shtab_pyxs_subparsers=(read ls list exists perms watch wait write mkdir rm chmod dump load devices trace control quota feature shell - serve run completion help)
 
 _shtab_pyxs_read_option_strings=(-h --help --socket --device --xenbus -s -p --prefix -R --raw -u --utf8 --json)
 _shtab_pyxs_ls_option_strings=(-h --help --socket --device --xenbus -s -f --flat -p --prefix -u --utf8 --color --json)
 _shtab_pyxs_list_option_strings=(-h --help --socket --device --xenbus -s -p --prefix --json)
 _shtab_pyxs_exists_option_strings=(-h --help --socket --device --xenbus -s --json)
 _shtab_pyxs_perms_option_strings=(-h --help --socket --device --xenbus -s -p --prefix --json)
-_shtab_pyxs_watch_option_strings=(-h --help --socket --device --xenbus -s -n --number -v --values --time --json)
+_shtab_pyxs_watch_option_strings=(-h --help --socket --device --xenbus -s -n --number -d --depth -v --values --time --json)
 _shtab_pyxs_wait_option_strings=(-h --help --socket --device --xenbus -s --timeout)
 _shtab_pyxs_write_option_strings=(-h --help --socket --device --xenbus -s -R --raw --stdin)
 _shtab_pyxs_mkdir_option_strings=(-h --help --socket --device --xenbus -s)
@@ -23,10 +23,12 @@ _shtab_pyxs_load_option_strings=(-h --help --socket --device --xenbus -s --dry-r
 _shtab_pyxs_devices_option_strings=(-h --help --socket --device --xenbus -s -w --watch --json)
 _shtab_pyxs_trace_option_strings=(-h --help --socket --device --xenbus -s -o --output --json)
 _shtab_pyxs_control_option_strings=(-h --help --socket --device --xenbus -s)
+_shtab_pyxs_quota_option_strings=(-h --help --socket --device --xenbus -s --domid)
+_shtab_pyxs_feature_option_strings=(-h --help --socket --device --xenbus -s --domid)
 _shtab_pyxs_shell_option_strings=(-h --help --socket --device --xenbus -s)
 _shtab_pyxs___option_strings=(-h --help --socket --device --xenbus -s)
-_shtab_pyxs_serve_option_strings=(-h --help --socket --load --domid)
-_shtab_pyxs_run_option_strings=(-h --help --load --domid --tools)
+_shtab_pyxs_serve_option_strings=(-h --help --socket --load --like --domid)
+_shtab_pyxs_run_option_strings=(-h --help --load --like --domid --tools)
 _shtab_pyxs_completion_option_strings=(-h --help)
 _shtab_pyxs_help_option_strings=(-h --help)
 _shtab_pyxs_option_strings=(-h --help --version --socket --device --xenbus)
@@ -48,8 +50,10 @@ _shtab_pyxs_serve___load_COMPGEN=_shtab_compgen_files
 _shtab_pyxs_run___load_COMPGEN=_shtab_compgen_files
 
 _shtab_pyxs_ls___color_choices=(auto always never)
+_shtab_pyxs_serve___like_choices=(4.17 4.22)
+_shtab_pyxs_run___like_choices=(4.17 4.22)
 _shtab_pyxs_completion_pos_0_choices=(bash zsh)
-_shtab_pyxs_pos_0_choices=(read ls list exists perms watch wait write mkdir rm chmod dump load devices trace control shell - serve run completion help)
+_shtab_pyxs_pos_0_choices=(read ls list exists perms watch wait write mkdir rm chmod dump load devices trace control quota feature shell - serve run completion help)
 
 _shtab_pyxs_read_pos_0_nargs=+
 _shtab_pyxs_read__h_nargs=0
@@ -168,6 +172,14 @@ _shtab_pyxs_control__h_nargs=0
 _shtab_pyxs_control___help_nargs=0
 _shtab_pyxs_control___xenbus_nargs=0
 _shtab_pyxs_control__s_nargs=0
+_shtab_pyxs_quota__h_nargs=0
+_shtab_pyxs_quota___help_nargs=0
+_shtab_pyxs_quota___xenbus_nargs=0
+_shtab_pyxs_quota__s_nargs=0
+_shtab_pyxs_feature__h_nargs=0
+_shtab_pyxs_feature___help_nargs=0
+_shtab_pyxs_feature___xenbus_nargs=0
+_shtab_pyxs_feature__s_nargs=0
 _shtab_pyxs_shell__h_nargs=0
 _shtab_pyxs_shell___help_nargs=0
 _shtab_pyxs_shell___xenbus_nargs=0

@@ -270,6 +270,7 @@ _shtab_pyxs_rm_defaults_added=0
 _shtab_pyxs_run_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--load[begin with the nodes of a file that \'pyxs dump\' printed]:FILE:_files"
+  "--like[behave as the xenstored of this version of Xen\; by default 4.17]:like:(4.17 4.22)"
   "--domid[run the command as this guest, which is made if FILE does not have it]:domid:"
   "--tools[let the command find pyxs by the names of the C programs, xenstore-read and so on]"
   "(*):the command and its arguments:"
@@ -282,6 +283,7 @@ _shtab_pyxs_serve_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--socket[its socket\; by default a new one]:PATH:"
   "--load[begin with the nodes of a file that \'pyxs dump\' printed]:FILE:_files"
+  "--like[behave as the xenstored of this version of Xen\; by default 4.17]:like:(4.17 4.22)"
   "*--domid[also serve a socket for a guest, which is made if FILE does not have it]:DOMID=PATH:"
 )
 

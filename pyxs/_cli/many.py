@@ -24,8 +24,7 @@ BATCH = 512  #: how many requests are sent before their replies are looked at
 def exchange(client: "Client", messages: "Sequence[Tuple[Op, bytes]]") -> "Iterator[Answer]":
     """Send requests with these payloads and yield the answer to each, in order."""
     for start in range(0, len(messages), BATCH):
-        _conversation, requests = client._exchange_many(list(messages[start : start + BATCH]))
-        for request in requests:
+        for request in client._exchange_many(messages[start : start + BATCH]):
             try:
                 yield request.result()
             except PyXSError as exc:
