@@ -7,7 +7,8 @@ from collections import namedtuple
 from . import helpers
 from ._annotations import t
 from ._channels.failures import decoded
-from ._channels.watching import Watch, Watching
+from ._channels.watch import Watch
+from ._channels.watching import Watching
 from ._choice import choose_connection
 from ._names_of_0_4 import MONITOR, explain
 from ._wire.packets import Op

@@ -126,7 +126,7 @@ def _records(client: Client, top: "t.Text") -> "t.Iterator[walk.Record]":
     path = validate_path(top).decode("ascii")
     walker = client._walker(for_records=True)
     found = False
-    for record in walker.records(path):
+    for record in walker.walk(walker.records(path)):
         found = True
         if record[0] not in _SPECIAL:
             yield record

@@ -3,7 +3,6 @@
 import _socket
 import errno
 import os
-import select
 import socket
 import struct
 import time
@@ -14,12 +13,12 @@ from .._wire.framing import REPLY_MAX
 from .._wire.packets import HEADER, HEADER_SIZE, Op
 from .._wire.replies import MalformedError
 from ..connection import PacketConnection, limit_waiting
-from ..exceptions import ConnectionError, InvalidPayload, PyXSError, UnexpectedPacket
-from .deadlines import LateError, milliseconds, sooner
+from ..exceptions import ConnectionError, PyXSError, UnexpectedPacket
+from .deadlines import LateError, sooner
 from .descriptor import Descriptor
-from .failures import again, failure_of, open_stream, raised_by_handler, within
+from .failures import again, failure_of, open_stream, raised_by_handler, too_long, within
 from .inbox import Inbox
-from .readiness import Wakeup
+from .readiness import Poller
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,10 +79,7 @@ class Channel:
         # What was sent last, and how much by each call; the requests that are due, the replies
         # to them, and the ids of those sent last.
         self._flight: Tuple[bytes, List[int], Due, Answers, Iterable[int]] = b"", [], {}, {}, ()
-        self._fd: int = stream.fileno()
-        self._poll = select.poll()
-        self._poll.register(self._fd, select.POLLIN)
-        self.wakeup: Optional[Wakeup] = None  #: ends a wait in poll()
+        self.poller = Poller(stream.fileno())
         # Whether an exception may come between sending or receiving and recording that.
         self._is_python = not type(stream.send) is type(stream.recv) is BuiltinMethodType
         self._in_doubt = False  # whether it is receiving, and that may be so
@@ -95,20 +91,7 @@ class Channel:
             limit_waiting(stream, within(connection, deadline).socket_timeout)
         if self._is_python or not isinstance(stream, _socket.socket):
             self._polls = True
-            self.make_wakeup()
-
-    def make_wakeup(self) -> Wakeup:
-        """Return what ends a wait in poll(). Look for work again after the first time."""
-        wakeup = self.wakeup
-        if wakeup is None:
-            wakeup = Wakeup()
-            self._poll.register(wakeup.fileno(), select.POLLIN)
-            self.wakeup = wakeup
-        return wakeup
-
-    def fileno(self) -> int:
-        """Return the descriptor."""
-        return self._fd
+            self.poller.make_wakeup()
 
     # -- requests ----------------------------------------------------------------------
 
@@ -121,7 +104,7 @@ class Channel:
         :raises LateError: the deadline has passed.
         """
         if len(payload) > self.max_payload:
-            self.refuse(payload)
+            raise too_long(payload, self.max_payload)
         rq_id = next(self._ids)
         data = _pack(op, rq_id, tx_id, len(payload)) + payload
         counts: List[int] = []
@@ -129,9 +112,9 @@ class Channel:
         self._flight = data, counts, due, answers, due
         try:
             counts.extend(map(self._send, (data,)))
-            if counts[0] == len(data) and not self._polls:
+            pieces = self._framer.state[1]
+            if not (self._polls or pieces) and counts[0] == len(data):
                 # As most often: the reply comes, and nothing else. Otherwise collect() goes on.
-                pieces = self._framer.state[1]
                 pieces.extend(map(self._recv, _RECV_SIZE))
                 if len(pieces[0]) == HEADER_SIZE and 0 < _size_in(pieces[0])[0] <= REPLY_MAX:
                     # The C daemon writes header and payload apart.
@@ -193,14 +176,6 @@ class Channel:
             self._receive()
             self._sort(due, answers)
 
-    def refuse(self, payload: bytes) -> "NoReturn":
-        """Raise the exception for a payload that is too long.
-
-        :raises InvalidPayload: always.
-        """
-        text = "payload of {} bytes: this connection carries at most {}"
-        raise InvalidPayload(payload, text.format(len(payload), self.max_payload))
-
     def _send_rest(self, data: bytes, counts: "List[int]") -> None:
         while sum(counts) < len(data):
             if not self._trusts_ids:
@@ -243,7 +218,7 @@ class Channel:
     def is_readable(self, deadline: "Optional[float]") -> bool:
         """Wait in poll() for bytes; return ``False`` if something else has ended the wait.
 
-        That may be the deadline, or ``wakeup``.
+        That may be the deadline, or the poller's ``wakeup``.
 
         :raises ConnectionError: the rest of a message has not come within the time-out.
         """
@@ -270,13 +245,11 @@ class Channel:
 
     def _wait(self, due: "Optional[float]") -> bool:
         try:
-            ready = dict(self._poll.poll(milliseconds(due)))
+            readable = self.poller.wait(due)
         except OSError as exc:
             self._lost(exc)
-        if self.wakeup is not None and self.wakeup.fileno() in ready:
-            self.wakeup.clear()
         self.check()
-        return self._fd in ready
+        return readable
 
     def _receive(self) -> None:
         pieces = self._framer.state[1]
@@ -375,7 +348,7 @@ class Channel:
             return
         if self.failure is None:
             self.failure = ConnectionError("{}: {}".format(self.path, why))
-        descriptor, wakeup = self._descriptor, self.wakeup
+        descriptor, wakeup = self._descriptor, self.poller.wakeup
         if wakeup is not None:
             wakeup.set()
         if descriptor is None or not hasattr(descriptor.file, "shutdown"):
@@ -392,7 +365,7 @@ class Channel:
             self.before_close()
         self.before_close = bool
         self._send = self._recv = _closed
-        self._descriptor = self.wakeup = None
+        self._descriptor = self.poller.wakeup = None
 
 
 def _closed(_argument: "Any") -> "Any":

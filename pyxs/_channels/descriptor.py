@@ -3,6 +3,8 @@
 import os
 import weakref
 
+from .failures import raised_by_handler
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, List, Optional, Tuple
@@ -44,7 +46,9 @@ def _identity(number: int) -> "Optional[Tuple[int, int]]":
     """Return what distinguishes a file from all others; ``None``: there is none."""
     try:
         found = os.fstat(number)
-    except OSError:
+    except OSError as exc:
+        if raised_by_handler(exc):
+            raise
         return None
     return found.st_dev, found.st_ino
 

@@ -6,7 +6,7 @@ import time
 from .._wire.packets import Op
 from .._wire.replies import MalformedError
 from ..connection import PacketConnection
-from ..exceptions import ConnectionError, PyXSError, UnexpectedPacket
+from ..exceptions import ConnectionError, InvalidPayload, PyXSError, UnexpectedPacket
 from .deadlines import LateError
 
 TYPE_CHECKING = False
@@ -91,6 +91,12 @@ def decoded(channels: "Any", decoder: "Callable[[bytes], T]", op: int, payload: 
         raise UnexpectedPacket(
             text.format(channels.path, Op(op).name, exc, repr(payload))
         ) from None
+
+
+def too_long(payload: bytes, most: int) -> InvalidPayload:
+    """Return the exception for a payload that a connection does not carry; nothing was sent."""
+    text = "payload of {} bytes: this connection carries at most {}"
+    return InvalidPayload(payload, text.format(len(payload), most))
 
 
 def again(failure: ConnectionError) -> ConnectionError:

@@ -6,6 +6,7 @@ from .._wire.packets import HEADER_SIZE, Op
 from .._wire.requests import path_of
 from ..helpers import error
 from .channel import Channel
+from .failures import too_long
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Pipeline:
         requests = list(requests)
         for request in requests:
             if len(request.payload) > self.channel.max_payload:
-                self.channel.refuse(request.payload)
+                raise too_long(request.payload, self.channel.max_payload)
         self._unsent.extend(requests)
         self._send()
 

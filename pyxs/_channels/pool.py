@@ -79,7 +79,7 @@ class Pool:
 
     def put_back(self, channel: Channel) -> None:
         """Keep a channel for another call, unless enough are idle, or the pool was closed."""
-        if self._open.get(id(channel)) is channel:
+        if channel.is_usable() and self._open.get(id(channel)) is channel:
             self._put_back(channel, self._idle)
 
     def discard(self, channel: Channel, exc: BaseException) -> None:
@@ -90,7 +90,8 @@ class Pool:
 
     def drop_idle(self) -> None:
         """Close the channels that no call uses."""
-        self._idle = {}
+        idle, self._idle = self._idle, {}
+        _close_all(idle)
 
     distrust = drop_idle  # because a malformed reply came from one of them
 
@@ -107,10 +108,11 @@ class Pool:
 
     def close(self) -> None:
         """Disconnect; calls in progress raise ``ConnectionError``."""
-        channels = list(self._open.values())
+        channels, idle = list(self._open.values()), self._idle
         self._begin()
         for channel in channels:
             channel.end("closed")
+        _close_all(idle)
 
     def _take(self, idle: "Dict[int, Channel]") -> Channel:
         for slot in _SLOTS:
@@ -128,3 +130,10 @@ class Pool:
         for slot in _SLOTS:
             if idle.setdefault(slot, channel) is channel:
                 return
+
+
+def _close_all(idle: "Dict[int, Channel]") -> None:
+    for slot in _SLOTS:
+        channel = idle.pop(slot, None)  # from now on no other call can take it
+        if channel is not None:
+            channel.close()

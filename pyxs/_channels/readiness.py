@@ -1,14 +1,16 @@
-"""Descriptors that end a wait: for a thread in ``poll()``, and for select loops."""
+"""Waiting for a descriptor: in ``poll()``, and in the select loop of a program."""
 
+import select
 import selectors
 import socket
 
+from .deadlines import milliseconds
 from .descriptor import Descriptor
 from .failures import raised_by_handler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
+    from typing import Callable, Optional
 
 
 class Wakeup:
@@ -43,6 +45,37 @@ class Wakeup:
         except BlockingIOError as exc:
             if raised_by_handler(exc):
                 raise
+
+
+class Poller:
+    """Waits in poll() for a descriptor."""
+
+    __slots__ = ("_poll", "fd", "wakeup")
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.wakeup: Optional[Wakeup] = None  #: ends a wait
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLIN)
+
+    def make_wakeup(self) -> Wakeup:
+        """Return what ends a wait. Look for work again after the first time."""
+        wakeup = self.wakeup
+        if wakeup is None:
+            wakeup = Wakeup()
+            self._poll.register(wakeup.fileno(), select.POLLIN)
+            self.wakeup = wakeup
+        return wakeup
+
+    def wait(self, due: "Optional[float]") -> bool:
+        """Wait; return ``False`` if the time has passed or something has ended the wait.
+
+        :raises OSError: poll() has failed.
+        """
+        ready = dict(self._poll.poll(milliseconds(due)))
+        if self.wakeup is not None and self.wakeup.fileno() in ready:
+            self.wakeup.clear()
+        return self.fd in ready
 
 
 class Readiness:

@@ -68,7 +68,7 @@ class Shared:
         try:
             while turn is not None and not take():
                 channel = self._working(ready)
-                self._turns.wakeup = channel.make_wakeup()
+                turn.wakeup = channel.poller.make_wakeup()
                 if self._turns.is_wanted():
                     if not self._turns.step_back(turn, deadline):
                         return
@@ -81,7 +81,7 @@ class Shared:
             raise
         finally:
             if turn is not None:
-                self._turns.wakeup = None
+                turn.wakeup = None
                 self._turns.leave(turn)
 
     def refuses(self, exc: BaseException) -> bool:

@@ -5,7 +5,7 @@ from .._wire.replies import decode_transaction
 from ..exceptions import ConnectionError
 from ..helpers import error
 from .channel import Channel
-from .failures import decoded
+from .failures import decoded, raised_by_handler
 from .pool import Pool
 from .shared import Shared, exchange, exchange_many
 
@@ -45,6 +45,8 @@ class Transaction:
     If this object is dropped before, or an exception closes the channel in the middle of a call,
     the daemon aborts the transaction.
     """
+
+    __slots__ = ("_ended", "_pool", "_shared", "path", "tx_id")
 
     def __init__(self, pool: Pool, channel: Channel, tx_id: int) -> None:
         self.tx_id = tx_id
@@ -87,8 +89,8 @@ class Transaction:
         """
         try:
             return self._shared.use(self._ready, self._end, commit)
-        except ConnectionError:
-            if commit or self.is_running():
+        except ConnectionError as exc:
+            if commit or self.is_running() or raised_by_handler(exc):
                 raise
             return None
 

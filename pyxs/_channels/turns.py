@@ -44,21 +44,20 @@ class NestedCallError(PyXSError):
 class Turn:
     """A call in the queue; the call has the only lasting reference to it, named ``turn``."""
 
-    __slots__ = ("__weakref__", "number", "thread", "yields")
+    __slots__ = ("__weakref__", "number", "thread", "wakeup", "yields")
 
     number: int  #: its place
     thread: int
+    wakeup: "Optional[Wakeup]"  #: ends its wait for an event
     yields: bool  #: it waits for an event, and lets the calls go first that do not
 
 
 class Turns:
     """The queue of the calls that want a turn."""
 
-    __slots__ = ("_locks", "_numbers", "_queue", "wakeup")
+    __slots__ = ("_locks", "_numbers", "_queue")
 
     def __init__(self) -> None:
-        #: Makes a call that has the turn, and yields, look for others at once.
-        self.wakeup: Optional[Wakeup] = None
         self._numbers = count()
         self._queue: Dict[int, weakref.ref[Turn]] = {}
         self._locks: Dict[int, Any] = {}  # of the calls that sleep
@@ -69,7 +68,8 @@ class Turns:
         :raises NestedCallError: this thread has the turn already.
         """
         turn = Turn()
-        turn.number, turn.thread, turn.yields = next(self._numbers), get_ident(), yields
+        turn.number, turn.thread = next(self._numbers), get_ident()
+        turn.yields, turn.wakeup = yields, None
         queue = self._queue
         queue[turn.number] = weakref.ref(turn)
         if len(queue) > 1:
@@ -130,8 +130,9 @@ class Turns:
         first = self._waiting()[0]  # again: who leaves from now on finds the lock
         if first is turn:
             return True
-        if first.yields and not turn.yields and self.wakeup is not None:
-            self.wakeup.set()
+        wakeup = first.wakeup
+        if wakeup is not None and not turn.yields:
+            wakeup.set()
         return bool(lock.acquire(timeout=seconds))
 
     def _wake_first(self) -> None:

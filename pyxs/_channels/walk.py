@@ -13,10 +13,11 @@ from .transaction import Transaction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Tuple, Union
+    from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Tuple, TypeVar, Union
 
     from .._annotations.types import Visit
 
+    T = TypeVar("T")
     #: path, value (None: not readable), permissions
     Record = Tuple[str, Optional[bytes], Tuple[str, ...]]
 
@@ -65,8 +66,13 @@ class _Ahead:
             self._do(self._pipeline.wait, request)
 
     def finish(self) -> None:
-        if self._pipeline is not None and self._pipeline.is_idle():
-            self._pool.put_back(self._pipeline.channel)
+        pipeline, self._pipeline = self._pipeline, None
+        if pipeline is None:
+            return
+        if pipeline.is_idle():
+            self._pool.put_back(pipeline.channel)
+        else:
+            pipeline.channel.close()
 
     def _do(self, action: "Callable[[Any], None]", argument: "Any") -> None:
         assert self._pipeline is not None
@@ -117,6 +123,13 @@ class Walker:
         self._flying: Deque[_Node] = collections.deque()  # sent, perhaps not answered
         self._ahead = 0  # sent and not visited
 
+    def walk(self, steps: "Iterator[T]") -> "Iterator[T]":
+        """Yield what one of the methods below yields, and give the channel back at the end."""
+        try:
+            yield from steps
+        finally:
+            self._requests.finish()
+
     def top_down(self, top: str) -> "Iterator[Visit]":
         """Yield each node before its children; visit those that the caller leaves in the list."""
         self._stack.append(_Node(top))
@@ -126,7 +139,6 @@ class Walker:
             if visit is not None:
                 yield visit
                 self._push(node, visit[2])
-        self._requests.finish()
 
     def bottom_up(self, top: str) -> "Iterator[Visit]":
         """Yield each node after its children."""
@@ -141,7 +153,6 @@ class Walker:
                 self._push(node, visit[2])
             while entered and entered[-1][0] == len(self._stack):
                 yield entered.pop()[1]
-        self._requests.finish()
 
     def records(self, top: str) -> "Iterator[Record]":
         """Yield each node before its children, with its permissions; siblings by name."""
@@ -155,7 +166,6 @@ class Walker:
             value = None if node.reading.refusal == b"EACCES" else node.reading.result()
             yield node.path, value, self._permissions(node)
             self._stack.extend(reversed(list((self._children(node) or {}).values())))
-        self._requests.finish()
 
     def _push(self, node: _Node, names: "List[str]") -> None:
         known = node.children or {}

@@ -14,6 +14,7 @@ from .channel import Channel
 from .failures import raised_by_handler
 from .readiness import Readiness
 from .shared import Shared
+from .watch import Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,43 +27,6 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 _ERROR = int(Op.ERROR)
-
-
-class Watch:
-    """A watch, from before its request is sent until it ends.
-
-    :param suffix: what follows path and token in the request.
-    :param label: what the caller wants back with each event.
-    :param anywhere: whether it takes all events with its token, whatever their paths.
-    """
-
-    __slots__ = ("_anywhere", "is_set", "label", "payload", "token", "wpath")
-
-    is_set: bool  #: whether the daemon has accepted it
-
-    def __init__(
-        self,
-        wpath: bytes,
-        token: bytes,
-        suffix: bytes = b"",
-        label: "Any" = None,
-        anywhere: bool = False,
-    ) -> None:
-        self.wpath = wpath
-        self.token = token
-        self.payload = strings(wpath, token) + suffix
-        self.label = label
-        self.is_set = False
-        self._anywhere = anywhere
-
-    def covers(self, path: bytes) -> bool:
-        """Return whether the daemon may send an event for *path* to this watch."""
-        wpath = self.wpath
-        if path == wpath or self._anywhere or wpath == b"/":
-            return True
-        if wpath.startswith(b"@") and wpath.startswith(path):
-            return True  # @releaseDomain/<domid> may be reported without the domid
-        return path.startswith(wpath + b"/")
 
 
 class Watching:
@@ -131,6 +95,7 @@ class Watching:
         if channel is not None and (channel.failure is not None or channel.pid != os.getpid()):
             channel.close()
             self._live = {}
+            self._events.clear()
             self._shared.channel = None
         return self._ready()
 
@@ -350,7 +315,7 @@ class Watching:
         if self._readiness is not None:
             channel.before_close = self._readiness.unfollow
             if channel.is_usable():
-                self._readiness.follow(channel.fileno())
+                self._readiness.follow(channel.poller.fd)
 
     def _refresh(self) -> None:
         """Show whether there is an event, or the channel has ended."""

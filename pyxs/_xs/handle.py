@@ -8,7 +8,8 @@ from .._channels.channel import Channel
 from .._channels.failures import decoded, raised_by_handler
 from .._channels.pool import Pool
 from .._channels.turns import NestedCallError
-from .._channels.watching import Watch, Watching
+from .._channels.watch import Watch
+from .._channels.watching import Watching
 from .._choice import connection_at
 from .._wire.packets import Op
 from .._wire.replies import (
