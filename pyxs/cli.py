@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         completion,
         devices,
         helping,
+        limit,
         listing,
         looking,
         reading,
@@ -105,9 +106,9 @@ def _subcommand_in(words: "List[str]") -> "Optional[str]":
     """Return the first operand, or ``None`` if an unknown option comes before it."""
     rest = iter(words)
     for word in rest:
-        if word in ("--socket", "--device"):
+        if word in ("--socket", "--device", "--timeout"):
             next(rest, None)
-        elif not word.startswith(("--socket=", "--device=")) and word != "--xenbus":
+        elif not word.startswith(("--socket=", "--device=", "--timeout=")) and word != "--xenbus":
             return None if word.startswith("-") and word != "-" else word
     return None
 

@@ -30,9 +30,6 @@ class TCPConnection(SocketConnection):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # requests are small
         return sock
 
-    def clone(self):
-        return TCPConnection(self.host, self.port, self.socket_timeout)
-
 
 def main():
     parser = argparse.ArgumentParser(description="list the guests of a daemon behind a TCP port")

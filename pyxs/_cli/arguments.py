@@ -144,6 +144,14 @@ def seconds(text: str) -> float:
     return number
 
 
+def limit(text: str) -> float:
+    """Return *text* as a time-out over 0; an argument has this as its ``type``."""
+    number = seconds(text)
+    if number == 0:
+        raise argparse.ArgumentTypeError("{}: must be over 0".format(text))
+    return number
+
+
 def domid(text: str) -> int:
     """Return *text* as the number of a guest; an argument has this as its ``type``."""
     number = int(text)

@@ -31,7 +31,7 @@ _shtab_pyxs_serve_option_strings=(-h --help --socket --load --like --domid)
 _shtab_pyxs_run_option_strings=(-h --help --load --like --domid --tools)
 _shtab_pyxs_completion_option_strings=(-h --help)
 _shtab_pyxs_help_option_strings=(-h --help)
-_shtab_pyxs_option_strings=(-h --help --version --socket --device --xenbus)
+_shtab_pyxs_option_strings=(-h --help --version --socket --device --xenbus --timeout)
 
 _shtab_pyxs_read_pos_0_COMPGEN=_pyxs_path
 _shtab_pyxs_ls_pos_0_COMPGEN=_pyxs_path

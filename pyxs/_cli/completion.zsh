@@ -44,6 +44,7 @@ _shtab_pyxs_options=(
   "--socket[the socket of the daemon]:PATH:"
   "--device[a XenBus device]:PATH:"
   "--xenbus[the XenBus device of this system]"
+  "--timeout[give up a subcommand that uses a store after this time]:SECONDS:"
 )
 
 # guard to ensure default positional specs are added only once per session

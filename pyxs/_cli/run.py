@@ -77,6 +77,12 @@ def on_store(module: str, function: str) -> "Callable[[argparse.Namespace], int]
         shared = getattr(args, "client", None)  # set by the shell
         if shared is not None:
             return command(shared, args) or 0
+        if getattr(args, "within", None) is not None:
+            status: int = later("limit", "within")(connected, args)
+            return status
+        return connected(args)
+
+    def connected(args: "argparse.Namespace") -> int:
         client = later("store", "connected_client")(args)
         try:
             return command(client, args) or 0

@@ -6,7 +6,7 @@ time of ``pyxs read``.
 
 import argparse
 
-from .arguments import Formatter, Pairs, Parser, SubcommandParser, count, domid, guest
+from .arguments import Formatter, Pairs, Parser, SubcommandParser, count, domid, guest, limit
 from .run import later, on_store
 
 TYPE_CHECKING = False
@@ -43,6 +43,13 @@ def make_parser(names: "Iterable[str]", called: str = "pyxs ") -> argparse.Argum
     )
     parser.add_argument("--version", action=_Version, help="show the version and exit")
     _add_connection(parser, default=None)
+    parser.add_argument(
+        "--timeout",
+        dest="within",
+        metavar="SECONDS",
+        type=limit,
+        help="give up a subcommand that uses a store after this time",
+    )
     subcommands = parser.add_subparsers(
         title="subcommands",
         metavar="SUBCOMMAND",
