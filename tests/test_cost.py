@@ -10,11 +10,11 @@ PROGRAM = os.path.join(os.path.dirname(__file__), "benchmarks", "instructions.py
 
 
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="each version has bytecodes of its own")
-def test_a_read_takes_at_most_20_calls_and_800_bytecodes():
+def test_a_read_takes_at_most_10_calls_and_300_bytecodes():
     said = subprocess.check_output([sys.executable, PROGRAM], universal_newlines=True).split()
     calls, bytecodes = int(said[2]), int(said[4])
-    assert calls <= 20
-    assert bytecodes <= 800
+    assert calls <= 10
+    assert bytecodes <= 300
 
 
 READ = """

@@ -4,8 +4,9 @@
 
     python tests/benchmarks [--short] [--any-cpu] [--before REVISION] [--json FILE] [JOB ...]
 
-The peers are the C extension ``xen.lowlevel.xs``, the C tools, pyxs 0.4.1 from the package
-index, and pyxs at an earlier revision of this repository. Each peer runs in a process of its
+The peers are a bare loop of ``send`` and ``recv`` in Python, which is the limit, the C extension
+``xen.lowlevel.xs``, the C tools, pyxs 0.4.1 from the package index, and pyxs at an earlier revision
+of this repository. Each peer runs in a process of its
 own. All use the same C xenstored and the same interpreter: CPython 3.11, for which Debian builds
 the C extension. The peers take turns in small slices, so that other load of the machine affects
 all of them alike. A figure is the median over the slices. A ratio is the median of the ratios of
@@ -40,7 +41,7 @@ sys.path.insert(0, os.path.dirname(HERE))
 
 import daemons  # noqa: E402
 
-BEFORE = "b16aad8"  # the last commit before the package got one folder for each job
+BEFORE = "39d1d8c"  # the last commit in which all threads of a client shared one connection
 SCALE_TURNS = 5  # a peer that is in no ratio takes every fifth turn
 
 
@@ -157,6 +158,7 @@ def start_workers(daemon, before, stack):
     old_python = install_old_pyxs(stack.enter_context(tempfile.TemporaryDirectory()))
     environs = {
         "pyxs": dict(daemon.environ, PYTHONPATH=ROOT),
+        "bare loop": daemon.environ,
         "C extension": dict(daemon.environ, PYTHONPATH=os.pathsep.join(extension)),
         "pyxs 0.4.1": daemon.environ,
         "C tools": daemon.environ,

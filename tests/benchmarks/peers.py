@@ -9,6 +9,8 @@ import atexit
 import functools
 import os
 import shutil
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -18,6 +20,8 @@ import time
 from store import DIRECTORY, KEY, LONG_KEY, TRANSACTION_KEY, many_keys, tree, watched_key
 
 VALUE = "y" * 20
+HEADER = struct.Struct("=4I")  # struct xsd_sockmsg of xs_wire.h: type, req_id, tx_id, len
+READ = 2  # XS_READ
 THREADS = 8
 
 
@@ -296,9 +300,30 @@ class CTools:
         run("xenstore-ls", "-f", tree(nodes))
 
 
+class BareLoop:
+    """``send`` and ``recv`` on a socket, and nothing else: the least that Python can do."""
+
+    def __init__(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(os.environ["XENSTORED_PATH"])
+
+    def read(self, calls):
+        send, recv, key = self.sock.send, self.sock.recv, KEY.encode() + b"\0"
+        for number in range(calls):
+            send(HEADER.pack(READ, number, 0, len(key)) + key)
+            reply = recv(65536)
+            size = HEADER.unpack_from(reply)[3]
+            while len(reply) < HEADER.size + size:
+                reply += recv(65536)
+            reply[HEADER.size :].decode()
+
+    xs_read = read
+
+
 PEERS = {
     "pyxs": Pyxs,
     "before": Before,
+    "bare loop": BareLoop,
     "C extension": CExtension,
     "pyxs 0.4.1": OldPyxs,
     "C tools": CTools,

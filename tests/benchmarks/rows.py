@@ -27,11 +27,27 @@ class Row(NamedTuple):
 
 
 ROWS = [
-    Row("read", "read", 50, 120, 1.08, 1.00, one_cpu=True),
+    Row("read", "read", 50, 120, 1.05, 1.00, one_cpu=True),
+    Row("read, on any CPU", "read", 50, 120, 1.12, 1.00),
     Row("read: CPU time", "read", 50, 120, 1.35, 1.10, figure="cpu", one_cpu=True),
+    Row("read, beside the limit", "read", 50, 120, 1.15, 1.05, "bare loop", one_cpu=True),
+    Row("read, beside the limit, on any CPU", "read", 50, 120, 1.30, 1.15, "bare loop"),
+    Row(
+        "read, beside the limit: CPU time",
+        *("read", 50, 120, 1.35, 1.20, "bare loop"),
+        figure="cpu",
+        one_cpu=True,
+    ),
+    Row(
+        "read, beside the limit, on any CPU: CPU time",
+        *("read", 50, 120, 1.50, 1.30, "bare loop"),
+        figure="cpu",
+    ),
+    Row("xs.read, beside the limit", "xs_read", 50, 120, 1.25, 1.10, "bare loop", one_cpu=True),
+    Row("xs.read, beside the limit, on any CPU", "xs_read", 50, 120, 1.40, 1.20, "bare loop"),
     Row("read of 2,000 bytes", "read_long", 50, 120, 1.08, 1.00, one_cpu=True),
-    Row("write", "write", 50, 120, 1.08, 1.00, one_cpu=True),
-    Row("ls", "ls", 50, 120, 1.08, 1.00, one_cpu=True),
+    Row("write", "write", 50, 120, 1.05, 1.00, one_cpu=True),
+    Row("ls", "ls", 50, 120, 1.05, 1.00, one_cpu=True),
     Row("xs.read", "xs_read", 50, 120, 1.10, 1.02, one_cpu=True),
     Row(
         "transaction: start, read, write, commit", "transaction", 12, 120, 1.08, 1.00, one_cpu=True
