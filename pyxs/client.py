@@ -651,7 +651,9 @@ class Client:
         op = Op.TRANSACTION_END
         reply = running.end(commit)
         if reply is not None:
-            decoded(running, decode_ack, op, _accepted(op, b"", reply))
+            result = _accepted(op, b"", reply)
+            if commit:
+                decoded(self._pool, decode_ack, op, result)
 
     def transaction(self) -> "Client":
         """Return a new client in a new transaction, to the same daemon.

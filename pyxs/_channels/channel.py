@@ -73,8 +73,8 @@ class Channel:
         self._trusts_ids = connection.trusts_ids
         self._timeout = connection.socket_timeout
         self._deadline = deadline
-        self._inbox = Inbox(connection.trusts_ids, events)
-        self._framer = self._inbox.framer
+        self.inbox = Inbox(connection.trusts_ids, events)
+        self._framer = self.inbox.framer
         self._ids: Iterator[int] = chain.from_iterable(repeat(_IDS))
         # What was sent last, and how much by each call; the requests that are due, the replies
         # to them, and the ids of those sent last.
@@ -129,7 +129,8 @@ class Channel:
                     return op, result
             self._send_rest(data, counts)
         except OSError as exc:
-            self._take_refusal(exc, op, due, answers)
+            if not self._take_refusal(exc, op, due, answers):
+                raise
         self.collect(due, answers)
         kind, _, _, result = answers[rq_id]
         return kind, result
@@ -155,7 +156,8 @@ class Channel:
             counts.extend(map(self._send, (data,)))
             self._send_rest(data, counts)
         except OSError as exc:
-            self._take_refusal(exc, messages[0][0], due, answers)
+            if not self._take_refusal(exc, messages[0][0], due, answers):
+                raise
         return ids
 
     def collect(
@@ -183,32 +185,42 @@ class Channel:
                 raise OSError(errno.EIO, text.format(sum(counts), len(data)))
             counts.extend(map(self._send, (data[sum(counts) :],)))
 
-    def _take_refusal(self, exc: OSError, op: int, due: "Due", answers: "Answers") -> None:
+    def _take_refusal(self, exc: OSError, op: int, due: "Due", answers: "Answers") -> bool:
         """Take an exception from sending for the daemon's answer, if it is one.
 
         Linux sets watches itself: if xenstored refuses one, write() on the device fails with its
         errno, and no reply comes.
 
+        :returns: ``False`` if a signal handler raised it.
         :raises ConnectionError: the connection is lost.
         """
-        counts = self._flight[1]
-        if self._trusts_ids or counts or not (exc.errno == errno.EINVAL or op == Op.WATCH):
-            self._lost(exc)
         if isinstance(exc, PyXSError) or raised_by_handler(exc):
-            raise exc
+            return False
+        if self._trusts_ids or self._flight[1] or not (exc.errno == errno.EINVAL or op == Op.WATCH):
+            self.fail(exc)
         name = errno.errorcode.get(exc.errno or errno.EINVAL, "EINVAL").encode("ascii")
         for rq_id in list(due):
             answers[rq_id] = _ERROR, rq_id, 0, name + b"\0"
         due.clear()
+        return True
 
     # -- receiving ---------------------------------------------------------------------
 
-    def receive_events(self) -> None:
+    def receive_events(self, may_block: bool = False) -> None:
         """Receive the events that have arrived, while no request is due.
 
+        :param may_block: whether to wait for the rest of a message without a time limit.
         :raises ConnectionError: the connection is lost, or another message has arrived.
         """
         self._receive()
+        pieces = self._framer.state[1]
+        if (
+            may_block
+            and not self._polls
+            and len(pieces[0]) == HEADER_SIZE
+            and _size_in(pieces[0])[0]
+        ):
+            self._receive()  # the C daemon writes header and payload apart
         self._sort({}, {})
 
     def has_begun(self) -> bool:
@@ -248,6 +260,7 @@ class Channel:
             readable = self.poller.wait(due)
         except OSError as exc:
             self._lost(exc)
+            raise
         self.check()
         return readable
 
@@ -258,12 +271,13 @@ class Channel:
             pieces.extend(map(self._recv, _RECV_SIZE))
         except OSError as exc:
             self._lost(exc)
+            raise
         self._in_doubt = False
         if not pieces[-1]:
             self.fail(EOFError("the daemon closed the connection"))
 
     def _sort(self, due: "Due", answers: "Answers") -> None:
-        problem = self._inbox.sort(due, answers)
+        problem = self.inbox.sort(due, answers)
         if problem:
             self._record(UnexpectedPacket(problem))
             if due:  # otherwise the replies that came before are good
@@ -327,11 +341,10 @@ class Channel:
         assert self.failure is not None
         raise again(self.failure)
 
-    def _lost(self, exc: OSError) -> "NoReturn":
-        """Raise the exception for a lost connection, or *exc* if a signal handler raised it."""
-        if isinstance(exc, PyXSError) or raised_by_handler(exc):
-            raise exc
-        self.fail(exc)
+    def _lost(self, exc: OSError) -> None:
+        """Raise the exception for a lost connection, unless a signal handler raised *exc*."""
+        if not (isinstance(exc, PyXSError) or raised_by_handler(exc)):
+            self.fail(exc)
 
     def _record(self, cause: Exception) -> None:
         reason = ""

@@ -34,7 +34,7 @@ class Inbox:
     def __init__(self, trusts_ids: bool, events: "Any") -> None:
         self.framer = Framer()
         self._trusts_ids = trusts_ids
-        self._events = events
+        self.events = events
         self._taken: Optional[Frame] = None  # the last reply
 
     def sort(self, due: "Due", answers: "Answers") -> str:
@@ -43,31 +43,38 @@ class Inbox:
         :returns: why the rest of the stream cannot be trusted; empty if it can.
         """
         framer = self.framer
-        if framer.state[1] and not framer.state[0]:
-            framer.frame()
-        frames: List[Any] = framer.state[0]
-        while frames:
-            frame = frames[0]
-            if len(frame) == 2:
-                # One call in C: an exception cannot come between the two and lose the event.
-                self._events.extend(map(frames.pop, _HEAD))
-                continue
-            op, rq_id, _, _ = frame
-            key = rq_id if self._trusts_ids else next(iter(due), 0)
-            if frame is self._taken or answers.get(rq_id) == frame:
-                del frames[0]  # an exception came in between
-                continue
-            problem = (
-                self._decode(frames) if op == _WATCH_EVENT else self._mismatch(frame, due, key)
-            )
-            if problem:
-                frames.clear()
-                return problem
-            if op != _WATCH_EVENT:
-                answers[key] = self._taken = frame
-                due.pop(key, None)
-                del frames[0]
+        # An exception may have left messages that have to go before others are framed.
+        while framer.state[0] or (framer.state[1] and framer.frame()):
+            frames: List[Any] = framer.state[0]
+            while frames:
+                problem = self._sort_first(frames, due, answers)
+                if problem:
+                    frames.clear()
+                    return problem
         return str(framer.refused or "")
+
+    def _sort_first(self, frames: "List[Any]", due: "Due", answers: "Answers") -> str:
+        frame = frames[0]
+        if len(frame) == 2:
+            # One call in C: an exception cannot come between the two and lose the event.
+            self.events.extend(map(frames.pop, _HEAD))
+            return ""
+        op, rq_id, tx_id, _ = frame
+        if op == _WATCH_EVENT:
+            return self._decode(frames)
+        if self._trusts_ids and due.get(rq_id) == (op, tx_id):  # as most often
+            return self._take(frames, rq_id, due, answers)
+        if frame is self._taken or answers.get(rq_id) == frame:
+            del frames[0]  # an exception came in between
+            return ""
+        key = rq_id if self._trusts_ids else next(iter(due), 0)
+        return self._mismatch(frame, due, key) or self._take(frames, key, due, answers)
+
+    def _take(self, frames: "List[Any]", key: int, due: "Due", answers: "Answers") -> str:
+        answers[key] = self._taken = frames[0]
+        due.pop(key, None)
+        del frames[0]
+        return ""
 
     def _decode(self, frames: "List[Any]") -> str:
         """Decode the first message, an event, for the next step, or drop it."""
@@ -76,7 +83,7 @@ class Inbox:
             event = decode_event(payload)
         except MalformedError as exc:
             return "an event that is none, {}: {:.80}".format(exc, repr(payload))
-        if self._events is None:
+        if self.events is None:
             del frames[0]
         else:
             frames[0] = event

@@ -110,11 +110,11 @@ class Pipeline:
             left = max(left, self._half)
         self.channel.collect(self._due, self._answers, max(0, min(left, len(self._due) - 1)))
         sent, answers = self._sent, self._answers
-        for rq_id in list(answers):
+        for rq_id, (kind, _, _, payload) in answers.items():
             request = sent.pop(rq_id)
-            kind, _, _, payload = answers.pop(rq_id)
             request.reply = kind, payload
             self._bytes -= HEADER_SIZE + len(request.payload)
+        answers.clear()
         self._send()
 
     def _send(self) -> None:
@@ -124,14 +124,16 @@ class Pipeline:
         """
         if len(self._due) > self._half:
             return
+        unsent, free = self._unsent, WINDOW_BYTES - self._bytes
         room = self.channel.max_outstanding - len(self._due)
         batch: List[Request] = []
-        while self._unsent and len(batch) < room:
-            size = HEADER_SIZE + len(self._unsent[0].payload)
-            if self._bytes + size > WINDOW_BYTES:
+        while unsent and len(batch) < room:
+            size = HEADER_SIZE + len(unsent[0].payload)
+            if size > free:
                 break
-            self._bytes += size
-            batch.append(self._unsent.popleft())
+            free -= size
+            batch.append(unsent.popleft())
+        self._bytes = WINDOW_BYTES - free
         if batch:
             messages = [(request.op, request.payload) for request in batch]
             ids = self.channel.send(messages, self._tx_id, self._due, self._answers)

@@ -73,7 +73,7 @@ class Shared:
                     if not self._turns.step_back(turn, deadline):
                         return
                 elif channel.is_readable(deadline):
-                    channel.receive_events()
+                    channel.receive_events(may_block=deadline is None)
                 elif deadline is not None and time.monotonic() >= deadline:
                     return
         except BaseException:

@@ -99,7 +99,10 @@ class Transaction:
         payload = b"T\0" if commit else b"F\0"
         reply = channel.exchange(Op.TRANSACTION_END, payload, self.tx_id, answers)
         self._shared.channel = None
-        self._pool.put_back(channel)
+        if reply[0] == _ERROR or reply[1] == b"OK\0":
+            self._pool.put_back(channel)
+        else:
+            channel.close()
         return reply
 
     def _ready(self) -> Channel:

@@ -11,9 +11,7 @@ from .deadlines import LateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, List, Optional
-
-    from .inbox import Event
+    from typing import Callable, Iterator, Optional
 
 _ERROR = int(Op.ERROR)
 _MISSING = _ERROR, b"ENOENT\0"
@@ -36,28 +34,38 @@ def wait_for_value(
     """
     deadline = None if timeout is None else time.monotonic() + (timeout or _ASK)
     state = "the daemon has not answered"
-    events: List[Event] = []
     try:
-        channel = Channel(connection, deadline, events)
-        is_watched = False
-        while True:
-            events.clear()
-            value = _read(channel, path)
-            if value is not None and satisfied(value):
-                return value
-            state = "there is no such node"
-            if value is not None:
-                state = "the value is {:.80}".format(repr(value))
-            if timeout == 0:
-                raise LateError
-            if not is_watched:
-                is_watched = True
-                _watch(channel, path)
-            while not events:
-                _receive(channel, deadline)
+        channel = Channel(connection, deadline, [])
+        try:
+            for value in _values(channel, path, deadline):
+                if value is not None and satisfied(value):
+                    return value
+                state = _state(value)
+                if timeout == 0:
+                    break
+        finally:
+            channel.close()
     except LateError:
-        node = decode_text(path)
-    raise TimeoutError("{}: waited for {} s, and {}".format(node, timeout, state))
+        pass
+    text = "{}: waited for {} s, and {}"
+    raise TimeoutError(text.format(decode_text(path), timeout, state))
+
+
+def _values(
+    channel: Channel, path: bytes, deadline: "Optional[float]"
+) -> "Iterator[Optional[str]]":
+    """Yield the value of a node, and again when it may have changed; ``None``: no such node."""
+    yield _read(channel, path)
+    _watch(channel, path)
+    while True:
+        channel.inbox.events.clear()
+        yield _read(channel, path)
+        while not channel.inbox.events:
+            _receive(channel, deadline)
+
+
+def _state(value: "Optional[str]") -> str:
+    return "there is no such node" if value is None else "the value is {:.80}".format(repr(value))
 
 
 def _read(channel: Channel, path: bytes) -> "Optional[str]":

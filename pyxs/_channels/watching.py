@@ -63,10 +63,12 @@ class Watching:
 
         :param ready: in place of :meth:`_ready`.
         """
+        shared = self._here() if self._pid != os.getpid() else self._shared
         try:
-            return self._here().use(ready or self._ready, action, *args, undo=undo)
+            return shared.use(ready or self._ready, action, *args, undo=undo)
         finally:
-            self._refresh()
+            if self._readiness is not None:
+                self._refresh()
 
     def _here(self) -> Shared:
         if self._pid != os.getpid():
@@ -101,7 +103,10 @@ class Watching:
 
     def _as_it_is(self) -> Channel:
         """Return the channel, which may be lost; connect at first."""
-        return self._shared.channel or self._connect()
+        channel = self._shared.channel
+        if channel is not None and channel.pid != os.getpid():
+            channel.check()
+        return channel or self._connect()
 
     def _connect(self) -> Channel:
         channel = Channel(self.connection, events=self._events)

@@ -73,6 +73,7 @@ class Handle:
     def __init__(self, connection: PacketConnection, orphaned: bool = False) -> None:
         self._watching = Watching(connection)
         self._spare = Pool(connection)  # for calls inside another call of a thread
+        self._max_payload = connection.max_payload
         self._orphaned = orphaned
         self._closed = False
         self._watched = False  # whether watch() was ever called
@@ -163,7 +164,8 @@ class Handle:
         return True
 
     def _exchange(self, op: Op, payload: bytes, tx_id: int) -> "Reply":
-        self._check_length(payload)
+        if len(payload) > self._max_payload:
+            raise make_error(errno.E2BIG)
         try:
             return self._watching.use(self._request, op, payload, tx_id)
         except (NestedCallError, ConnectionError) as exc:
@@ -192,7 +194,7 @@ class Handle:
             raise
 
     def _check_length(self, payload: bytes) -> None:
-        if len(payload) > self._watching.connection.max_payload:
+        if len(payload) > self._max_payload:
             raise make_error(errno.E2BIG)
 
     def _decoded(self, decoder: "Callable[[bytes], T]", op: Op, reply: "Reply") -> T:
@@ -246,7 +248,7 @@ class Handle:
         wanted = _token_bytes(token)
         known = [watch for watch in self._watching.watches() if watch.token == wanted][-1:]
         payload = strings(path, wanted)
-        if len(payload) > self._watching.connection.max_payload:
+        if len(payload) > self._max_payload:
             self._watching.forget(known)
         self._check_length(payload)
         self._acknowledge(Op.UNWATCH, lambda: self._watching.end(Op.UNWATCH, payload, known))
