@@ -1,21 +1,20 @@
 """Daemons that send exactly what a test tells them to.
 
-:class:`FakeServer` listens on a Unix socket. :class:`FakeConnection` has no descriptor; it
-records what pyxs asks of a connection.
+:class:`FakeServer` listens on a Unix socket. :class:`FakeConnection` and :class:`Bound` need no
+listener and no thread.
 """
 
 import contextlib
 import os
-import queue
 import shutil
 import socket
 import tempfile
 import threading
 
 from common import PATIENCE
-from pyxs import ConnectionError
+from pyxs._wire.framing import Framer
 from pyxs._wire.packets import packet_from_wire
-from pyxs.connection import Op, PacketConnection, UnixSocketConnection
+from pyxs.connection import Op, PacketConnection, SocketConnection, UnixSocketConnection
 
 #: Well-formed payloads of replies; for all other requests it is ``OK``.
 REPLIES = {
@@ -177,76 +176,69 @@ class FakeServer:
             raise self._failures[0]
 
 
+class FakeStream:
+    """A stream that is no socket, and has only the four methods that pyxs asks for."""
+
+    def __init__(self, connection):
+        self._connection = connection
+        self._framer = Framer()
+        self._ours, self._theirs = socket.socketpair()
+
+    def send(self, data):
+        packets = self._framer.feed(data)
+        self._connection.batches.append(len(packets))
+        for packet in packets:
+            self._connection.sent.append(packet)
+            self.deliver(*self._connection.answer(packet))
+        return len(data)
+
+    def deliver(self, *messages):
+        self._theirs.sendall(b"".join(map(bytes, messages)))
+
+    def recv(self, size):
+        return self._ours.recv(size)
+
+    def fileno(self):
+        return self._ours.fileno()
+
+    def close(self):
+        self._ours.close()
+        self._theirs.close()
+
+
 class FakeConnection(PacketConnection):
-    """A connection in memory: it records packets sent, and receives packets delivered.
+    """A connection whose daemon answers at once, in the thread that sends.
 
     :param answer: called with each packet sent; returns the packets that come back.
     """
 
     path = "fake"
 
-    def __init__(self, answer=lambda packet: ()):
+    def __init__(self, answer=lambda packet: [reply_to(packet)]):
         self.answer = answer
-        self.sent = []
-        self.batches = []  # the number of packets in each call of send_many()
-        self.receiving = 0  # threads in recv()
-        self.receives = 0  # calls of recv()
-        self.connected = 0  # calls of connect()
-        self.disconnected = 0
-        self._inbox = queue.Queue()
+        self.sent = []  # the packets, over all streams
+        self.batches = []  # the number of packets in each call of send()
+        self.streams = []
 
-    def connect(self):
-        self._inbox = queue.Queue()
-        self.connected += 1
-
-    def disconnect(self, silent=True):
-        assert self.receiving == 0, "disconnected while a thread is in recv()"
-        self.disconnected += 1
-
-    def send(self, packet):
-        self.send_many([packet])
-
-    def send_many(self, packets):
-        self.batches.append(len(packets))
-        for packet in packets:
-            packet = packet_from_wire(packet.op, packet.rq_id, packet.tx_id, packet.payload)
-            self.sent.append(packet)
-            self.deliver(*self.answer(packet))
-
-    def deliver(self, *items):
-        """Let ``recv()`` return packets, or raise an exception."""
-        for item in items:
-            self._inbox.put(item)
-
-    def recv(self, timeout=None):
-        assert self.receiving == 0, "two threads in recv()"
-        self.receiving += 1
-        self.receives += 1
-        try:
-            item = self._inbox.get(timeout is None or timeout > 0, timeout)
-        except queue.Empty:
-            return None
-        finally:
-            self.receiving -= 1
-        if isinstance(item, BaseException):
-            raise item
-        return item
-
-    def fileno(self):
-        raise ConnectionError("fake: has no descriptor")
-
-    def wake(self):
-        self._inbox.put(None)
-
-    def clone(self):
-        return type(self)(self.answer)
+    def open(self):
+        self.streams.append(FakeStream(self))
+        return self.streams[-1]
 
 
-class BusyConnection(FakeConnection):
-    """Its ``recv()`` does not return early when another thread ends the conversation."""
+class Bound(SocketConnection):
+    """A connection over an open stream, whose other end the test has.
 
-    def wake(self):
-        pass
+    :param stream: what ``open()`` returns, once.
+    """
+
+    path = "bound"
+
+    def __init__(self, stream, socket_timeout=None):
+        super().__init__(socket_timeout)
+        self._streams = [stream]
+
+    def open(self):
+        return self._streams.pop()
 
 
 class FakeBus(UnixSocketConnection):
@@ -255,6 +247,3 @@ class FakeBus(UnixSocketConnection):
     max_payload = 4080
     max_outstanding = 1
     trusts_ids = False
-
-    def clone(self):
-        return FakeBus(self.path, self.socket_timeout)

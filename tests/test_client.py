@@ -6,13 +6,12 @@ import os
 import subprocess
 import sys
 import threading
-import time
 import warnings
 
 import pytest
 
-from common import PATIENCE, until
-from fakes import BusyConnection, FakeConnection, FakeServer, error_to, honest, reply_to
+from common import PATIENCE, in_threads, until
+from fakes import FakeConnection, FakeServer, error_to, honest, reply_to
 from forks import fork
 from pyxs import (
     Client,
@@ -281,12 +280,14 @@ def test_a_transaction_that_is_dropped_is_aborted_with_a_warning(xenstore):
 
 
 def test_the_daemon_forgets_a_transaction_that_is_dropped(serve):
+    """It aborts the transaction with the connection, if it is not told."""
     client, server = serve()
+    client.read("/a")
     with pytest.warns(RuntimeWarning, match="transaction 7 "):
         client.transaction()
-    client.read("/a")
-    asked = [(request.op, request.tx_id, request.payload) for request in server.requests]
-    assert (Op.TRANSACTION_END, 7, b"F\0") in asked
+    (peer,) = server.peers
+    until(lambda: peer.gone.is_set() or peer.requests[-1].op == Op.TRANSACTION_END)
+    assert client.read("/a") == "value"
 
 
 def test_the_line_that_began_a_transaction_is_shown_where_it_is_known(tmp_path, xenstored):
@@ -332,7 +333,6 @@ def test_a_client_that_is_in_a_transaction_itself_is_dropped_in_silence(xenstore
     with no_warning():
         client = Client(xenstored.path, transaction=True)
         client.write("/a", "1")
-        client.connection.disconnect()
         del client
 
 
@@ -660,53 +660,39 @@ def test_a_closed_client_gives_up_its_connection(serve):
         assert another.read("/a") == "value"
 
 
-def test_a_connection_that_fails_halfway_is_closed():
-    class HalfOpen(FakeConnection):
-        def connect(self):
-            super().connect()
-            raise ConnectionError("fake: no answer")
+def test_a_call_after_close_does_not_wait_for_a_call_that_close_has_ended(serve):
+    def silent(peer):
+        peer.receive()
+        asked.set()
+        peer.linger()
 
-    client = Client(connection=HalfOpen())
-    with pytest.raises(ConnectionError, match="^fake: no answer$"):
-        client.read("/a")
-    assert (client.connection.connected, client.connection.disconnected) == (1, 1)
+    asked = threading.Event()
+    client, server = serve(silent, honest)
 
+    def read_again():
+        assert asked.wait(PATIENCE)
+        client.close()
+        return client.read("/second")
 
-def test_a_client_connects_again_only_when_no_thread_uses_the_lost_connection():
-    def read(path):
-        try:
-            outcomes[path] = client.read(path)
-        except ConnectionError as exc:
-            outcomes[path] = str(exc)
+    def read():
+        with pytest.raises(ConnectionError, match="closed$"):
+            client.read("/first")
 
-    client, outcomes = Client(connection=BusyConnection()), {}
-    connection = client.connection
-    first, second = [
-        threading.Thread(target=read, args=(path,), daemon=True) for path in ("/first", "/second")
-    ]
-    first.start()
-    until(lambda: connection.receiving)
-    client.close()
-    second.start()
-    time.sleep(0.05)
-    assert connection.connected == 1
-    connection.answer = lambda packet: [reply_to(packet)]
-    connection.deliver(None)
-    for thread in first, second:
-        thread.join(PATIENCE)
-    assert outcomes == {"/first": "fake: closed", "/second": "value"}
-    assert connection.connected == 2
-    client.close()
+    assert in_threads(read, read_again) == [None, "value"]
+    assert len(server.peers) == 2
 
 
-def test_threads_that_connect_at_once_share_the_connection(serve):
-    client, server = serve()
-    threads = [threading.Thread(target=client.read, args=["/a"]) for _ in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(PATIENCE)
-    assert len(server.peers) == 1
+def test_threads_have_a_connection_each_of_which_four_stay(serve):
+    def wait_for_all(peer):
+        for request in peer:
+            together.wait(PATIENCE)
+            peer.send(reply_to(request))
+
+    together = threading.Barrier(10)
+    client, server = serve(wait_for_all)
+    in_threads(*[lambda: client.read("/a")] * 10)
+    assert len(server.peers) == 10
+    until(lambda: sum(peer.gone.is_set() for peer in server.peers) == 6)
 
 
 def test_an_empty_batch_asks_nothing(serve):
