@@ -156,17 +156,22 @@ def conflicting_write(xenstored, monkeypatch):
     """Let another client write ``/a`` just before the command commits for the first time."""
     conflicts = []
 
-    class ConflictingConnection(UnixSocketConnection):
-        def transmit(self, messages, data, counts):
-            for message in messages:
-                write_before(message)
-            return super().transmit(messages, data, counts)
+    class Stream:
+        def __init__(self, sock):
+            self._sock = sock
+            self.recv, self.fileno, self.close = sock.recv, sock.fileno, sock.close
 
-    def write_before(packet):
-        if packet.op == Op.TRANSACTION_END and not conflicts:
-            with Client(xenstored.path) as other:
-                other.write("/a", "meddled with")
-            conflicts.append(packet)
+        def send(self, data):
+            op = int.from_bytes(data[:4], sys.byteorder)
+            if op == Op.TRANSACTION_END and not conflicts:
+                with Client(xenstored.path) as other:
+                    other.write("/a", "meddled with")
+                conflicts.append(data)
+            return self._sock.send(data)
+
+    class ConflictingConnection(UnixSocketConnection):
+        def open(self):
+            return Stream(super().open())
 
     monkeypatch.setattr("pyxs._choice.UnixSocketConnection", ConflictingConnection)
     return conflicts

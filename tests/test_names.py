@@ -48,7 +48,8 @@ def functions_of(each):
 @pytest.mark.parametrize("name", sorted(public()))
 def test_the_types_of_every_public_method_can_be_had(name):
     for function in functions_of(public()[name]):
-        typing.get_type_hints(function)
+        if function.__name__[:1] != "_" or function.__name__.endswith("__"):
+            typing.get_type_hints(function)
 
 
 @pytest.mark.parametrize("name", sorted(public()))
@@ -173,10 +174,6 @@ def test_a_monitor_shows_its_path_its_state_and_its_watches(xenstored):
     assert repr(monitor) == "<Monitor {!r}, not connected, 0 watches>".format(xenstored.path)
 
 
-def test_a_connection_shows_its_path_and_its_state(xenstored):
-    connection = pyxs.UnixSocketConnection(xenstored.path)
-    assert repr(connection) == "<UnixSocketConnection {!r}, not connected>".format(xenstored.path)
-    connection.connect()
-    assert repr(connection) == "<UnixSocketConnection {!r}, connected>".format(xenstored.path)
-    connection.disconnect()
-    assert repr(pyxs.XenBusConnection("/x")) == "<XenBusConnection '/x', not connected>"
+def test_a_connection_shows_its_path():
+    assert repr(pyxs.UnixSocketConnection("/s")) == "<UnixSocketConnection '/s'>"
+    assert repr(pyxs.XenBusConnection("/x")) == "<XenBusConnection '/x'>"

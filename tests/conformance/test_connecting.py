@@ -28,7 +28,7 @@ def test_a_client_connects_when_it_is_entered(store):
 def test_a_client_connects_at_its_first_command(store):
     client = pyxs.Client(unix_socket_path=store.path)
     assert client.exists("/")
-    client.connection.disconnect()
+    client.close()
 
 
 def test_a_client_can_be_entered_again(store):
@@ -61,7 +61,7 @@ def test_a_connection_that_is_given_is_used(store):
     with pyxs.Client(connection=connection) as client:
         assert client.connection is connection
         assert client.exists("/")
-    monitor = pyxs.Monitor(pyxs.connection.UnixSocketConnection(store.path))
+    monitor = pyxs.Monitor(connection)
     monitor.watch("/", "t")
     assert monitor.wait(timeout=5) == ("/", "t")
     monitor.close()
@@ -80,7 +80,7 @@ def test_a_daemon_that_is_not_there_is_a_connection_error(store):
         pyxs.Client(unix_socket_path=store.path, transaction=True)
     store.daemon.restart()
     assert client.exists("/")
-    client.connection.disconnect()
+    client.close()
 
 
 def test_a_missing_socket_is_not_reported_as_a_missing_node(tmp_path):

@@ -41,6 +41,15 @@ def guest_monitor(socket, cleanup):
     return monitor
 
 
+@pytest.fixture
+def guest_handle(socket, cleanup, monkeypatch):
+    """An ``xs`` that speaks as the guest: its transactions share the only connection."""
+    monkeypatch.setenv("XENSTORED_PATH", socket)
+    handle = pyxs.xs()
+    cleanup.callback(handle.close)
+    return handle
+
+
 # ---- Its home --------------------------------------------------------------
 
 
@@ -311,14 +320,17 @@ def test_the_quota_of_nodes(guest, client, known):
     client.mkdir(HOME + "/by-dom0")
 
 
-def test_the_quota_of_transactions(guest, known):
+def test_the_quota_of_transactions(guest_handle, known):
+    def start(_):
+        try:
+            running.append(guest_handle.transaction_start())
+        except pyxs.Error as answer:
+            raise pyxs.PyXSError(*answer.args) from None
+
     running = []
-    started = count_until_refused(lambda _: running.append(guest.transaction()))
-    assert started == known("a guest's transactions")
-    running[0].transaction_end(commit=False)
-    guest.transaction().transaction_end(commit=False)
-    for transaction in running:
-        transaction.close()
+    assert count_until_refused(start) == known("a guest's transactions")
+    guest_handle.transaction_end(running[0], True)
+    start(0)
 
 
 def test_the_quota_of_watches(guest_monitor, known):

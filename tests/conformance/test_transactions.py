@@ -312,9 +312,8 @@ def test_an_exception_aborts_the_transaction_and_leaves_the_connection_open(clie
     assert client.ls(root) == ["key"]
 
 
-def test_several_transactions_run_at_once_over_one_connection(client, root):
+def test_several_transactions_run_at_once(client, root):
     transactions = [client.transaction() for _ in range(5)]
-    assert len({t.tx_id for t in transactions}) == 5
     for number, t in enumerate(transactions):
         t.write("{}/{}/key".format(root, number), number)
         assert t.ls(root) == [str(number)]
@@ -469,9 +468,7 @@ def test_a_lost_transaction_stays_lost_when_others_have_reconnected(client, stor
     t = client.transaction()
     t.write("/key", "value")
     store.daemon.restart()
-    with pytest.raises(pyxs.ConnectionError):
-        client.exists("/key")
-    assert not client.exists("/key")  # on a new connection
+    assert not client.exists("/key")  # on another connection
     fresh = client.transaction()  # likely with the same id
     with pytest.raises(pyxs.ConnectionError):
         t.write("/key", "value")
