@@ -67,6 +67,7 @@ class Peer:
         self._stream = sock.makefile("rb")
         self.requests = []
         self.gone = threading.Event()  #: the client has closed its descriptor
+        self.finished = threading.Event()  #: nothing more is sent
 
     def __iter__(self):
         return iter(self.receive, None)
@@ -85,6 +86,14 @@ class Peer:
             return None
         self.requests.append(request)
         return request
+
+    def has_more(self):
+        """Return whether bytes of another request have arrived."""
+        self._sock.setblocking(False)
+        try:
+            return bool(self._stream.peek())
+        finally:
+            self._sock.setblocking(True)
 
     def send(self, *messages):
         """Send packets, or raw bytes."""
@@ -106,6 +115,7 @@ class Peer:
         """End the stream that the client receives."""
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)
+        self.finished.set()
 
     def close(self):
         with contextlib.suppress(OSError):

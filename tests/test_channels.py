@@ -1,0 +1,708 @@
+"""Open connections as their users see them: replies, windows, time-outs, threads and events."""
+
+import contextlib
+import errno
+import functools
+import os
+import select
+import socket
+import threading
+import time
+
+import pytest
+from pyxs._channels.watching import Watching
+
+import pyxs
+from common import PATIENCE, before_line, in_threads, until
+from fakes import FakeConnection, FakeServer, error_to, event, honest, reply_to
+from pyxs import (
+    Client,
+    ConnectionError,
+    InvalidOperation,
+    Monitor,
+    PyXSError,
+    UnexpectedPacket,
+    snapshot,
+    xs,
+)
+from pyxs._channels import channel, turns
+from pyxs.connection import Op, UnixSocketConnection
+
+
+def echo(request):
+    """Return the reply whose payload is the request's path."""
+    return reply_to(request, request.payload.split(b"\0")[0] if request.op == Op.READ else None)
+
+
+def honest_to(request):
+    """Return what answers a request correctly."""
+    return [reply_to(request)]
+
+
+@pytest.fixture
+def serve():
+    """Make a server of scripts and a client of it; both are closed after the test."""
+    with contextlib.ExitStack() as stack:
+
+        def serve(*scripts, socket_timeout=PATIENCE):
+            server = stack.enter_context(FakeServer(*(scripts or (honest,))))
+            client = Client(server.path, socket_timeout=socket_timeout)
+            stack.callback(client.close)
+            return client, server
+
+        yield serve
+
+
+@pytest.fixture
+def connect():
+    """Make a client of a fake connection with such answers, and the connection."""
+    with contextlib.ExitStack() as stack:
+
+        def connect(answer, **attributes):
+            connection = FakeConnection(answer)
+            vars(connection).update(attributes)
+            client = Client(connection=connection)
+            stack.callback(client.close)
+            return client, connection
+
+        yield connect
+
+
+@pytest.fixture
+def patience(monkeypatch):
+    """Let no thread look again by itself: one that nobody wakes sleeps for ever."""
+    monkeypatch.setattr(turns, "_LOOK_AGAIN", 1000.0)
+
+
+def paths(count):
+    return ["/{}".format(number) for number in range(count)]
+
+
+# -- requests and replies ------------------------------------------------------------------
+
+
+def test_replies_in_reverse_order_reach_their_requests(serve):
+    def backwards(peer):
+        requests = [peer.receive() for _ in range(50)]
+        peer.send(*map(echo, reversed(requests)))
+        peer.linger()
+
+    client, _ = serve(backwards)
+    assert client.read_many(paths(50)) == {path: path for path in paths(50)}
+
+
+def test_requests_under_way_have_different_ids(connect):
+    client, connection = connect(lambda request: [echo(request)])
+    client.read_many(paths(200))
+    assert len({sent.rq_id for sent in connection.sent}) == 200
+
+
+def test_after_the_last_identifier_that_fits_the_header_the_first_comes_again(connect, monkeypatch):
+    monkeypatch.setattr(channel, "_IDS", channel._IDS[-2:])
+    client, connection = connect(lambda request: [echo(request)])
+    for path in paths(3):
+        assert client.read(path) == path
+    assert [sent.rq_id for sent in connection.sent] == [2**32 - 2, 2**32 - 1, 2**32 - 2]
+
+
+USES = [
+    pytest.param(lambda client: client.read("/a"), id="one"),
+    pytest.param(lambda client: client.read_many(["/a", "/b"]), id="many"),
+    pytest.param(lambda client: client.walk("/a").__next__(), id="walk"),
+]
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [(b"EIO\0", errno.EIO), (b"ENOSPC\0", errno.ENOSPC), (b"ENEWS\0", errno.EINVAL)],
+)
+def test_an_error_is_the_answer_and_the_connection_stays(connect, use, name, number):
+    client, connection = connect(lambda request: [error_to(request, name)])
+    with pytest.raises(PyXSError) as caught:
+        use(client)
+    assert type(caught.value) is PyXSError
+    assert caught.value.errno == number
+    connection.answer = honest_to
+    assert client.read("/b") == "value"
+    assert len(connection.streams) == 1
+
+
+def test_an_error_that_errno_does_not_know_keeps_its_name(connect):
+    client, _ = connect(lambda request: [error_to(request, b"ENEWS\0")])
+    with pytest.raises(PyXSError, match="ENEWS"):
+        client.read("/a")
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"rq_id": 99},
+        {"tx_id": 3},
+        {"op": Op.WRITE},
+        {"op": 4711},
+        {"op": Op.INVALID},
+        {"op": Op.ERROR, "payload": b"ENOENT"},
+        {"op": Op.ERROR, "payload": b""},
+        {"op": Op.ERROR, "payload": b"\0"},
+        {"op": Op.ERROR, "payload": b"E NOENT\0"},
+        {"op": Op.ERROR, "payload": b"EN\xd6\0"},
+        {"op": Op.ERROR, "payload": b"ENOENT\0\0"},
+        {"op": Op.ERROR, "payload": b"ENOENT\0", "rq_id": 99},
+        {"op": Op.ERROR, "payload": b"ENOENT\0", "tx_id": 99},
+    ],
+    ids=str,
+)
+def test_a_wrong_reply_ends_the_connection(connect, use, wrong):
+    client, connection = connect(lambda request: [reply_to(request, **wrong)])
+    with pytest.raises(UnexpectedPacket, match="^fake: "):
+        use(client)
+    assert "not connected" in repr(client)
+    connection.answer = honest_to
+    assert client.read("/a") == "value"
+    assert len(connection.streams) == 2
+
+
+def test_a_wrong_reply_in_a_transaction_loses_it(connect):
+    client, connection = connect(honest_to)
+    transaction = client.transaction()
+    connection.answer = lambda request: [reply_to(request, tx_id=8)]
+    with pytest.raises(UnexpectedPacket):
+        transaction.read("/a")
+    with pytest.raises(ConnectionError, match="transaction 7 was lost"):
+        transaction.transaction_end()
+
+
+def test_a_second_reply_to_a_request_is_never_taken_for_that_to_another(connect):
+    def read_two():
+        for path in paths(2):
+            values.append(client.read(path))
+
+    client, _ = connect(lambda request: [reply_to(request, b"one"), reply_to(request, b"two")])
+    values = []
+    with pytest.raises(UnexpectedPacket):
+        read_two()
+    assert values in ([], ["one"])
+
+
+def test_a_monitor_takes_no_reply_without_a_request(connect):
+    client, connection = connect(honest_to)
+    with client.monitor() as monitor:
+        monitor.watch("/a", "t")
+        connection.streams[-1].deliver(reply_to(connection.sent[-1]))
+        with pytest.raises(UnexpectedPacket, match="^fake: "):
+            monitor.wait()
+
+
+def test_where_ids_are_not_trusted_order_and_type_count(connect):
+    def answer(request):
+        return [reply_to(request, request.payload, op=answers.pop(), rq_id=99, tx_id=98)]
+
+    answers = [Op.WRITE, Op.READ, Op.READ]
+    client, _ = connect(answer, trusts_ids=False, max_outstanding=1)
+    for _ in range(2):
+        assert client.read("/a") == "/a\0"
+    with pytest.raises(UnexpectedPacket):
+        client.read("/a")
+
+
+def test_restrict_is_refused_because_it_would_confine_one_connection_of_several(connect):
+    client, connection = connect(honest_to)
+    with pytest.raises(InvalidOperation):
+        client.execute_command(Op.RESTRICT, 5)
+    assert connection.sent == []
+
+
+# -- room for requests ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("count", "size", "most"), [(300, 5, 64), (100, 4096, 15)])
+def test_no_more_than_64_requests_and_64_kib_are_unanswered(serve, count, size, most):
+    def script(peer):
+        unanswered, left = [], count
+        while left:
+            # Waits until the window is full.
+            while len(unanswered) < min(most, left):
+                unanswered.append(peer.receive())
+            too_many.append(peer.has_more())
+            half = max(1, len(unanswered) // 2)
+            peer.send(*map(reply_to, unanswered[:half]))
+            del unanswered[:half]
+            left -= half
+        peer.linger()
+
+    too_many = []
+    client, server = serve(script)
+    names = ["/{:03}".format(number) for number in range(count)]
+    client.write_many([(name, "x" * (size - 5)) for name in names])
+    assert not any(too_many)
+    assert [request.payload[:4].decode() for request in server.requests] == names
+
+
+@pytest.mark.parametrize(("last", "together"), [(3840, 16), (3841, 15)])
+def test_unanswered_requests_may_have_64_kib_to_the_byte(serve, last, together):
+    """A request counts with its header of 16 bytes."""
+
+    def script(peer):
+        requests = [peer.receive() for _ in range(together)]
+        too_many.append(peer.has_more())
+        peer.send(*map(reply_to, requests))
+        honest(peer)
+
+    too_many = []
+    client, server = serve(script)
+    sizes = [4096] * 15 + [last]
+    client.write_many([(path, "x" * (size - 4)) for path, size in zip(paths(99)[10:], sizes)])
+    assert too_many == [False]
+    assert len(server.requests) == 16
+
+
+def test_where_one_request_is_allowed_the_next_waits_for_its_reply(connect):
+    client, connection = connect(lambda request: [echo(request)], max_outstanding=1)
+    assert client.read_many(paths(10)) == {path: path for path in paths(10)}
+    assert connection.batches == [1] * 10
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_too_long_a_payload_is_refused_and_nothing_is_sent(connect, count):
+    client, connection = connect(honest_to, max_payload=100)
+    items = [(path, "x") for path in paths(count)] + [("/long", "x" * 95)]
+    with pytest.raises(pyxs.InvalidPayload, match="101 bytes: .* at most 100"):
+        client.write_many(items)
+    with pytest.raises(pyxs.InvalidPayload, match="101 bytes: .* at most 100"):
+        client.write("/long", "x" * 95)
+    assert connection.sent == []
+    client.write("/long", "x" * 94)
+
+
+# -- time-outs -----------------------------------------------------------------------------
+
+
+def silent(peer):
+    """Answer nothing: a script."""
+    peer.linger()
+
+
+@pytest.mark.parametrize("use", USES)
+def test_without_a_reply_in_time_the_call_fails_and_the_next_connects_again(serve, use):
+    client, _ = serve(silent, honest, socket_timeout=0.05)
+    with pytest.raises(ConnectionError, match="socket: no reply within 0.05 s$"):
+        use(client)
+    assert client.read("/a") == "value"
+
+
+def slow(peer):
+    """Answer a request every 50 ms: a script."""
+    for request in peer:
+        time.sleep(0.05)
+        peer.send(reply_to(request))
+
+
+def test_a_time_out_is_time_without_a_byte_from_the_daemon(serve):
+    client, _ = serve(slow, socket_timeout=0.3)
+    assert len(client.read_many(paths(10))) == 10
+
+
+def test_the_time_in_which_the_caller_of_a_walk_pauses_does_not_count(serve):
+    def tree(peer):
+        for request in peer:
+            top = request.payload == b"/\0"
+            names = b"".join(b"%d\0" % number for number in range(200)) if top else b""
+            peer.send(reply_to(request, names if request.op == Op.DIRECTORY else b"x" * 4000))
+
+    client, _ = serve(tree, socket_timeout=0.1)
+    for visited, _ in enumerate(client.walk("/")):
+        if visited in (0, 10, 100):
+            time.sleep(0.15)
+    assert visited == 200
+
+
+def test_a_wait_for_an_event_has_no_time_out(serve):
+    def script(peer):
+        peer.send(reply_to(peer.receive()))
+        time.sleep(0.15)
+        peer.send(event("/a", "t"))
+        peer.linger()
+
+    client, _ = serve(script, socket_timeout=0.05)
+    with client.monitor() as monitor:
+        monitor.watch("/a", "t")
+        assert monitor.wait() == ("/a", "t")
+
+
+def answering(*ops):
+    """Return a script: it answers only these requests; there is no node."""
+
+    def script(peer):
+        for request in peer:
+            if request.op in ops:
+                missing = request.op == Op.READ
+                peer.send(error_to(request, b"ENOENT\0") if missing else reply_to(request))
+
+    return script
+
+
+@pytest.mark.parametrize("socket_timeout", [None, PATIENCE])
+@pytest.mark.parametrize("ops", [[], [Op.WATCH], [Op.READ], [Op.READ, Op.WATCH]])
+def test_wait_for_ends_in_time_whatever_the_daemon_does_not_answer(serve, ops, socket_timeout):
+    client, _ = serve(answering(*ops), socket_timeout=socket_timeout)
+    with pytest.raises(TimeoutError, match="^/a: waited for 0.1 s, and "):
+        client.wait_for("/a", timeout=0.1)
+
+
+@pytest.mark.parametrize("socket_timeout", [None, PATIENCE])
+def test_wait_for_ends_in_time_if_the_daemon_accepts_nobody(tmp_path, socket_timeout):
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(0)
+        with Client(path), pytest.raises(TimeoutError, match="^/a: waited for 0.1 s, and "):
+            Client(path, socket_timeout).wait_for("/a", timeout=0.1)
+
+
+def test_wait_for_without_time_asks_once(serve):
+    client, server = serve(answering(Op.READ), honest)
+    with pytest.raises(TimeoutError, match="there is no such node"):
+        client.wait_for("/a", timeout=0)
+    assert [request.op for request in server.requests] == [Op.READ]
+    assert client.wait_for("/a", timeout=0) == "value"
+
+
+@pytest.mark.parametrize("length", [2048, 3071, 3072])
+def test_wait_for_takes_a_path_as_long_as_paths_may_be(serve, length):
+    def script(peer):
+        peer.send(error_to(peer.receive(), b"ENOENT\0"))
+        watch = peer.receive()
+        peer.send(reply_to(watch), event(path, watch.payload.split(b"\0")[1].decode()))
+        honest(peer)
+
+    path = "/" + (length - 1) * "a"
+    client, server = serve(script)
+    assert client.wait_for(path, timeout=PATIENCE) == "value"
+    assert [request.payload.split(b"\0")[0] for request in server.requests] == [path.encode()] * 3
+
+
+# -- many connections ----------------------------------------------------------------------
+
+
+def test_a_restart_of_the_daemon_is_told_once(serve):
+    def once(peer):
+        request = peer.receive()
+        together.wait(PATIENCE)
+        peer.send(reply_to(request))
+        restarted.wait(PATIENCE)
+
+    together, restarted = threading.Barrier(4), threading.Event()
+    client, server = serve(*[once] * 4, honest)
+    in_threads(*[lambda: client.read("/a")] * 4)
+    restarted.set()
+    until(lambda: all(peer.finished.is_set() for peer in server.peers))
+    with pytest.raises(ConnectionError):
+        client.read("/a")
+    for _ in range(4):
+        assert client.read("/a") == "value"
+    assert len(server.peers) == 5
+
+
+def test_calls_of_other_threads_need_not_wait_for_one_that_waits(serve):
+    def wait_for_the_other(peer):
+        request = peer.receive()
+        answered.wait(PATIENCE)
+        peer.send(reply_to(request))
+        peer.linger()
+
+    def read_second():
+        until(lambda: server.requests)
+        value = client.read("/second")
+        answered.set()
+        return value
+
+    answered = threading.Event()
+    client, server = serve(wait_for_the_other, honest)
+    assert in_threads(lambda: client.read("/first"), read_second) == ["value"] * 2
+
+
+CALLS = [
+    pytest.param(lambda client: client.read("/a"), id="read"),
+    pytest.param(lambda client: client.read_many(paths(100)), id="read_many"),
+    pytest.param(lambda client: list(client.walk("/")), id="walk"),
+    pytest.param(lambda client: client.transaction(), id="transaction"),
+    pytest.param(lambda client: client.transaction_start(), id="transaction_start"),
+]
+
+
+@pytest.mark.parametrize("use", CALLS)
+def test_close_ends_a_call_in_progress_of_another_thread(serve, use):
+    def close():
+        until(lambda: server.requests)
+        client.close()
+
+    def call():
+        with pytest.raises(ConnectionError, match="closed$"):
+            use(client)
+
+    client, server = serve(silent, honest)
+    in_threads(call, close)
+    assert client.read("/a") == "value"
+
+
+def test_close_ends_a_call_in_a_transaction_of_another_thread(serve):
+    def silent_in_a_transaction(peer):
+        peer.send(reply_to(peer.receive()))
+        peer.linger()
+
+    def close():
+        until(lambda: len(server.requests) == 2)
+        client.close()
+
+    def call():
+        with pytest.raises(ConnectionError, match="closed$"):
+            client.read("/a")
+
+    client, server = serve(silent_in_a_transaction, honest)
+    client.transaction_start()
+    in_threads(call, close)
+
+
+# -- transactions --------------------------------------------------------------------------
+
+
+def test_of_two_threads_that_start_a_transaction_one_is_refused(serve):
+    def start():
+        together.wait(PATIENCE)
+        try:
+            return client.transaction_start()
+        except PyXSError as exc:
+            return exc.errno
+
+    together = threading.Barrier(2)
+    client, server = serve()
+    for _ in range(50):
+        assert set(in_threads(start, start)) == {7, errno.EALREADY}
+        client.transaction_end(commit=False)
+    assert len(server.requests) == 100
+
+
+def test_a_call_that_waits_for_its_turn_while_the_transaction_ends_raises(serve):
+    """The daemon would say ENOENT about the transaction, as about a node that is missing."""
+
+    def script(peer):
+        peer.send(reply_to(peer.receive()))
+        end = peer.receive()
+        ending.set()
+        time.sleep(0.05)
+        peer.send(reply_to(end))
+        honest(peer)
+
+    def use(call):
+        ending.wait(PATIENCE)
+        with pytest.raises(PyXSError, match="has ended") as caught:
+            call()
+        assert caught.value.errno == errno.EINVAL
+
+    ending = threading.Event()
+    client, server = serve(script, honest)
+    client.transaction_start()
+    running = client._channels()
+    calls = [functools.partial(running.exchange, Op.READ, b"/a\0")] * 3
+    in_threads(client.transaction_end, *[functools.partial(use, call) for call in calls])
+    assert [request.op for request in server.requests] == [Op.TRANSACTION_START, Op.TRANSACTION_END]
+
+
+@pytest.mark.parametrize("iterate", [lambda c: c.walk("/"), snapshot.lines])
+@pytest.mark.parametrize("started", [0, 2])
+def test_a_walk_goes_on_in_its_transaction_or_fails(xenstored, iterate, started):
+    with Client(xenstored.path) as client:
+        client.write_many({"/t/{}".format(number): number for number in range(300)})
+        with client.transaction() as transaction:
+            items = iter(iterate(transaction))
+            for _ in range(started):
+                next(items)
+        with pytest.raises(PyXSError, match="has ended"):
+            list(items)
+
+
+# -- watches and events --------------------------------------------------------------------
+
+
+@pytest.fixture
+def watching(connect):
+    """Return a function that makes a monitor with a watch, and delivers events to it."""
+    with contextlib.ExitStack() as stack:
+
+        def watching(wpath="/", token="t"):
+            client, connection = connect(honest_to)
+            monitor = stack.enter_context(client.monitor())
+            monitor.watch(wpath, token)
+            return monitor, connection.streams[-1].deliver
+
+        yield watching
+
+
+@pytest.mark.parametrize(
+    ("path", "token"), [("/ab", "t"), ("/", "t"), ("/a", "u"), ("/a/b", "/a"), ("@other", "t")]
+)
+def test_an_event_that_no_live_watch_covers_is_dropped(watching, path, token):
+    monitor, deliver = watching("/a", "t")
+    deliver(event(path, token), event("/a", "t"))
+    assert monitor.check() == ("/a", "t")
+    assert monitor.check() is None
+
+
+@pytest.mark.parametrize(
+    ("wpath", "path"),
+    [
+        ("/", "/a/b"),
+        ("/", "@introduceDomain"),
+        ("a", "a/b"),
+        ("@releaseDomain", "@releaseDomain"),
+        ("@releaseDomain/5", "@releaseDomain"),
+        ("@releaseDomain/5", "@releaseDomain/5"),
+    ],
+)
+def test_an_event_of_a_path_that_a_watch_covers_is_returned(watching, wpath, path):
+    monitor, deliver = watching(wpath, "t")
+    deliver(event(path, "t"))
+    assert monitor.check() == (path, "t")
+
+
+def test_events_met_behind_a_reply_are_kept_and_make_fileno_readable(connect):
+    def answer(request):
+        return [reply_to(request), *(event(path, "t") for path in paths(50))]
+
+    client, _ = connect(answer)
+    with client.monitor() as monitor:
+        number = monitor.fileno()
+        monitor.watch("/", "t")
+        for path in paths(50):
+            assert select.select([number], [], [], 0)[0]
+            assert monitor.check() == (path, "t")
+        assert not select.select([number], [], [], 0)[0]
+
+
+def test_a_thread_that_waits_lets_the_requests_of_others_through(serve, patience):
+    def script(peer):
+        for request in peer:
+            peer.send(reply_to(request))
+            if request.op == Op.UNWATCH:
+                peer.send(event("/a", "t"))
+
+    def others():
+        time.sleep(0.05)  # until the first waits; it is right also if that takes longer
+        assert monitor.check() is None
+        monitor.watch("/b", "u")
+        monitor.unwatch("/b", "u")
+
+    client, _ = serve(script)
+    with client.monitor() as monitor:
+        monitor.watch("/a", "t")
+        assert in_threads(monitor.wait, others)[0] == ("/a", "t")
+
+
+def test_a_second_thread_that_waits_ends_in_time(watching, patience):
+    def second():
+        time.sleep(0.05)
+        assert monitor.wait(timeout=0.05) is None
+        deliver(event("/a", "t"))
+
+    monitor, deliver = watching()
+    assert in_threads(monitor.wait, second)[0] == ("/a", "t")
+
+
+def test_each_event_goes_to_one_of_the_threads_that_wait(watching, patience):
+    monitor, deliver = watching()
+    deliver_all = functools.partial(deliver, *(event(path, "t") for path in paths(10)))
+    seen = in_threads(*[monitor.wait] * 10, deliver_all)[:10]
+    assert sorted(each.path for each in seen) == paths(10)
+
+
+@pytest.mark.parametrize("line", ["while self._events", "held.extend("])
+def test_a_wait_goes_on_if_another_thread_takes_its_event(watching, line):
+    def take():
+        assert in_threads(monitor.check) == [("/1", "t")]
+        deliver(event("/2", "t"))
+
+    monitor, deliver = watching()
+    deliver(event("/0", "t"), event("/1", "t"))
+    assert monitor.wait() == ("/0", "t")
+    with before_line(Watching._take, line, take):
+        assert monitor.wait() == ("/2", "t")
+
+
+def test_a_lost_connection_fails_every_thread_that_waits(serve, patience):
+    def script(peer):
+        peer.send(reply_to(peer.receive()))
+        waiting.wait(PATIENCE)
+        peer.finish()
+
+    def wait():
+        with pytest.raises(ConnectionError, match="the daemon closed the connection"):
+            monitor.wait()
+
+    def lose():
+        time.sleep(0.05)
+        waiting.set()
+
+    waiting = threading.Event()
+    client, _ = serve(script)
+    with client.monitor() as monitor:
+        monitor.watch("/", "t")
+        in_threads(*[wait] * 5, lose)
+
+
+def test_closing_a_monitor_ends_every_thread_that_waits(watching, patience):
+    def wait():
+        with pytest.raises(ConnectionError, match="closed$"):
+            monitor.wait()
+
+    def close():
+        time.sleep(0.05)
+        monitor.close()
+
+    monitor, _ = watching()
+    in_threads(*[wait] * 5, close)
+
+
+def test_events_that_arrived_before_a_loss_are_returned_after_it(serve):
+    def script(peer):
+        peer.send(reply_to(peer.receive()))
+        request = peer.receive()
+        peer.send(event("/a", "t"), reply_to(request), event("/b", "t"))
+        peer.finish()
+
+    client, _ = serve(script)
+    with client.monitor() as monitor:
+        monitor.watch("/", "t")
+        monitor.watch("/x", "u")
+        assert monitor.wait() == ("/a", "t")
+        assert monitor.wait() == ("/b", "t")
+        for use in (monitor.wait, monitor.check):
+            with pytest.raises(ConnectionError, match="the daemon closed the connection"):
+                use()
+
+
+def open_monitor(path):
+    return Monitor(UnixSocketConnection(path))
+
+
+def open_handle(path):
+    os.environ["XENSTORED_PATH"] = path
+    return xs()
+
+
+@pytest.mark.parametrize("make", [open_monitor, open_handle])
+def test_two_threads_that_first_ask_for_fileno_get_the_same_open_descriptor(
+    xenstored, monkeypatch, make
+):
+    def ask():
+        together.wait(PATIENCE)
+        return watching.fileno()
+
+    monkeypatch.setenv("XENSTORED_PATH", "")  # undone after the test
+    together = threading.Barrier(2)
+    for _ in range(50):
+        with contextlib.closing(make(xenstored.path)) as watching:
+            one, other = in_threads(ask, ask)
+            assert one == other
+            os.fstat(one)
