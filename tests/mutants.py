@@ -19,8 +19,8 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 _STORE = "test_xenstored_store.py test_xenstored_versions.py conformance"
-_CONVERSATION = (
-    "test_conversation.py test_monitor.py test_client.py test_connection.py test_compat.py "
+_CHANNELS = (
+    "test_channels.py test_monitor.py test_client.py test_connection.py test_compat.py "
     "faults/test_handlers.py faults/test_hostile_daemon.py faults/test_forks.py "
     "faults/test_threads.py faults/test_signals.py conformance faults/test_nested.py "
     "faults/test_interleavings.py faults/test_interruptions.py"
@@ -30,39 +30,38 @@ _XS = "test_compat.py faults/test_handlers.py faults/test_forks.py"
 #: By module: the tests that should fail, in the order in which they run: those that are quick
 #: and fail for most mutants come first.
 TESTS = {
+    "pyxs/connection.py": "test_connection.py test_names.py",
     "pyxs/helpers.py": "test_helpers.py test_messages.py test_client.py",
     "pyxs/_wire/framing.py": "test_wire.py test_connection.py",
     "pyxs/_wire/packets.py": "test_wire.py test_connection.py",
     "pyxs/_wire/replies.py": "test_messages.py test_client.py faults/test_hostile_daemon.py",
     "pyxs/_wire/requests.py": "test_messages.py test_client.py",
-    "pyxs/_wire/stream.py": "test_connection.py test_monitor.py faults/test_handlers.py",
     "pyxs/_xs/arguments.py": _XS,
     "pyxs/_xs/handle.py": _XS,
     "pyxs/xenstored/store.py": _STORE,
     "pyxs/xenstored/_tree.py": _STORE,
     "pyxs/xenstored/requests.py": _STORE,
-    "pyxs/_conversation/conversation.py": _CONVERSATION,
-    "pyxs/_conversation/events.py": _CONVERSATION,
-    "pyxs/_conversation/inbox.py": _CONVERSATION,
-    "pyxs/_conversation/lifetime.py": _CONVERSATION,
-    "pyxs/_conversation/link.py": _CONVERSATION,
-    "pyxs/_conversation/outbox.py": _CONVERSATION,
-    "pyxs/_conversation/readiness.py": (
-        "test_readiness.py test_monitor.py test_connection.py test_compat.py "
-        "faults/test_handlers.py faults/test_forks.py conformance"
+    "pyxs/_channels/channel.py": _CHANNELS,
+    "pyxs/_channels/deadlines.py": _CHANNELS,
+    "pyxs/_channels/descriptor.py": _CHANNELS,
+    "pyxs/_channels/failures.py": _CHANNELS,
+    "pyxs/_channels/inbox.py": _CHANNELS,
+    "pyxs/_channels/pipeline.py": _CHANNELS,
+    "pyxs/_channels/pool.py": _CHANNELS,
+    "pyxs/_channels/readiness.py": _CHANNELS,
+    "pyxs/_channels/shared.py": _CHANNELS,
+    "pyxs/_channels/transaction.py": _CHANNELS,
+    "pyxs/_channels/turns.py": _CHANNELS,
+    "pyxs/_channels/waiting.py": _CHANNELS,
+    "pyxs/_channels/watch.py": _CHANNELS,
+    "pyxs/_channels/watching.py": _CHANNELS,
+    "pyxs/_channels/walk.py": (
+        "test_client.py test_channels.py faults/test_hostile_daemon.py conformance test_snapshot.py"
     ),
-    "pyxs/_conversation/request.py": _CONVERSATION,
-    "pyxs/_conversation/roles.py": _CONVERSATION,
-    "pyxs/_conversation/turns.py": _CONVERSATION,
-    "pyxs/_conversation/walk.py": (
-        "test_client.py faults/test_hostile_daemon.py conformance test_snapshot.py"
-    ),
-    "pyxs/_conversation/watching.py": _CONVERSATION,
 }
 
 _ONE = "there is only one"
 _SPEED = "how much goes at once is a matter of speed"
-_WOKEN = "a thread that is woken for nothing sleeps again"
 
 #: Mutants that change nothing a test could see: by module, why, and the lines as mutated.
 EQUIVALENT = {
@@ -98,123 +97,32 @@ EQUIVALENT = {
     "pyxs/_wire/replies.py": {
         _ONE: ["return texts[ -1]"],
     },
-    "pyxs/_wire/stream.py": {
-        "the two are equal": ["if deadline is not None and (due is None or deadline <= due):"],
+    "pyxs/_xs/arguments.py": {
+        "it is the same modulo 2**32": [
+            "domid = ((int(number) - 2**31) & UINT32_MASK) - 2**31  # an int in C"
+        ],
+    },
+    "pyxs/_channels/channel.py": {
+        _SPEED: [
+            "_RECV_SIZE = (2 << 16,)",
+            "_RECV_SIZE = (1 << 17,)",
+            "_RECV_SIZE = (1 << 15,)",
+        ],
+    },
+    "pyxs/_channels/deadlines.py": {
         "the system delays a wait by more than this": [
-            "ready = dict(self._poll.poll(None if timeout is None else int(timeout * 1001 + 0.999)))",  # noqa: E501
-            "ready = dict(self._poll.poll(None if timeout is None else int(timeout * 999 + 0.999)))",  # noqa: E501
-            "ready = dict(self._poll.poll(None if timeout is None else int(timeout * 1000 + 1.999)))",  # noqa: E501
-        ],
-        _SPEED: [
-            "_RECV_SIZE = 2 << 16",
-            "_RECV_SIZE = 1 << 17",
-            "_RECV_SIZE = 1 << 15",
+            "return int(max(0.0, deadline - time.monotonic()) * 1001 + 0.999)",
+            "return int(max(0.0, deadline - time.monotonic()) * 999 + 0.999)",
+            "return int(max(0.0, deadline - time.monotonic()) * 1000 + 1.999)",
         ],
     },
-    "pyxs/_conversation/conversation.py": {
-        _SPEED: [
-            "self._some = max( 2, connection.max_outstanding // 2)",
-            "self._some = max(1, connection.max_outstanding // 1)",
-        ],
-        _ONE: [
-            "return bool(self.failures) and exc.__cause__ is self.failures[ -1]",
-            "return made[ -1]",
-        ],
-        "both slices are empty": ["self.wait_all(requests[max( -1, start - some) : start])"],
-    },
-    "pyxs/_conversation/events.py": {
-        _WOKEN: ["return True"],
-        _ONE: [
-            "if self._is_live(hold[ -1]):",
-            "self.queue.appendleft(hold[- 0])",
-        ],
-        "only without a GIL another thread changes the queue while it is copied": [
-            "except CosmicRayTestingException as exc:  # without a GIL, another thread may change it meanwhile",  # noqa: E501
-            "if  raised_here(exc):",
-            "if not not raised_here(exc):",
-        ],
-        "the condition of the loop ends it too": ["continue  # another thread has taken it"],
-    },
-    "pyxs/_conversation/inbox.py": {
-        _WOKEN: ["if wanted or self._roles.sleepers:"],
-    },
-    "pyxs/_conversation/lifetime.py": {
-        _ONE: [
-            "first = self.failures[ -1]",
-            "self.fail(me, self.failures[ -1])",
-        ],
-        "no test meets the very instant": [
-            "left = -1 if due is None else max( -1.0, due - time.monotonic())",
+    "pyxs/_channels/turns.py": {
+        "no test waits for a second look": [
+            "_LOOK_AGAIN = 2.0  # seconds; in case that an interrupted call has woken nobody",
+            "_LOOK_AGAIN = 0.0  # seconds; in case that an interrupted call has woken nobody",
         ],
     },
-    "pyxs/_conversation/link.py": {
-        "the slow way finds the same conversation": [
-            "if conversation is None or conversation.failures or conversation.pid == os.getpid():"
-        ],
-        _WOKEN: [
-            "roles.sleep(me, lambda: _CONNECT in roles, 1)",
-            "roles.sleep(me, lambda: _CONNECT in roles, - 0)",
-        ],
-    },
-    "pyxs/_conversation/outbox.py": {
-        "the longer way sends the same": [
-            "if len(waiting) == 2 and not (pending or waiting[0].abandoned):",
-            "if len(waiting) == 0 and not (pending or waiting[0].abandoned):",
-        ],
-        _ONE: [
-            "if len(waiting) == 1 and not (pending or waiting[ -1].abandoned):",
-            "batch.append(waiting[ -1])",
-        ],
-        "flush() calls again, as there is a batch": [
-            "if  batch:",
-            "if not not batch:",
-        ],
-        "identifiers begin with 1": [
-            "if request.rq_id < 1:",
-            "if request.rq_id <= 0:",
-        ],
-        "only XenBus refuses a request, and takes one at a time": [
-            "self._refuse(batch[ -1], answer)"
-        ],
-        "requests need only have different identifiers": [
-            "_IDS = range( 2, 2**32)  # uint32_t req_id, xs_wire.h",
-            "_IDS = range( 0, 2**32)  # uint32_t req_id, xs_wire.h",
-        ],
-        "then flush() finds nothing to send": [
-            "return True  # another thread has sent it",
-            "return True",
-            "return True  # a malformed reply: there is nothing to undo",
-        ],
-    },
-    "pyxs/_conversation/readiness.py": {
-        "no state has a descriptor under 0": ["_CLOSED = (True, -1)", "_CLOSED = (False, - 2)"],
-        _SPEED: [
-            "self._reader.recv( 4097)",
-            "self._reader.recv( 4095)",
-        ],
-    },
-    "pyxs/_conversation/request.py": {
-        "any negative number says so": ["self.rq_id = - 2  # until it is sent"],
-        "any other number says so": ["rq_id = 1  # it needs no sending"],
-    },
-    "pyxs/_conversation/turns.py": {
-        "no test meets the very instant": [
-            "if due is None or time.monotonic() <= due:",
-            "while not (waiter.answer or self._failures) and (waiter.rq_id >= -1 or self._pending):",  # noqa: E501
-        ],
-        "a thread that looks again and again, until the other one has sent, gets the same": [
-            "if waiter.rq_id < -1 and SEND in roles:",
-        ],
-        "identifiers begin with 1": [
-            "if request.answer is None and request.rq_id >= 1 and not self._connection.trusts_ids:",
-            "if request.answer is None and request.rq_id > 0 and not self._connection.trusts_ids:",
-        ],
-        _WOKEN: [
-            "if roles.sleepers or READ not in roles:",
-            "return 1 if deadline is None else max(0.0, deadline - time.monotonic())",
-        ],
-    },
-    "pyxs/_conversation/walk.py": {
+    "pyxs/_channels/walk.py": {
         _SPEED: [
             "_WINDOW = 65  # requests",
             "_WINDOW = 63  # requests",
@@ -222,23 +130,12 @@ EQUIVALENT = {
             "self._flying_max = _WINDOW // ( 4 if for_records else 2)  # nodes",
             "self._flying_max = _WINDOW // (3 if for_records else 3)  # nodes",
             "self._ahead = 1  # sent and not visited",
-            "while flying and flying[ -1].reading.answer is not None:",
+            "while flying and flying[ -1].reading.reply is not None:",
             "if node.asked() and room <= self._flying_max // 2:",
             "if node.asked() and room < self._flying_max // 3:",
             "if node.asked() and room < self._flying_max // 1:",
             "nodes = list(itertools.islice(self._unasked(node), max(room, 2)))",
         ],
-    },
-    "pyxs/_xs/arguments.py": {
-        "it is the same modulo 2**32": [
-            "domid = ((int(number) - 2**31) & UINT32_MASK) - 2**31  # an int in C"
-        ],
-    },
-    "pyxs/_xs/handle.py": {
-        "watches with one token take each other's events": [
-            "self._conversation.events.discard(known[- 0])"
-        ],
-        "watches with one token have one label": ["return decode_text(path), watches[ -1].label"],
     },
     "pyxs/xenstored/_tree.py": {
         "generations need only differ": [

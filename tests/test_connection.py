@@ -301,7 +301,7 @@ def test_a_file_is_no_device_and_stays_as_it_is(make, tmp_path):
     assert descriptors() == before
 
 
-def test_a_device_that_never_answers_is_no_device(environ):
+def test_the_null_device_ends_the_connection():
     with pytest.raises(ConnectionError, match="^/dev/null: the daemon closed the connection"):
         Client(xen_bus_path="/dev/null").read("/a")
 
@@ -786,17 +786,18 @@ def test_over_xenbus_resetting_watches_ends_only_ones_own(serving):
 
 @pytest.fixture
 def refuse_write(monkeypatch):
-    """Return a function: the next ``write()`` fails with this errno."""
+    """Return a function: the next ``write()`` on a device fails with this errno."""
+    numbers = []
 
-    def refuse_write(number):
-        def write(*_):
-            monkeypatch.undo()
-            raise OSError(number, os.strerror(number))
+    class Refusing(pyxs.connection._Device):
+        def send(self, data):
+            if numbers:
+                number = numbers.pop()
+                raise OSError(number, os.strerror(number))
+            return super().send(data)
 
-        monkeypatch.setattr("pyxs.connection.os.write", write)
-
-    with monkeypatch.context() as monkeypatch:
-        yield refuse_write
+    monkeypatch.setattr("pyxs.connection._Device", Refusing)
+    return numbers.append
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSPC, errno.E2BIG])
@@ -837,11 +838,15 @@ def test_over_xenbus_any_other_failure_of_write_is_a_lost_connection(bus, refuse
 
 
 def test_over_xenbus_a_message_taken_in_part_is_a_lost_connection(bus, monkeypatch):
-    real_write = os.write
-    with Client(xen_bus_path="bus") as client, monkeypatch.context() as patch:
-        patch.setattr("pyxs.connection.os.write", lambda fd, data: real_write(fd, data[:17]))
-        with pytest.raises(ConnectionError, match="^bus: .* took only 17 of 19 bytes"):
-            client.read("/a")
+    class Short(pyxs.connection._Device):
+        def send(self, data):
+            return super().send(data[:17])
+
+    monkeypatch.setattr("pyxs.connection._Device", Short)
+    client = Client(xen_bus_path="bus")
+    with pytest.raises(ConnectionError, match="^bus: .* took only 17 of 19 bytes"):
+        client.read("/a")
+    client.close()
 
 
 def test_over_xenbus_close_wakes_a_thread_that_waits(bus):

@@ -1,12 +1,18 @@
 """A user's code for ``mypy --strict``; tox -e lint checks it, and nothing runs it."""
 
+import socket
 from typing import Dict, List, Optional, Tuple, Union
 
 from typing_extensions import assert_type
 
 import pyxs
 from pyxs.client import Event
-from pyxs.connection import PacketConnection, UnixSocketConnection, XenBusConnection
+from pyxs.connection import (
+    PacketConnection,
+    SocketConnection,
+    UnixSocketConnection,
+    XenBusConnection,
+)
 from pyxs.xenstored import XenStored
 
 
@@ -60,10 +66,18 @@ def events(c: pyxs.Client) -> None:
 def connections() -> None:
     pyxs.Client(connection=UnixSocketConnection("/a", socket_timeout=1.5))
     pyxs.Client(connection=XenBusConnection())
+    pyxs.Monitor(Tunnel(socket_timeout=3))
     with XenStored() as daemon:
         assert_type(daemon.path, str)
         assert_type(daemon.socket_for(1), str)
         assert_type(daemon.client(1), pyxs.Client)
+
+
+class Tunnel(SocketConnection):
+    path = "tunnel"
+
+    def open(self) -> socket.socket:
+        return socket.create_connection(("localhost", 7007), self.socket_timeout)
 
 
 def drop_in(x: pyxs.xs) -> None:
