@@ -12,7 +12,7 @@ import time
 import pytest
 
 import pyxs
-from common import PATIENCE, before_line, in_threads, until
+from common import PATIENCE, before_line, descriptors, in_threads, until
 from fakes import FakeConnection, FakeServer, error_to, event, honest, reply_to
 from pyxs import (
     Client,
@@ -367,6 +367,44 @@ def test_wait_for_without_time_asks_once(serve):
         client.wait_for("/a", timeout=0)
     assert [request.op for request in server.requests] == [Op.READ]
     assert client.wait_for("/a", timeout=0) == "value"
+
+
+def fail(_value):
+    raise ZeroDivisionError
+
+
+def watch_refused(client):
+    with client.monitor() as monitor:
+        monitor.watch("/refused", "t")
+
+
+@pytest.mark.parametrize(
+    ("use", "failure"),
+    [
+        (lambda c: c.wait_for("/a", "1", timeout=0.01), TimeoutError),
+        (lambda c: c.wait_for("/a", timeout=0, condition=fail), ZeroDivisionError),
+        (lambda c: c.wait_for("/missing", timeout=0), TimeoutError),
+        (lambda c: c.wait_for("/refused", timeout=PATIENCE), PyXSError),
+        (lambda c: c.read("/refused"), PyXSError),
+        (lambda c: list(c.walk("/refused")), PyXSError),
+        (lambda c: c.transaction(), PyXSError),
+        (watch_refused, PyXSError),
+    ],
+)
+def test_a_call_that_failed_keeps_no_descriptor_though_its_exception_is_kept(connect, use, failure):
+    def answer(request):
+        if request.op == Op.TRANSACTION_START or request.payload.startswith(b"/refused"):
+            return [error_to(request, b"ENOSPC\0")]
+        missing = request.payload == b"/missing\0"
+        return [error_to(request, b"ENOENT\0") if missing else reply_to(request)]
+
+    before = descriptors()
+    client, _ = connect(answer)
+    with pytest.raises(failure) as caught:
+        use(client)
+    client.close()
+    assert descriptors() == before
+    assert caught.value
 
 
 @pytest.mark.parametrize("length", [2048, 3071, 3072])

@@ -125,6 +125,15 @@ def test_wait_for_times_out_though_the_value_keeps_changing(client, root, other)
         thread.join(PATIENCE)
 
 
+def test_a_daemon_serves_on_after_a_time_out(client, root, other):
+    """oxenstored does not, while a connection is open whose events nobody reads."""
+    with pytest.raises(TimeoutError) as caught:
+        client.wait_for(root + "/a", "2", timeout=0.01)
+    for number in range(3000):
+        other.write(root + "/a", number)
+    assert caught.value  # the program keeps it
+
+
 def test_wait_for_raises_the_exception_of_its_condition(client, root):
     class OddError(Exception):
         pass
