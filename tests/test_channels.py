@@ -1,5 +1,6 @@
 """Open connections as their users see them: replies, windows, time-outs, threads and events."""
 
+import _thread
 import contextlib
 import errno
 import functools
@@ -501,6 +502,118 @@ def test_close_ends_a_call_in_a_transaction_of_another_thread(serve):
     client, server = serve(silent_in_a_transaction, honest)
     client.transaction_start()
     in_threads(call, close)
+
+
+# -- sockets, locks and functions that others have replaced ------------------------------------
+
+
+class PythonSocket(socket.socket):
+    """Sends and receives by functions in Python, as the sockets of ssl and gevent do."""
+
+    def send(self, *args):
+        return super().send(*args)
+
+    def recv(self, *args):
+        return super().recv(*args)
+
+
+class PythonConnection(UnixSocketConnection):
+    def open(self):
+        sock = PythonSocket(socket.AF_UNIX)
+        sock.connect(self.path)
+        return sock
+
+
+class Wrapper:
+    """The stream of a socket, by methods of its own."""
+
+    def __init__(self, sock):
+        self._sock = sock
+
+    def send(self, data):
+        return self._sock.send(data)
+
+    def recv(self, size):
+        return self._sock.recv(size)
+
+    def fileno(self):
+        return self._sock.fileno()
+
+    def close(self):
+        self._sock.close()
+
+
+class WrappedConnection(UnixSocketConnection):
+    def open(self):
+        return Wrapper(super().open())
+
+
+@pytest.mark.parametrize("connection", [PythonConnection, WrappedConnection])
+def test_a_restart_is_told_once_whatever_the_socket_is_made_of(start_daemon, connection):
+    daemon = start_daemon("memory")
+    with Client(connection=connection(daemon.path)) as client, client.monitor() as monitor:
+        client["/a"] = "1"
+        monitor.watch("/a", "t")
+        assert monitor.wait() == ("/a", "t")
+        transaction = client.transaction()
+        client.read("/a")
+        daemon.restart()
+        for use in (lambda: client.exists("/a"), monitor.wait, lambda: transaction.read("/a")):
+            with pytest.raises(ConnectionError):
+                use()
+        client["/a"] = "2"
+        assert client["/a"] == "2"
+        monitor.watch("/a", "t")
+        assert monitor.wait() == ("/a", "t")
+
+
+class PythonLock:
+    """A lock in Python, as profilers of locks make them."""
+
+    def __init__(self):
+        self._lock = _thread.allocate_lock()
+
+    def acquire(self, *args, **kwargs):
+        return self._lock.acquire(*args, **kwargs)
+
+    def release(self):
+        self._lock.release()
+
+    def __enter__(self):
+        return self.acquire()
+
+    def __exit__(self, *exc_info):
+        self.release()
+
+
+def test_threads_may_have_locks_in_python(xenstored, monkeypatch):
+    def work():
+        for _ in range(100):
+            assert client.read("/a") == "1"
+            assert client.read_many(["/a", "/a"]) == {"/a": "1"}
+            assert transaction.read("/a") == "1"
+            assert handle.read("", "/a") == b"1"
+
+    monkeypatch.setenv("XENSTORED_PATH", xenstored.path)
+    with Client(xenstored.path) as client, contextlib.closing(xs()) as handle:
+        client["/a"] = "1"
+        with client.transaction() as transaction, monkeypatch.context() as patch:
+            patch.setattr("threading.Lock", PythonLock)
+            in_threads(*[work] * 4)
+
+
+@pytest.mark.parametrize("failure", [ConnectionRefusedError(), FileNotFoundError(2, "missing")])
+@pytest.mark.parametrize("make", [Client, pyxs.monitor])
+def test_a_failure_of_connect_is_a_connection_error_also_if_connect_is_replaced(
+    monkeypatch, make, failure
+):
+    def connect(*_):
+        raise failure
+
+    monkeypatch.setattr("socket.socket.connect", connect)
+    with pytest.raises(ConnectionError) as caught:
+        make("/socket").__enter__()
+    assert caught.value.__cause__ is failure
 
 
 # -- transactions --------------------------------------------------------------------------
