@@ -218,7 +218,7 @@ def test_restrict_is_refused_because_it_would_confine_one_connection_of_several(
 # -- room for requests ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("count", "size", "most"), [(300, 5, 64), (100, 4096, 15)])
+@pytest.mark.parametrize(("count", "size", "most"), [(300, 5, 64), (400, 4096, 15)])
 def test_no_more_than_64_requests_and_64_kib_are_unanswered(serve, count, size, most):
     def script(peer):
         unanswered, left = [], count

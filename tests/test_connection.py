@@ -301,6 +301,13 @@ def test_a_file_is_no_device_and_stays_as_it_is(make, tmp_path):
     assert descriptors() == before
 
 
+def test_a_file_of_the_kernels_may_be_the_device():
+    """On old kernels ``/proc/xen/xenbus`` is a regular file."""
+    stream = XenBusConnection("/proc/self/comm").open()
+    assert os.path.samefile("/proc/self/fd/{}".format(stream.fileno()), "/proc/self/comm")
+    stream.close()
+
+
 def test_the_null_device_ends_the_connection():
     with pytest.raises(ConnectionError, match="^/dev/null: the daemon closed the connection"):
         Client(xen_bus_path="/dev/null").read("/a")
