@@ -20,6 +20,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
     "sphinx.ext.viewcode",
+    "sphinx_copybutton",
     "sphinxcontrib.programoutput",
     "daemons_table",
     "speed_table",
@@ -33,6 +34,13 @@ nitpick_ignore_regex = [
 
 html_theme = "furo"
 html_title = "pyxs {}".format(release)
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
+
+# The button copies what one types, without the prompts and without what is printed.
+copybutton_prompt_text = r">>> |\.\.\. ?|\$ "
+copybutton_prompt_is_regexp = True
+copybutton_only_copy_prompt_lines = True
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
@@ -42,6 +50,8 @@ autodoc_preserve_defaults = True
 plot_html_show_formats = False
 plot_html_show_source_link = False
 plot_formats = ["svg"]
+plot_apply_rcparams = True
+plot_rcparams = {"savefig.transparent": True}
 
 # Each page has an in-memory daemon of its own; Client(), xs() and the command find it.
 doctest_global_setup = """

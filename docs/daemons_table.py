@@ -7,7 +7,7 @@ from sphinx.util.docutils import SphinxDirective
 
 TESTED = pathlib.Path(__file__).parent.parent / "tests" / "conformance" / "differences.py"
 
-HEADINGS = "Case", "C {}.{}", "OCaml", "In memory", "Why"
+HEADINGS = "Case", "Answers", "Why"
 
 
 def text(answer):
@@ -23,25 +23,49 @@ def text(answer):
     return answer
 
 
-def rows():
-    """Return the table, its head first."""
-    tested = runpy.run_path(str(TESTED))
-    versions = tested["VERSIONS"]
-    case, c, *others = HEADINGS
-    table = [[case] + [c.format(*version) for version in versions] + others]
-    for name, row in tested["DIFFERENCES"].items():
-        answers = [row.answer("c", version) for version in versions]
-        answers += [row.answer("ocaml", versions[-1]), row.answer("memory")]
-        table.append([name] + list(map(text, answers)) + [row.why])
-    return table
+def span(first, last):
+    """Return the name of the C daemons of the versions from *first* to *last*."""
+    names = ["{}.{}".format(*version) for version in (first, last)]
+    return "C {}".format(names[0] if first == last else " to ".join(names))
+
+
+def daemons(row, versions):
+    """Yield the names of daemons, and their answer: of the in-memory daemon where it is another."""
+    first, *later = versions
+    for version, following in zip(versions, later + [None]):
+        answer = row.answer("c", version)
+        if following is None or row.answer("c", following) != answer:
+            yield span(first, version), answer
+            first = following
+    yield "OCaml", row.answer("ocaml", versions[-1])
+    if row.answer("memory") != row.answer("c", (4, 17)):
+        yield "in memory", row.answer("memory")
+
+
+def answers(row, versions):
+    """Return a line for each answer, with the daemons that give it."""
+    names = {}
+    for daemon, answer in daemons(row, versions):
+        names.setdefault(text(answer), []).append(daemon)
+    return ["{}: {}".format(", ".join(each), answer) for answer, each in names.items()]
+
+
+def cell(lines):
+    """Return the lines of a cell as reStructuredText."""
+    return "\n        ".join("| " + line for line in lines)
 
 
 class DaemonsTable(SphinxDirective):
     def run(self):
         self.env.note_dependency(str(TESTED))
-        lines = [".. list-table::", "    :header-rows: 1", "    :widths: 18 8 8 8 8 11 9 30", ""]
-        for row in rows():
-            lines += ["    {} - {}".format(" " if n else "*", cell) for n, cell in enumerate(row)]
+        tested = runpy.run_path(str(TESTED))
+        table = [HEADINGS]
+        for name, row in tested["DIFFERENCES"].items():
+            table.append((name, cell(answers(row, tested["VERSIONS"])), row.why))
+        lines = [".. list-table::", "    :header-rows: 1", "    :class: stacked"]
+        lines += ["    :widths: 26 37 37", ""]
+        for row in table:
+            lines += ["    {} - {}".format(" " if n else "*", each) for n, each in enumerate(row)]
         return self.parse_text_to_nodes("\n".join(lines))
 
 
