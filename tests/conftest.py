@@ -9,8 +9,8 @@ import pytest
 import daemons
 import xen_utils
 
-# Long tests and random programs. Their results do not depend on the interpreter, so tox leaves
-# them out and ``pytest -m thorough`` runs them.
+# Long tests and random programs. People run the tests before each commit, so ``pytest`` leaves them
+# out; CI runs ``pytest -m thorough`` too.
 THOROUGH = (
     "conformance/test_harmless.py",
     "differential/test_differential.py",
