@@ -12,6 +12,7 @@ import threading
 import pytest
 
 from pyxs import Client
+from pyxs.xenstored import XenStored
 
 EXAMPLES = pathlib.Path(__file__).parent.parent / "docs" / "examples"
 
@@ -27,10 +28,11 @@ def run(name, *args):
 
 
 @contextlib.contextmanager
-def running(name, *args):
+def running(name, *args, **environ):
     """Run an example in the background, and end it in any case."""
     with subprocess.Popen(
         [sys.executable, str(EXAMPLES / name), *args],
+        env=dict(os.environ, **environ),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         universal_newlines=True,
@@ -263,6 +265,18 @@ def test_a_signal_handler_writes_while_the_program_waits(xenstore):
         assert program.communicate(timeout=60)[1] == ""
         assert program.returncode == 0
     assert xenstore["/vm/state"] == "stopped"
+
+
+def test_values_are_printed_across_restarts(tmp_path):
+    path = str(tmp_path / "socket")
+    with XenStored(path, snapshot={"/vm/web": "1"}) as daemon, Client(path) as client:
+        with running("across_restarts.py", "/vm/web", XENSTORED_PATH=path) as program:
+            assert program.stdout.readline() == "1\n"
+            client.write("/vm/web", "2")
+            assert program.stdout.readline() == "2\n"
+            daemon.stop()
+            daemon.start()
+            assert program.stdout.readline() == "1\n"
 
 
 def test_requests_that_are_repeated_are_counted(xenstore, tmp_path):

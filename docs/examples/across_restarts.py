@@ -1,0 +1,37 @@
+"""Print the value of a node at first and after each change, also when xenstored restarts.
+
+python docs/examples/across_restarts.py /local/domain/1/memory/target
+"""
+
+import sys
+import time
+
+from pyxs import Client, ConnectionError
+
+PAUSE = 0.5  # seconds before it tries to connect again
+
+
+def values(client, path):
+    """Yield the value of a node at first and after each change; None: there is no such node."""
+    while True:
+        try:
+            with client.monitor() as monitor:
+                monitor.watch(path)
+                for _ in monitor:
+                    yield client.read(path, default=None)
+        except ConnectionError as error:
+            print(error, file=sys.stderr)
+            time.sleep(PAUSE)
+
+
+def main():
+    with Client() as client:
+        last = object()
+        for value in values(client, sys.argv[1]):
+            if value != last:
+                print(value, flush=True)
+            last = value
+
+
+if __name__ == "__main__":
+    main()
