@@ -269,14 +269,16 @@ def test_a_signal_handler_writes_while_the_program_waits(xenstore):
 
 def test_values_are_printed_across_restarts(tmp_path):
     path = str(tmp_path / "socket")
-    with XenStored(path, snapshot={"/vm/web": "1"}) as daemon, Client(path) as client:
-        with running("across_restarts.py", "/vm/web", XENSTORED_PATH=path) as program:
-            assert program.stdout.readline() == "1\n"
-            client.write("/vm/web", "2")
-            assert program.stdout.readline() == "2\n"
-            daemon.stop()
-            daemon.start()
-            assert program.stdout.readline() == "1\n"
+    command = ["across_restarts.py", "/vm/web"]
+    with XenStored(path, snapshot={"/vm/web": "1"}) as daemon, Client(path) as client, running(
+        *command, XENSTORED_PATH=path
+    ) as program:
+        assert program.stdout.readline() == "1\n"
+        client.write("/vm/web", "2")
+        assert program.stdout.readline() == "2\n"
+        daemon.stop()
+        daemon.start()
+        assert program.stdout.readline() == "1\n"
 
 
 def test_requests_that_are_repeated_are_counted(xenstore, tmp_path):
