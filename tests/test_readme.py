@@ -59,3 +59,9 @@ def test_the_test_of_the_program_passes(directory, pytester):
     pytester.syspathinsert(directory)
     test = str(directory / "test_guests.py")
     pytester.runpytest_subprocess(test).assert_outcomes(passed=1)
+
+
+def test_links_lead_to_files():
+    links = [link for link in re.findall(r"<([^<>]+)>`_", README) if ":" not in link]
+    assert links
+    assert [link for link in links if not (CHECKOUT / link).exists()] == []
