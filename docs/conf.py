@@ -36,6 +36,7 @@ html_theme = "furo"
 html_title = "pyxs {}".format(release)
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
+html_js_files = ["pages.js"]
 
 # The button copies what one types, without the prompts and without what is printed.
 copybutton_prompt_text = r">>> |\.\.\. ?|\$ "

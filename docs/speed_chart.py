@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import FuncFormatter
 from speed_table import measured
 
-PEERS = {"pyxs": "#2a6fdb", "pyxs 0.4.1": "#d9a13b"}
+PEERS = {"pyxs": "#2a6fdb", "pyxs 0.4.1": "#9a5b00"}
 TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20]
 
 
