@@ -19,7 +19,13 @@ def times(row, peer):
 
 def compared(results):
     """Return the rows that compare the time of peers, from the fastest to the slowest."""
-    chosen = [r for r in results if r["figure"] == "wall" and "C extension" in r["peers"]]
+    chosen = [
+        row
+        for row in results
+        if row["figure"] == "wall"
+        and "C extension" in row["peers"]
+        and row["beside"]["peer"] != "bare loop"
+    ]
     return sorted(chosen, key=lambda row: times(row, "pyxs"), reverse=True)
 
 
