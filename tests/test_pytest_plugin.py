@@ -8,6 +8,14 @@ import pytest
 
 pytest_plugins = ["pytester"]
 
+
+@pytest.fixture
+def pytester(pytester):
+    """A pytester whose runs do not load hypothesis, which takes most of their time."""
+    pytester.plugins.append("no:hypothesispytest")
+    return pytester
+
+
 TESTS = """
     import os
     import pyxs

@@ -57,8 +57,8 @@ def test_a_command_prints_what_stands_below_it(directory, path, block):
 
 def test_the_test_of_the_program_passes(directory, pytester):
     pytester.syspathinsert(directory)
-    test = str(directory / "test_guests.py")
-    pytester.runpytest_subprocess(test).assert_outcomes(passed=1)
+    words = ["-p", "no:hypothesispytest", str(directory / "test_guests.py")]
+    pytester.runpytest_subprocess(*words).assert_outcomes(passed=1)
 
 
 def test_links_lead_to_files():
