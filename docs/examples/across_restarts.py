@@ -12,7 +12,7 @@ PAUSE = 0.5  # seconds before it tries to connect again
 
 
 def values(client, path):
-    """Yield the value of a node at first and after each change; None: there is no such node."""
+    """Yield the value of a node, or None, at first and after each change."""
     while True:
         try:
             with client.monitor() as monitor:
