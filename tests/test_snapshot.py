@@ -4,7 +4,7 @@ import errno
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes import FakeServer, error_to, reply_to
@@ -36,22 +36,26 @@ def real(request):
         yield client
 
 
-@given(tree=TREES)
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_tree_comes_back(real, tree):
-    real.rm("/top")
-    real.mkdir("/top")
-    for path, (value, perms) in sorted(tree.items()):
-        real.write(path, value.rstrip(b"\0"))
-        real.set_permissions(path, perms)
-    text = "".join(snapshot.lines(real, ["/top"]))
-    taken = snapshot.take(real, "/top")
-    assert snapshot.parse(text) == json.loads(text) == taken
-    real.rm("/top")
-    assert snapshot.restore(real, taken)
-    assert "".join(snapshot.lines(real, ["/top"])) == text
-    with XenStored(snapshot=taken) as copy, Client(copy.path) as client:
-        assert "".join(snapshot.lines(client, ["/top"])) == text
+@pytest.mark.parametrize("examples", [20, pytest.param(200, marks=pytest.mark.thorough)])
+def test_any_tree_comes_back(real, examples):
+    @settings(max_examples=examples, deadline=None)
+    @given(tree=TREES)
+    def comes_back(tree):
+        real.rm("/top")
+        real.mkdir("/top")
+        for path, (value, perms) in sorted(tree.items()):
+            real.write(path, value.rstrip(b"\0"))
+            real.set_permissions(path, perms)
+        text = "".join(snapshot.lines(real, ["/top"]))
+        taken = snapshot.take(real, "/top")
+        assert snapshot.parse(text) == json.loads(text) == taken
+        real.rm("/top")
+        assert snapshot.restore(real, taken)
+        assert "".join(snapshot.lines(real, ["/top"])) == text
+        with XenStored(snapshot=taken) as copy, Client(copy.path) as client:
+            assert "".join(snapshot.lines(client, ["/top"])) == text
+
+    comes_back()
 
 
 def test_a_value_that_ends_with_nul_comes_back(real):
