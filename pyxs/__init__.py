@@ -4,12 +4,16 @@ import sys
 
 from .client import Client, Event, Monitor, UnixSocketConnection, XenBusConnection, monitor
 from .exceptions import (
+    Conflict,
     ConnectionError,
     InvalidOperation,
     InvalidPath,
     InvalidPayload,
     InvalidPermission,
+    NodeNotFound,
+    PermissionDenied,
     PyXSError,
+    QuotaExceeded,
     UnexpectedPacket,
 )
 
@@ -17,6 +21,7 @@ TYPE_CHECKING = False
 
 __all__ = [
     "Client",
+    "Conflict",
     "ConnectionError",
     "Error",
     "Event",
@@ -25,7 +30,10 @@ __all__ = [
     "InvalidPayload",
     "InvalidPermission",
     "Monitor",
+    "NodeNotFound",
+    "PermissionDenied",
     "PyXSError",
+    "QuotaExceeded",
     "UnexpectedPacket",
     "UnixSocketConnection",
     "XenBusConnection",

@@ -23,7 +23,10 @@ def socket_hint(path: str, cause: OSError) -> str:
         return "; this is a directory, and the socket may be a file in it"
     if os.path.isfile(path):
         return "; this is a file, not a socket"
-    return "; is xenstored running? in a guest use XenBus: xen_bus_path, or pyxs --xenbus"
+    return (
+        "; is xenstored running? in a guest use XenBus: xen_bus_path, or pyxs --xenbus; "
+        "without Xen, pyxs run COMMAND gives a command a store of its own"
+    )
 
 
 def device_hint(cause: OSError) -> str:

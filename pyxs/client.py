@@ -193,7 +193,8 @@ class Client:
         return self._running or self._pool
 
     def _acknowledge(self, request: "Request") -> None:
-        decoded(self._channels(), decode_ack, request.op, request.result())
+        result = _accepted(request.op, request.payload, request.answered())
+        decoded(self._channels(), decode_ack, request.op, result)
 
     def _request_many(
         self, op: Op, arguments: "t.Iterable[t.Tuple[t.Any, ...]]"
@@ -626,7 +627,7 @@ class Client:
         assert turn is not None
         try:
             if self._running is not None:
-                raise helpers.error("EALREADY")
+                raise _nested()
             self._running = running = start_transaction(self._pool)
         finally:
             turns.leave(turn)
@@ -667,7 +668,7 @@ class Client:
         :raises ConnectionError: the daemon cannot be reached, or the connection was lost.
         """
         if self._running is not None:
-            raise helpers.error("EALREADY")
+            raise _nested()
         from ._channels.transaction import start_transaction
 
         client = Client.__new__(type(self))
@@ -769,6 +770,10 @@ def _condition(
     )
 
 
+def _nested() -> PyXSError:
+    return helpers.error("EALREADY", why="this client is in a transaction, and they do not nest")
+
+
 def _pair(item: "t.Any") -> "t.Tuple[t.Any, t.Any]":
     if isinstance(item, (str, bytes)) or not hasattr(item, "__iter__"):
         raise _not_a_pair(item)
@@ -790,7 +795,9 @@ def _accepted(op: int, payload: bytes, reply: "Reply") -> bytes:
     """
     kind, result = reply
     if kind == _ERROR:
-        raise helpers.error(result[:-1], path_of(op, payload))
+        from ._wire.refusals import refusal  # here: most requests succeed
+
+        raise refusal(op, payload, result[:-1])
     return result
 
 

@@ -5,12 +5,16 @@ import builtins
 from ._annotations import t
 
 __all__ = [
+    "Conflict",
     "ConnectionError",
     "InvalidOperation",
     "InvalidPath",
     "InvalidPayload",
     "InvalidPermission",
+    "NodeNotFound",
+    "PermissionDenied",
     "PyXSError",
+    "QuotaExceeded",
     "UnexpectedPacket",
 ]
 
@@ -19,18 +23,20 @@ class PyXSError(Exception):
     """The base of all exceptions of pyxs, and itself an error that the daemon answered.
 
     An answer has ``args == (errno, strerror)``, and its text names the node:
-    ``[Errno 2] No such file or directory: '/missing'``. The exceptions of the subclasses
-    carry one message, and their :attr:`errno` is ``None``. A missing socket is therefore
-    never mistaken for a missing node.
+    ``[Errno 2] No such file or directory: '/missing'``. :exc:`NodeNotFound`,
+    :exc:`PermissionDenied`, :exc:`Conflict` and :exc:`QuotaExceeded` are the answers that
+    programs handle most often. The exceptions of the other subclasses carry one message, and
+    their :attr:`errno` is ``None``. A missing socket is therefore never mistaken for a missing
+    node.
 
     :param path: the path in the request, if it has one.
-    :param why: why pyxs refused the request, if it did not ask the daemon.
+    :param why: what the answer means here, or why pyxs refused the request.
     """
 
     errno: "t.Optional[int]"  #: the number of the daemon's answer in :mod:`errno`, or ``None``
     strerror: "t.Optional[str]"  #: the daemon's answer in words, or the message
     path: "t.Optional[str]"  #: the path in the request, or ``None``
-    why: "t.Optional[str]"  #: why pyxs refused the request, or ``None`` if the daemon did
+    why: "t.Optional[str]"  #: what the answer means here, or why pyxs refused the request
 
     def __init__(
         self, *args: "t.Any", path: "t.Optional[str]" = None, why: "t.Optional[str]" = None
@@ -58,6 +64,35 @@ class PyXSError(Exception):
         if self.path is not None:
             text += ": {!r}".format(self.path)
         return text if self.why is None else "{}; {}".format(text, self.why)
+
+    def __repr__(self) -> str:
+        """Return the type and the arguments, with the path of an answer."""
+        name = type(self).__name__
+        if self.errno is None or self.path is None:
+            return "{}({})".format(name, ", ".join(map(repr, self.args)))
+        return "{}({!r}, {!r}, path={!r})".format(name, self.errno, self.strerror, self.path)
+
+
+class NodeNotFound(PyXSError, KeyError):
+    """``ENOENT``: there is no such node. It is a ``KeyError`` too, as ``client[path]`` raises it.
+
+    ``ENOENT`` about a domain or a watch is a plain :exc:`PyXSError`.
+    """
+
+
+class PermissionDenied(PyXSError, builtins.PermissionError):
+    """``EACCES`` or ``EPERM``: this domain may not do that. It is a ``PermissionError`` too."""
+
+
+class Conflict(PyXSError):
+    """``EAGAIN``: another client changed a node that the transaction used; start over.
+
+    :meth:`Client.run_transaction` does.
+    """
+
+
+class QuotaExceeded(PyXSError):
+    """``ENOSPC``, and for some requests ``E2BIG``, ``EBUSY`` or ``EQUOTA``: over a quota."""
 
 
 class InvalidOperation(PyXSError, ValueError):

@@ -8,7 +8,16 @@ import errno
 import os
 
 from ._annotations import t
-from .exceptions import InvalidPath, InvalidPayload, InvalidPermission, PyXSError
+from .exceptions import (
+    Conflict,
+    InvalidPath,
+    InvalidPayload,
+    InvalidPermission,
+    NodeNotFound,
+    PermissionDenied,
+    PyXSError,
+    QuotaExceeded,
+)
 
 __all__ = [
     "error",
@@ -47,7 +56,9 @@ def error(
     :param smth: the errno, such as ``22`` or ``"EINVAL"``. A name that :mod:`errno` lacks
         becomes ``EINVAL``, as in libxenstore's *xs.c*, and the message keeps the name.
     :param path: the path in the request, if it has one.
-    :param why: why pyxs refused the request, if it did not ask the daemon.
+    :param why: what the answer means here, or why pyxs refused the request.
+    :returns: a :exc:`~pyxs.PyXSError`, or its subclass for the errno: ``ENOENT`` with a *path*
+        is a :exc:`~pyxs.NodeNotFound`.
     """
     if isinstance(smth, int):
         number: t.Any = smth
@@ -56,8 +67,34 @@ def error(
         number = getattr(errno, name, None) if name.startswith("E") else None
         if not isinstance(number, int):
             text = "{}: an error that errno does not know".format(name)
-            return PyXSError(errno.EINVAL, text, path=path)
-    return PyXSError(number, os.strerror(number), path=path, why=why)
+            unknown = QuotaExceeded if name == "EQUOTA" else PyXSError  # oxenstored's own
+            return unknown(errno.EINVAL, text, path=path, why=why)
+    kind = _KINDS.get(number, PyXSError)
+    if number == errno.ENOENT and path is not None:
+        kind = NodeNotFound
+        if why is None and path[:1] not in ("/", "@"):
+            why = _RELATIVE
+    if why is None:
+        why = _MEANINGS.get(number)
+    return kind(number, os.strerror(number), path=path, why=why)
+
+
+_KINDS: "t.Dict[int, t.Type[PyXSError]]" = {
+    errno.EACCES: PermissionDenied,
+    errno.EPERM: PermissionDenied,
+    errno.EAGAIN: Conflict,
+    errno.ENOSPC: QuotaExceeded,
+}
+
+# Errors that no request gets for another reason.
+_MEANINGS = {
+    errno.EEXIST: "this path is watched with this token already",
+    errno.ENOSPC: "over a quota of the daemon for this domain",
+}
+
+_RELATIVE = (
+    "a path without '/' in front begins at the domain's own home, which is /local/domain/0 in dom0"
+)
 
 
 def validate_path(path: "t.Text") -> bytes:

@@ -129,7 +129,9 @@ class Monitor:
         self._watching.check()
         watch = self._watching.first_like(wanted)
         if watch is wanted:
-            raise helpers.error("ENOENT", decode_text(wanted.wpath))
+            from ._wire.refusals import refusal
+
+            raise refusal(Op.UNWATCH, strings(wanted.wpath, wanted.token), b"ENOENT")
         self._end(watch)
 
     def reset_watches(self) -> None:
@@ -158,7 +160,10 @@ class Monitor:
         """Raise an exception unless the reply is OK."""
         kind, payload = reply
         if kind == Op.ERROR:
-            raise helpers.error(payload[:-1], None if watch is None else decode_text(watch.wpath))
+            from ._wire.refusals import refusal  # here: most requests succeed
+
+            request = b"" if watch is None else watch.payload
+            raise refusal(op, request, payload[:-1])
         decoded(self._watching, decode_ack, op, payload)
 
     # -- events ------------------------------------------------------------------------

@@ -23,6 +23,9 @@ class Error(RuntimeError):
     """An error of :class:`xs`; ``args`` are an :mod:`errno` number and its text."""
 
 
+Error.__module__ = "pyxs"  # the name by which programs know it
+
+
 def make_error(code: int) -> Error:
     return Error(code, os.strerror(code))
 

@@ -19,7 +19,7 @@ def refused(*names):
     with pytest.raises(PyXSError) as caught:
         yield
     answer = caught.value
-    assert type(answer) is PyXSError, answer
+    assert answer.is_answer, answer
     assert errno.errorcode[answer.errno] in names
     assert answer.args == (answer.errno, os.strerror(answer.errno))
 

@@ -1,0 +1,61 @@
+"""What the error that a daemon answers means, for each request."""
+
+from ..exceptions import PyXSError, QuotaExceeded
+from ..helpers import error
+from .packets import Op
+from .requests import path_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Optional, Tuple, Type
+
+_AGAIN = "another client changed a node of the transaction: start over, as run_transaction() does"
+_QUOTA = "over a quota of the daemon for this domain"
+
+#: By the errno and the request.
+_MEANINGS: "Dict[Tuple[str, int], str]" = {
+    ("EAGAIN", Op.TRANSACTION_END): _AGAIN,
+    ("ENOENT", Op.UNWATCH): "there is no watch of this path with this token",
+    ("ENOENT", Op.RELEASE): "this domain is not introduced",
+    ("ENOSPC", Op.WRITE): _QUOTA + ": too many nodes, or too long a value",
+    ("ENOSPC", Op.MKDIR): _QUOTA + ": too many nodes",
+    ("ENOSPC", Op.SET_PERMS): _QUOTA + ": too many permissions, or nodes of the owner",
+    ("ENOSPC", Op.WATCH): _QUOTA + ": too many watches",
+    ("ENOSPC", Op.TRANSACTION_START): _QUOTA + ": too many transactions are running",
+    ("ENOSPC", Op.TRANSACTION_END): _QUOTA + ": too many nodes",
+    ("E2BIG", Op.WRITE): "too long a value for a quota of the daemon",
+    ("E2BIG", Op.WATCH): _QUOTA + ": too many watches",
+    ("E2BIG", Op.DIRECTORY): "the names do not fit into one reply, and this daemon sends no parts",
+    ("EBUSY", Op.TRANSACTION_START): _QUOTA + ": too many transactions are running",
+    ("EBUSY", Op.SET_FEATURE): "a domain has to be introduced after its features are set",
+}
+
+#: Where the request makes the errno another kind of error than helpers.error() takes it for.
+_KINDS: "Dict[Tuple[str, int], Type[PyXSError]]" = {
+    ("E2BIG", Op.WRITE): QuotaExceeded,
+    ("E2BIG", Op.WATCH): QuotaExceeded,
+    ("EBUSY", Op.TRANSACTION_START): QuotaExceeded,
+    ("ENOENT", Op.UNWATCH): PyXSError,  # the watch is missing, not the node
+    ("EAGAIN", Op.CONTROL): PyXSError,
+}
+
+
+def refusal(op: int, payload: bytes, answer: bytes) -> PyXSError:
+    """Return the exception for an error that the daemon answers.
+
+    :param payload: of the request.
+    :param answer: the name of the errno.
+    """
+    key = answer.decode("latin-1"), op
+    why = _MEANINGS.get(key)
+    if key == ("ENOENT", Op.SET_PERMS):
+        why = _owner_may_be_missing(payload)
+    exc = error(answer, path_of(op, payload), why)
+    kind = _KINDS.get(key)
+    return exc if kind is None else kind(*exc.args, path=exc.path, why=exc.why)
+
+
+def _owner_may_be_missing(payload: bytes) -> "Optional[str]":
+    """Return a hint unless the owner in a SET_PERMS is dom0, which always exists."""
+    owner = payload.split(b"\0")[1][1:].decode("ascii")
+    return None if owner == "0" else "or there is no domain {} to own it".format(owner)
