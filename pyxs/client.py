@@ -1,24 +1,31 @@
 """:class:`Client`: requests and transactions."""
 
-import errno
 import itertools
-import warnings
-from collections.abc import Mapping
 
 from . import helpers
 from ._annotations import t
 from ._channels.failures import decoded
 from ._channels.pool import Pool
 from ._choice import choose_connection
+from ._client.special import (
+    DOM0_ONLY,
+    MISSING_NODE,
+    is_control_domain,
+    list_in_parts,
+    list_names,
+    not_control_domain,
+    own_features,
+    quota_names,
+)
 from ._names_of_0_4 import CLIENT, explain
 from ._wire import replies
 from ._wire.packets import Op
-from ._wire.replies import decode_ack, decode_names, decode_part, join_parts
-from ._wire.requests import encode, path_of
+from ._wire.replies import decode_ack
+from ._wire.requests import encode
 from .connection import PacketConnection, UnixSocketConnection, XenBusConnection
-from .exceptions import InvalidPath, InvalidPayload, PyXSError
+from .exceptions import Conflict, InvalidPath, InvalidPayload
 from .helpers import decode_text, validate_number, validate_path
-from .monitor import Event, Monitor, check_sleep, monitor, seconds
+from .monitor import Event, Monitor, check_sleep, monitor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +35,8 @@ if TYPE_CHECKING:
     from ._channels.pipeline import Request
     from ._channels.transaction import Transaction
     from ._channels.walk import Walker
+else:  # for typing.get_type_hints()
+    Reply = Request = Transaction = Walker = None
 
 __all__ = [
     "Client",
@@ -43,27 +52,8 @@ _MISSING: "t.Any" = object()  # a default that was not given
 
 _ERROR = int(Op.ERROR)
 _READ = int(Op.READ)
-_MISSING_NODE = _ERROR, b"ENOENT\0"
-_TOO_LONG = _ERROR, b"E2BIG\0"
-_UNKNOWN = _ERROR, b"ENOSYS\0"
 
 _ATTEMPTS_MAX = 2**31
-
-_DOM0_ONLY = frozenset((Op.INTRODUCE, Op.RELEASE, Op.RESUME, Op.SET_TARGET))
-
-
-_NOT_CONTROL_DOMAIN = (
-    "pyxs refuses this: Client.SU is False, because /proc/xen/capabilities does not name control_d"
-)
-
-
-def _is_control_domain() -> bool:
-    """Return whether this domain may control others; ``True`` if it cannot be told."""
-    try:
-        with open("/proc/xen/capabilities", encoding="ascii", errors="replace") as file:
-            return "control_d" in file.read()
-    except OSError:
-        return True
 
 
 class Client:
@@ -88,7 +78,7 @@ class Client:
     #: Whether this domain may introduce, release, resume and retarget domains. The default
     #: is read from ``/proc/xen/capabilities``, and is ``True`` if that cannot be read. A
     #: program may set it.
-    SU = _is_control_domain()
+    SU = is_control_domain()
 
     def __init__(
         self,
@@ -129,6 +119,10 @@ class Client:
         """
         if self._running is None:
             self._pool.connect()
+        elif self._borrowed:
+            from ._client.transactions import until_used
+
+            self._running = until_used(self, self._running)
         return self
 
     def __exit__(
@@ -137,12 +131,21 @@ class Client:
         exc: "t.Optional[BaseException]",
         traceback: "t.Optional[t.TracebackType]",
     ) -> None:
-        """Commit a running transaction, or abort it after an exception, and disconnect."""
+        """Commit a running transaction, or abort it after an exception, and disconnect.
+
+        If nothing was asked in a transaction of :meth:`transaction`, a ``RuntimeWarning`` says so.
+        """
+        running = self._running
         try:
             if exc_type is None:
                 self.transaction_end()
         finally:
             self.close()
+        if exc_type is None and self._borrowed:
+            from ._client.transactions import is_unused, warn_unused
+
+            if is_unused(running):
+                warn_unused(stacklevel=2)
 
     def close(self) -> None:
         """Abort a running transaction and disconnect; the next command reconnects.
@@ -167,9 +170,9 @@ class Client:
         :param op: a member of :class:`~pyxs.connection.Op`, but not one of watches and
             transactions, which have their own methods.
         :param args: the arguments of the request's method; DIRECTORY_PART takes a path and
-            an offset, RESTRICT a domid.
-        :raises InvalidOperation: *op* is not a request, or needs its own method; nothing was
-            sent.
+            an offset.
+        :raises InvalidOperation: *op* is not a request, needs its own method, or is RESTRICT,
+            which would confine one connection of several; nothing was sent.
         :raises InvalidPath, InvalidPayload, InvalidPermission: an argument breaks a
             rule; nothing was sent.
         :raises TypeError: the request takes another number of arguments; nothing was sent.
@@ -184,17 +187,40 @@ class Client:
 
     def _result(self, op: int, args: "t.Tuple[t.Any, ...]") -> bytes:
         payload = encode(op, args)
-        if op in _DOM0_ONLY and not self.SU:
-            raise helpers.error("EPERM", why=_NOT_CONTROL_DOMAIN)
-        return _accepted(op, payload, self._channels().exchange(op, payload))
+        if op in DOM0_ONLY and not self.SU:
+            raise not_control_domain()
+        return self._accepted(op, payload, self._channels().exchange(op, payload))
 
     def _channels(self) -> "t.Union[Pool, Transaction]":
         """Return what the next request goes over."""
         return self._running or self._pool
 
+    def _decoded(self, decoder: "t.Callable[[bytes], t.T]", op: int, payload: bytes) -> "t.T":
+        return decoded(self._channels(), decoder, op, payload)
+
+    @staticmethod
+    def _accepted(op: int, payload: bytes, reply: "Reply") -> bytes:
+        """Return the payload of a reply.
+
+        :param payload: of the request.
+        :raises PyXSError: the daemon refused the request.
+        """
+        kind, result = reply
+        if kind == _ERROR:
+            from ._wire.refusals import refusal  # here: most requests succeed
+
+            raise refusal(op, payload, result[:-1])
+        return result
+
+    def _value(self, payload: bytes, reply: "Reply", default: "t.Any") -> "t.Any":
+        """Return the value in the reply to a READ, or the default for ENOENT."""
+        if default is not _MISSING and reply == MISSING_NODE:
+            return default
+        return decode_text(self._accepted(Op.READ, payload, reply))
+
     def _acknowledge(self, request: "Request") -> None:
-        result = _accepted(request.op, request.payload, request.answered())
-        decoded(self._channels(), decode_ack, request.op, result)
+        result = self._accepted(request.op, request.payload, request.answered())
+        self._decoded(decode_ack, request.op, result)
 
     def _request_many(
         self, op: Op, arguments: "t.Iterable[t.Tuple[t.Any, ...]]"
@@ -204,7 +230,9 @@ class Client:
 
     def _exchange_many(self, messages: "t.Sequence[t.Tuple[int, bytes]]") -> "t.List[Request]":
         from ._channels.pipeline import Request
+        from ._client.trees import check_lengths
 
+        check_lengths(self, messages)
         requests = [Request(op, payload) for op, payload in messages]
         self._channels().exchange_many(requests)
         return requests
@@ -234,19 +262,45 @@ class Client:
         reply = (self._running or self._pool).exchange(_READ, payload)
         if reply[0] == _READ:
             return decode_text(reply[1])
-        return _value(payload, reply, default)
+        return self._value(payload, reply, default)
 
-    def write(self, path: "t.Text", value: "t.Any") -> None:
+    def read_bytes(self, path: "t.Text") -> bytes:
+        """Return the value of a node as the bytes stored; see :meth:`read`."""
+        return self._result(Op.READ, (path,))
+
+    if TYPE_CHECKING:
+
+        @overload
+        def get(self, path: "t.Text") -> "t.Optional[str]": ...
+
+        @overload
+        def get(self, path: "t.Text", default: "t.T") -> "t.Union[str, t.T]": ...
+
+    def get(self, path: "t.Text", default: "t.Any" = None) -> "t.Any":
+        """Return the value of a node, or *default* when there is none; see :meth:`read`."""
+        return self.read(path, default)
+
+    def write(self, path: "t.Text", value: "t.Value", perms: "t.Optional[t.Perms]" = None) -> None:
         """Store a value in a node; create the node and its ancestors if they do not exist.
 
         :param path: absolute, or relative to the caller's own domain.
-        :param value: ``bytes``, ``bytearray`` and ``memoryview`` are stored as they are; of
-            any other object ``str(value)`` is stored, in UTF-8. The value may be empty. Path,
-            NUL and value together have at most 4096 bytes (*xs_wire.h*).
+        :param value: ``bytes``, ``bytearray`` and ``memoryview`` are stored as they are;
+            ``str``, numbers, and ``str(value)`` of an object whose class defines ``__str__`` in
+            UTF-8. The value may be empty. Path, NUL and value together have at most 4096 bytes
+            (*xs_wire.h*).
+        :param perms: the permissions of the node, as :meth:`set_permissions` takes them; they
+            are set with the value, in the running transaction or in one of their own.
         :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
-        :raises InvalidPayload: the value is too long or ends with NUL; nothing was sent.
+        :raises InvalidPayload: the value is ``None``, a ``bool``, a container or another object,
+            is too long, or ends with NUL; nothing was sent.
+        :raises InvalidPermission: an entry of *perms* breaks a rule; nothing was sent.
         :raises PyXSError: ``EACCES`` not writable, ``ENOSPC`` or ``E2BIG`` over a quota.
         """
+        if perms is not None:
+            from ._client.trees import write_with_permissions
+
+            write_with_permissions(self, path, value, perms)
+            return
         self._ask(decode_ack, Op.WRITE, path, value)
 
     def mkdir(self, path: "t.Text") -> None:
@@ -270,41 +324,29 @@ class Client:
         """
         self._ask(decode_ack, Op.RM, path)
 
-    def ls(self, path: "t.Text") -> "t.List[str]":
+    if TYPE_CHECKING:
+
+        @overload
+        def ls(self, path: "t.Text") -> "t.List[str]": ...
+
+        @overload
+        def ls(self, path: "t.Text", default: "t.T") -> "t.Union[t.List[str], t.T]": ...
+
+    def ls(self, path: "t.Text", default: "t.Any" = _MISSING) -> "t.Any":
         """Return the names of a node's children, however many; ``[]`` for a leaf.
 
         :param path: absolute, or relative to the caller's own domain.
+        :param default: the result when there is no such node.
         :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
         :raises PyXSError: ``ENOENT`` no such node, ``EACCES`` not readable, ``E2BIG`` over 4096
             bytes of names from *oxenstored* over XenBus.
         """
-        op = Op.DIRECTORY
-        payload = encode(op, (path,))
-        channels = self._channels()
-        reply = channels.exchange(op, payload)
-        if reply == _TOO_LONG:
-            names = self._list_in_parts(path, channels)
-            if names is None:  # it was removed meanwhile
-                raise helpers.error("ENOENT", path_of(op, payload))
+        names = list_names(self, path)
+        if names is not None:
             return names
-        return decoded(channels, decode_names, op, _accepted(op, payload, reply))
-
-    def _list_in_parts(
-        self, path: "t.Text", channels: "t.Union[Pool, Transaction]"
-    ) -> "t.Optional[t.List[str]]":
-        """Return the names of a node's children, however many; ``None``: no such node."""
-        op = Op.DIRECTORY_PART
-
-        def ask_part(offset: int) -> "t.Optional[t.Tuple[bytes, bytes, bool]]":
-            payload = encode(op, (path, offset))
-            reply = channels.exchange(op, payload)
-            if reply == _MISSING_NODE:
-                return None
-            if reply == _UNKNOWN:  # oxenstored over XenBus; it lacks this request
-                raise helpers.error("E2BIG", path_of(op, payload))
-            return decoded(channels, decode_part, op, _accepted(op, payload, reply))
-
-        return join_parts(ask_part)
+        if default is _MISSING:
+            raise helpers.error("ENOENT", decode_text(validate_path(path)))
+        return default
 
     def exists(self, path: "t.Text") -> bool:
         """Return whether a node exists.
@@ -318,7 +360,7 @@ class Client:
     def wait_for(
         self,
         path: "t.Text",
-        condition: "t.Union[str, t.Callable[[str], object], None]" = None,
+        condition: "t.Union[t.Value, t.Callable[[str], object], None]" = None,
         timeout: "t.Optional[float]" = None,
     ) -> str:
         """Wait until a node exists and its value meets a condition, and return the value.
@@ -327,34 +369,26 @@ class Client:
         poll. If the node is removed meanwhile, the client waits for it again.
 
         :param path: absolute, or relative to the caller's own domain.
-        :param condition: the value to wait for, or a callable that takes a value and returns
-            whether to stop waiting; ``None``: any value.
+        :param condition: the value to wait for, as :meth:`write` takes it, or a callable that
+            takes a value and returns whether to stop waiting; ``None``: any value.
         :param timeout: seconds to wait; ``None``: without limit.
-        :raises TimeoutError: the time has passed.
+        :raises TimeoutError: the time has passed; the message has the present value.
         :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
-        :raises InvalidPayload: *condition* is neither ``str`` nor callable, or *timeout* is
+        :raises InvalidPayload: *condition* is neither a value nor callable, or *timeout* is
             not a number of seconds; nothing was sent.
         :raises PyXSError: ``EALREADY`` a transaction is running, in which the value cannot
             change; ``EACCES`` not readable.
         :raises ConnectionError: the daemon cannot be reached, or a connection was lost.
         """
-        node = validate_path(path)
-        satisfied = _condition(condition)
-        if timeout is not None:
-            timeout = seconds(timeout, "timeout")
-        if self._running is not None:
-            raise helpers.error(
-                "EALREADY", decode_text(node), "a value does not change in a transaction"
-            )
-        from ._channels.waiting import wait_for_value
+        from ._client.waiting import wait_for
 
-        return wait_for_value(self.connection, node, satisfied, timeout)
+        return wait_for(self, path, condition, timeout)
 
     def __getitem__(self, path: "t.Text") -> str:
         """Return the value of a node; see :meth:`read`."""
         return self.read(path)
 
-    def __setitem__(self, path: "t.Text", value: "t.Any") -> None:
+    def __setitem__(self, path: "t.Text", value: "t.Value") -> None:
         """Store a value in a node; see :meth:`write`."""
         self.write(path, value)
 
@@ -385,7 +419,7 @@ class Client:
         """
         return self._ask(replies.decode_perms, Op.GET_PERMS, path)
 
-    def set_permissions(self, path: "t.Text", perms: "t.Iterable[t.Text]") -> None:
+    def set_permissions(self, path: "t.Text", perms: "t.Perms") -> None:
         """Replace the permissions of a node.
 
         :param path: absolute, or relative to the caller's own domain.
@@ -421,7 +455,7 @@ class Client:
         from ._channels.walk import Walker  # here: a command that reads does not walk
 
         channels = self._channels()
-        return Walker(channels, lambda path: self._list_in_parts(path, channels), for_records)
+        return Walker(channels, lambda path: list_in_parts(self, path, channels), for_records)
 
     if TYPE_CHECKING:
 
@@ -438,7 +472,8 @@ class Client:
     ) -> "t.Dict[t.Any, t.Any]":
         """Return the values of many nodes; the requests are sent without waiting for replies.
 
-        This is atomic only in a transaction.
+        This is atomic only in a transaction. Where some of the nodes may not be readable, call
+        :meth:`read` for each, or :meth:`read_tree`, which leaves such nodes out.
 
         :param paths: the nodes.
         :param default: the value for a node that does not exist.
@@ -453,13 +488,19 @@ class Client:
         wanted = list(paths)
         requests = self._request_many(Op.READ, [(path,) for path in wanted])
         return {
-            path: _value(request.payload, request.answered(), default)
+            path: self._value(request.payload, request.answered(), default)
             for path, request in zip(wanted, requests)
         }
 
-    def write_many(
-        self, items: "t.Union[t.Mapping[t.P, t.Any], t.Iterable[t.Tuple[t.P, t.Any]]]"
-    ) -> None:
+    if TYPE_CHECKING:
+
+        @overload
+        def write_many(self, items: "t.Mapping[t.P, t.Value]") -> None: ...
+
+        @overload
+        def write_many(self, items: "t.Iterable[t.Tuple[t.P, t.Value]]") -> None: ...
+
+    def write_many(self, items: "t.Any") -> None:
         """Store many values; the requests are sent without waiting for replies.
 
         This is atomic only in a transaction.
@@ -470,27 +511,69 @@ class Client:
         :raises PyXSError: as :meth:`write`: the first failure in the order of *items*, raised
             after all replies have arrived.
         """
-        pairs = items.items() if isinstance(items, Mapping) else items
-        for request in self._request_many(Op.WRITE, map(_pair, pairs)):
+        from ._client.trees import pairs
+
+        for request in self._request_many(Op.WRITE, pairs(items)):
             self._acknowledge(request)
+
+    def read_tree(self, top: "t.Text") -> "t.Dict[str, str]":
+        """Return the values of a node and all below it.
+
+        Only in a transaction are these the values of one moment.
+
+        :param top: absolute, or relative to the caller's own domain.
+        :returns: a dict of values by path relative to *top*, such as ``"a"`` and ``"b/c"``;
+            ``""`` is *top* itself. Nodes below it that may not be read are left out.
+        :raises InvalidPath: *top* breaks a rule of *xenstore.txt*; nothing was sent.
+        :raises PyXSError: ``ENOENT`` there is no such node, ``EACCES`` it is not readable.
+        """
+        from ._client.trees import read_tree
+
+        return read_tree(self, top)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def write_tree(self, top: "t.Text", values: "t.Mapping[t.P, t.Value]") -> None: ...
+
+        @overload
+        def write_tree(
+            self, top: "t.Text", values: "t.Iterable[t.Tuple[t.P, t.Value]]"
+        ) -> None: ...
+
+    def write_tree(self, top: "t.Text", values: "t.Any") -> None:
+        """Store the values of a node and of nodes below it in one transaction.
+
+        It is the running transaction, or one of their own, which starts over after ``EAGAIN``.
+        Nodes that *values* does not name stay as they are.
+
+        :param top: absolute, or relative to the caller's own domain.
+        :param values: by path relative to *top*, as :meth:`read_tree` returns them.
+        :raises InvalidPath, InvalidPayload: as :meth:`write`, for any of the values, or a key
+            begins with ``/``; nothing was sent.
+        :raises PyXSError: as :meth:`write`; nothing was written.
+        """
+        from ._client.trees import write_tree
+
+        write_tree(self, top, values)
 
     # -- domains -----------------------------------------------------------------------
 
-    def get_domain_path(self, domid: int) -> str:
+    def get_domain_path(self, domid: "t.Domid") -> str:
         """Return the home of a domain, such as ``/local/domain/5``; the domain need not exist.
 
-        :raises InvalidPayload: *domid* is not an integer from 0 to 65535; nothing was sent.
+        :raises InvalidPayload: *domid* is not a domid; nothing was sent.
         """
         return self._ask(replies.decode_string, Op.GET_DOMAIN_PATH, domid)
 
-    def is_domain_introduced(self, domid: int) -> bool:
+    def is_domain_introduced(self, domid: "t.Domid") -> bool:
         """Return whether a domain is introduced, so that the daemon talks to it.
 
-        :raises InvalidPayload: *domid* is not an integer from 0 to 65535; nothing was sent.
+        :raises InvalidPayload: *domid* is not a domid; nothing was sent.
         """
         return self._ask(replies.decode_flag, Op.IS_DOMAIN_INTRODUCED, domid)
 
-    def introduce_domain(self, domid: int, mfn: int, eventchn: int) -> None:
+    def introduce_domain(self, domid: "t.Domid", mfn: int, eventchn: int) -> None:
         """Make the daemon talk to a domain. Only the control domain may do this.
 
         :param domid: 1 to 65535.
@@ -503,7 +586,7 @@ class Client:
         """
         self._ask(decode_ack, Op.INTRODUCE, domid, mfn, eventchn)
 
-    def release_domain(self, domid: int) -> None:
+    def release_domain(self, domid: "t.Domid") -> None:
         """Make the daemon stop talking to a domain. Only the control domain may do this.
 
         :param domid: 1 to 65535.
@@ -513,23 +596,23 @@ class Client:
         """
         self._ask(decode_ack, Op.RELEASE, domid)
 
-    def resume_domain(self, domid: int) -> None:
+    def resume_domain(self, domid: "t.Domid") -> None:
         """Tell the daemon that a domain runs again after a shutdown.
 
         Only the control domain may do this.
 
-        :raises InvalidPayload: *domid* is not an integer from 0 to 65535; nothing was sent.
+        :raises InvalidPayload: *domid* is not a domid; nothing was sent.
         :raises PyXSError: ``EPERM`` ``Client.SU`` is false; nothing was sent. Otherwise the
             daemon's answer.
         """
         self._ask(decode_ack, Op.RESUME, domid)
 
-    def set_target(self, domid: int, target: int) -> None:
+    def set_target(self, domid: "t.Domid", target: "t.Domid") -> None:
         """Give a domain the rights of another, its target. Only the control domain may do this.
 
         :param domid: the domain that gets the rights.
         :param target: the domain that has them.
-        :raises InvalidPayload: an argument is not an integer from 0 to 65535; nothing was sent.
+        :raises InvalidPayload: an argument is not a domid; nothing was sent.
         :raises PyXSError: ``EPERM`` ``Client.SU`` is false; nothing was sent. Otherwise the
             daemon's answer.
         """
@@ -547,23 +630,25 @@ class Client:
         """
         return decode_text(self.execute_command(Op.CONTROL, command, *args).rstrip(b"\0"))
 
-    def get_feature(self, domid: "t.Optional[int]" = None) -> int:
+    def get_feature(self, domid: "t.Optional[t.Domid]" = None) -> int:
         """Return the features of the daemon, or those that it offers a domain.
 
         :param domid: ``None``: the daemon's own.
         :returns: bits, ``XENSTORE_SERVER_FEATURE_*`` of *xs_wire.h*.
-        :raises InvalidPayload: *domid* is not an integer from 0 to 65535; nothing was sent.
-        :raises PyXSError: ``ENOSYS`` the daemon does not know this request.
+        :raises InvalidPayload: *domid* is not a domid; nothing was sent.
+        :raises PyXSError: ``ENOSYS`` the daemon does not know this request; ``EACCES`` a guest
+            may ask for its own features only, without *domid*.
         """
-        args = () if domid is None else (domid,)
-        return self._ask(replies.decode_number, Op.GET_FEATURE, *args)
+        if domid is None:
+            return own_features(self)
+        return self._ask(replies.decode_number, Op.GET_FEATURE, domid)
 
-    def set_feature(self, domid: int, bits: int) -> None:
+    def set_feature(self, domid: "t.Domid", bits: int) -> None:
         """Set the features that the daemon offers a domain.
 
         :param bits: as :meth:`get_feature` returns them.
-        :raises InvalidPayload: *domid* is not an integer from 0 to 65535, or *bits* is not one
-            of 32 bits; nothing was sent.
+        :raises InvalidPayload: *domid* is not a domid, or *bits* is not a
+            number of 32 bits; nothing was sent.
         :raises PyXSError: ``ENOSYS`` the daemon does not know this request.
         """
         self._ask(decode_ack, Op.SET_FEATURE, domid, bits)
@@ -574,14 +659,15 @@ class Client:
         def get_quota(self) -> "t.List[str]": ...
 
         @overload
-        def get_quota(self, name: "t.Text", domid: "t.Optional[int]" = None) -> int: ...
+        def get_quota(self, name: "t.Text", domid: "t.Optional[t.Domid]" = None) -> int: ...
 
-    def get_quota(self, name: "t.Any" = None, domid: "t.Optional[int]" = None) -> "t.Any":
+    def get_quota(self, name: "t.Any" = None, domid: "t.Optional[t.Domid]" = None) -> "t.Any":
         """Return a quota of all domains or of one; without arguments, the names of the quotas.
 
         :raises InvalidPayload: *name* is empty or contains NUL, or *domid* is given without
-            *name* or is not an integer from 0 to 65535; nothing was sent.
-        :raises PyXSError: ``ENOSYS`` the daemon does not know this request.
+            *name* or is not a domid; nothing was sent.
+        :raises PyXSError: ``ENOSYS`` the daemon does not know this request; ``EACCES`` this
+            domain is a guest.
         """
         if name is not None:
             args = (name,) if domid is None else (domid, name)
@@ -590,14 +676,9 @@ class Client:
             raise InvalidPayload(
                 domid, "domid {!r}: give the name of the quota as well".format(domid)
             )
-        # An older OCaml daemon would not answer an empty payload. It refuses GET_FEATURE,
-        # and that ends this call before the payload is sent.
-        self.get_feature()
-        op = Op.GET_QUOTA
-        payload = _accepted(op, b"", self._channels().exchange(op, b""))
-        return decoded(self._channels(), replies.decode_string, op, payload).split()
+        return quota_names(self)
 
-    def set_quota(self, name: "t.Text", value: int, domid: "t.Optional[int]" = None) -> None:
+    def set_quota(self, name: "t.Text", value: int, domid: "t.Optional[t.Domid]" = None) -> None:
         """Set a quota of all domains or of one.
 
         :param value: 0 to 2**32 - 1; 0 means no limit (*xenstore.txt*).
@@ -618,20 +699,9 @@ class Client:
             or ``EBUSY`` the domain has too many transactions.
         :raises ConnectionError: the daemon cannot be reached, or the connection was lost.
         """
-        from ._channels.transaction import start_transaction
-        from ._channels.turns import Turns
+        from ._client.transactions import start_own
 
-        # setdefault() is atomic: two threads get the same.
-        turns: Turns = vars(self).setdefault("_starting", Turns())
-        turn = turns.enter()
-        assert turn is not None
-        try:
-            if self._running is not None:
-                raise _nested()
-            self._running = running = start_transaction(self._pool)
-        finally:
-            turns.leave(turn)
-        return running.tx_id
+        return start_own(self).tx_id
 
     def transaction_end(self, commit: bool = True) -> None:
         """Commit or abort the running transaction; nothing is sent if there is none.
@@ -652,7 +722,7 @@ class Client:
         op = Op.TRANSACTION_END
         reply = running.end(commit)
         if reply is not None:
-            result = _accepted(op, b"", reply)
+            result = self._accepted(op, b"", reply)
             if commit:
                 decoded(self._pool, decode_ack, op, result)
 
@@ -667,34 +737,25 @@ class Client:
             ``ENOSPC`` or ``EBUSY`` the domain has too many transactions.
         :raises ConnectionError: the daemon cannot be reached, or the connection was lost.
         """
-        if self._running is not None:
-            raise _nested()
-        from ._channels.transaction import start_transaction
+        from ._client.transactions import client_in_transaction
 
-        client = Client.__new__(type(self))
-        vars(client).update(vars(self))  # a subclass may have attributes of its own
-        for name in ("_own_monitor", "_starting"):
-            vars(client).pop(name, None)
-        client._borrowed = True
-        client._running = start_transaction(self._pool)
-        return client
+        return client_in_transaction(self)
+
+    def __reduce_ex__(self, protocol: "t.Any") -> "t.NoReturn":
+        """Raise ``TypeError``: a client cannot be copied or pickled."""
+        raise TypeError(
+            "a {} cannot be copied or pickled: make one in each process; threads may share "
+            "one".format(type(self).__name__)
+        )
 
     def __del__(self) -> None:
         """Warn if a client that :meth:`transaction` returned is dropped in the transaction."""
         running = vars(self).get("_running")
         # A transaction whose connection is lost, or of a parent process, is not running.
         if running is not None and self._borrowed and running.is_running():
-            # Not a ResourceWarning, which Python hides by default: the program may have written
-            # outside the transaction what it meant to write in it.
-            warnings.warn(
-                "transaction {} was neither committed nor aborted before its client was dropped; "
-                "it is aborted. Use the client that transaction() returns, in a with block".format(
-                    running.tx_id
-                ),
-                RuntimeWarning,
-                stacklevel=2,
-                source=running,  # not self, of which tracemalloc has no traceback on Python 3.11
-            )
+            from ._client.transactions import warn_dropped
+
+            warn_dropped(running)
 
     def run_transaction(
         self, func: "t.Callable[[Client], t.T]", attempts: "t.Optional[int]" = None
@@ -712,20 +773,33 @@ class Client:
         if attempts is not None:
             validate_number(attempts, "attempts", 1, _ATTEMPTS_MAX)
         for attempt in itertools.count(1):
+            client = self.transaction()
             try:
-                with self.transaction() as client:
-                    result = func(client)
+                result = func(client)
+                client.transaction_end()
                 break
-            except PyXSError as exc:
-                if exc.errno != errno.EAGAIN or attempt == attempts:
+            except Conflict:
+                if attempt == attempts:
                     raise
+            finally:
+                client.close()  # aborts it if it runs
         return result
 
     # -- watches -----------------------------------------------------------------------
 
-    def monitor(self) -> Monitor:
-        """Return a monitor with its own connection to the same daemon."""
-        return Monitor(self.connection)
+    def monitor(self, *wpaths: "t.Text") -> Monitor:
+        """Return a monitor with its own connection to the same daemon.
+
+        :param wpaths: what it watches at once; see :meth:`Monitor.watch`, also for the errors.
+        """
+        monitor = Monitor(self.connection)
+        try:
+            for wpath in wpaths:
+                monitor.watch(wpath)
+        except BaseException:
+            monitor.close()
+            raise
+        return monitor
 
     def watch(self, wpath: "t.Text", token: "t.Optional[t.Text]" = None) -> None:
         """Watch a path with the client's own monitor; see :meth:`Monitor.watch`."""
@@ -753,56 +827,3 @@ class Client:
 
 Client.__module__ = "pyxs"  # where help() is to find it
 explain(Client, CLIENT)
-
-
-def _condition(
-    condition: "t.Union[str, t.Callable[[str], object], None]",
-) -> "t.Callable[[str], object]":
-    """Return a condition of :meth:`Client.wait_for` as a callable."""
-    if condition is None:
-        return lambda _value: True
-    if isinstance(condition, str):
-        return lambda value: value == condition
-    if callable(condition):
-        return condition
-    raise InvalidPayload(
-        condition, "condition {:.80}: must be str or a callable".format(repr(condition))
-    )
-
-
-def _nested() -> PyXSError:
-    return helpers.error("EALREADY", why="this client is in a transaction, and they do not nest")
-
-
-def _pair(item: "t.Any") -> "t.Tuple[t.Any, t.Any]":
-    if isinstance(item, (str, bytes)) or not hasattr(item, "__iter__"):
-        raise _not_a_pair(item)
-    pair = tuple(item)
-    if len(pair) != 2:
-        raise _not_a_pair(item)
-    return pair
-
-
-def _not_a_pair(item: "t.Any") -> InvalidPayload:
-    return InvalidPayload(item, "{:.80}: an item must be a path and a value".format(repr(item)))
-
-
-def _accepted(op: int, payload: bytes, reply: "Reply") -> bytes:
-    """Return the payload of a reply.
-
-    :param payload: of the request.
-    :raises PyXSError: the daemon refused the request.
-    """
-    kind, result = reply
-    if kind == _ERROR:
-        from ._wire.refusals import refusal  # here: most requests succeed
-
-        raise refusal(op, payload, result[:-1])
-    return result
-
-
-def _value(payload: bytes, reply: "Reply", default: "t.Any") -> "t.Any":
-    """Return the value in the reply to a READ, or the default for ENOENT."""
-    if default is not _MISSING and reply == _MISSING_NODE:
-        return default
-    return decode_text(_accepted(Op.READ, payload, reply))

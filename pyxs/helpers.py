@@ -4,6 +4,7 @@ Each ``validate_*`` function checks an argument and returns it as the ``bytes``
 or the ``int`` that goes on the wire.
 """
 
+import enum
 import errno
 import os
 
@@ -35,6 +36,7 @@ __all__ = [
 ABSOLUTE_PATH_MAX = 3072  # XENSTORE_ABS_PATH_MAX, xs_wire.h
 RELATIVE_PATH_MAX = 2048  # XENSTORE_REL_PATH_MAX, xs_wire.h
 DOMID_MAX = 65535  # domid_t is 16 bits wide, xen.h
+_DOMID_DIGITS = 5
 DOMID_ANY = 32757  # DOMID_FIRST_RESERVED + 5 (0x7ff5), xen.h
 
 _PATH_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-/_@"
@@ -143,7 +145,7 @@ def validate_watch_path(wpath: "t.Text") -> bytes:
     return data
 
 
-def validate_perms(perms: "t.Iterable[t.Text]") -> "t.List[bytes]":
+def validate_perms(perms: "t.Perms") -> "t.List[bytes]":
     """Return permissions such as ``["n0", "r5"]`` as a list of bytes.
 
     :raises InvalidPermission: *perms* is a single string or is empty, or an entry is not
@@ -183,12 +185,19 @@ def _permission(entry: "t.Text") -> bytes:
     return text.encode("ascii")
 
 
-def validate_domid(domid: int, name: str = "domid", minimum: int = 0) -> int:
-    """Return *domid* if it is an integer from *minimum* to 65535.
+def validate_domid(domid: "t.Domid", name: str = "domid", minimum: int = 0) -> int:
+    """Return *domid* as ``int`` if it is from *minimum* to 65535.
 
+    :param domid: an integer, or its digits, as ``ls("/local/domain")`` returns them.
     :param name: the argument's name, for the message.
-    :raises InvalidPayload: *domid* is not such an integer.
+    :raises InvalidPayload: *domid* is not such a number.
     """
+    if isinstance(domid, (str, bytes)):
+        digits = domid.encode("ascii", "replace") if isinstance(domid, str) else domid
+        if not digits.isdigit() or len(digits) > _DOMID_DIGITS or not minimum <= int(digits):
+            rule = "must be an integer from {} to {}, or its digits".format(minimum, DOMID_MAX)
+            raise InvalidPayload(domid, "{} {}: {}".format(name, _shown(domid), rule))
+        domid = int(digits)
     return validate_number(domid, name, minimum, DOMID_MAX)
 
 
@@ -233,20 +242,52 @@ def validate_token(token: "t.Text") -> bytes:
     return data
 
 
-def validate_value(value: "t.Any") -> bytes:
+def validate_value(value: "t.Value") -> bytes:
     """Return a node's value as bytes.
 
-    :param value: ``bytes``, ``bytearray`` and ``memoryview`` are taken as they are; any other
-        object is converted by ``str`` and encoded in UTF-8.
-    :raises InvalidPayload: *value* ends with NUL.
+    :param value: ``bytes``, ``bytearray`` and ``memoryview`` are taken as they are. ``str``,
+        numbers, and the ``str()`` of an object whose class defines ``__str__`` are encoded in
+        UTF-8. An ``IntEnum`` is its number.
+    :raises InvalidPayload: *value* is ``None``, a ``bool``, a container or another object, or
+        ends with NUL.
     """
     if isinstance(value, (bytearray, memoryview)):
         data = bytes(value)
     else:
-        data = encode_text(value if isinstance(value, (str, bytes)) else str(value), "value")
+        data = encode_text(value if isinstance(value, (str, bytes)) else _as_str(value), "value")
     if data.endswith(b"\0"):
         raise InvalidPayload(value, "value {}: may not end with NUL".format(_shown(value)))
     return data
+
+
+def _as_str(value: "t.Any") -> str:
+    why = _why_no_value(value)
+    if why:
+        raise InvalidPayload(value, "value {}: {}".format(_shown(value), why))
+    if isinstance(value, int) and isinstance(value, enum.Enum):
+        value = int(value)  # str() of an IntEnum is its name before 3.11
+    try:
+        return str(value)
+    except ValueError:
+        if not isinstance(value, int):
+            raise
+        raise InvalidPayload(value, "value: an integer of too many digits") from None
+
+
+def _why_no_value(value: object) -> str:
+    """Return why an object cannot be stored, or ``""`` if it can."""
+    if isinstance(value, bool):
+        return "XenStore has no booleans; most programs store 1 and 0"
+    if value is None:
+        return "None is no value; rm() removes a node, and an empty value is ''"
+    if isinstance(value, enum.Enum):
+        plain = not isinstance(value, int) and type(value).__str__ is enum.Enum.__str__
+        return "an Enum is no value; store its name or its value" if plain else ""
+    # Numbers have no __str__ of their own.
+    if type(value).__str__ is object.__str__ and not isinstance(value, (int, float, complex)):
+        text = "must be str, bytes, a number, or an object with a __str__ of its own, not {}"
+        return text.format(type(value).__name__)
+    return ""
 
 
 def encode_text(text: "t.Text", name: str) -> bytes:
@@ -301,7 +342,10 @@ def _broken_rule(path: bytes) -> str:
 
 
 def _shown(argument: "t.Any") -> str:
-    text = repr(argument)
+    try:
+        text = repr(argument)
+    except ValueError:  # an integer of over 4300 digits, which Python does not convert
+        text = "<{}>".format(type(argument).__name__)
     return text if len(text) <= 80 else text[:60] + "…" + text[-10:]
 
 

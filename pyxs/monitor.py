@@ -21,6 +21,8 @@ from .helpers import decode_text, validate_number, validate_token, validate_watc
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._channels.channel import Reply
+else:  # for typing.get_type_hints()
+    Reply = None
 
 __all__ = ["Event", "Monitor", "monitor"]
 

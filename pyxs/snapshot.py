@@ -22,19 +22,14 @@ In a snapshot that you write by hand, an entry may be a value alone:
 import errno
 
 from ._annotations import t
-from ._channels import walk
+from ._client.trees import check_lengths, read_records, send
 from ._records import Record, make_entry, make_line, parse_json, read_snapshot
 from ._wire.packets import Op
 from .client import Client
-from .exceptions import InvalidPayload, PyXSError
+from .exceptions import PyXSError
 from .helpers import validate_path
 
 __all__ = ["lines", "parse", "restore", "take"]
-
-#: oxenstored lists these special paths of watches in ``/``, but they are not nodes.
-_SPECIAL = frozenset(("/@introduceDomain", "/@releaseDomain"))
-
-_BATCH = 1000  # how many requests are sent before their replies are checked
 
 #: The C daemon (4.17) looks through all nodes of a transaction at each request in it: 5,000 take
 #: 4 seconds, 10,000 take 16, and 50,000 would take minutes; without a transaction, 11 seconds.
@@ -55,7 +50,7 @@ def take(client: Client, top: "t.Text" = "/") -> "t.Dict[str, t.Dict[str, t.Any]
     :raises PyXSError: ``ENOENT`` there is no such node; any other answer than
         ``EACCES`` to a request about a node below it.
     """
-    return {path: make_entry(value, perms) for path, value, perms in _records(client, top)}
+    return {path: make_entry(value, perms) for path, value, perms in read_records(client, top)}
 
 
 def lines(client: Client, tops: "t.Sequence[t.Text]" = ("/",)) -> "t.Iterator[str]":
@@ -69,7 +64,7 @@ def lines(client: Client, tops: "t.Sequence[t.Text]" = ("/",)) -> "t.Iterator[st
     """
     before = "{\n"
     for top in _distinct(tops):
-        for record in _records(client, top):
+        for record in read_records(client, top):
             yield before + make_line(*record)
             before = ",\n"
     yield "\n}\n"
@@ -105,33 +100,14 @@ def restore(client: Client, snapshot: "t.Mapping[t.Any, t.Any]") -> bool:
     """
     records = read_snapshot(snapshot)
     messages = list(_messages(records))
-    longest = max((len(payload) for _op, payload in messages), default=0)
-    if longest > client.connection.max_payload:
-        raise InvalidPayload(
-            longest,
-            "payload of {} bytes: this connection carries at most {}".format(
-                longest, client.connection.max_payload
-            ),
-        )
+    check_lengths(client, messages)
     if client.tx_id:
-        _send(client, messages)
+        send(client, messages)
         return True
     if len(records) <= _TRANSACTION_MAX and _sent_in_transaction(client, messages):
         return True
-    _send(client, messages)
+    send(client, messages)
     return False
-
-
-def _records(client: Client, top: "t.Text") -> "t.Iterator[walk.Record]":
-    path = validate_path(top).decode("ascii")
-    walker = client._walker(for_records=True)
-    found = False
-    for record in walker.walk(walker.records(path)):
-        found = True
-        if record[0] not in _SPECIAL:
-            yield record
-    if not found:
-        client.get_permissions(path)  # raises what the daemon answers
 
 
 def _distinct(tops: "t.Iterable[t.Text]") -> "t.List[str]":
@@ -162,16 +138,10 @@ def _messages(records: "t.Iterable[Record]") -> "t.Iterator[t.Tuple[Op, bytes]]"
             yield Op.SET_PERMS, b"\0".join([path, *perms]) + b"\0"
 
 
-def _send(client: Client, messages: "t.List[t.Tuple[Op, bytes]]") -> None:
-    for start in range(0, len(messages), _BATCH):
-        for request in client._exchange_many(messages[start : start + _BATCH]):
-            client._acknowledge(request)
-
-
 def _sent_in_transaction(client: Client, messages: "t.List[t.Tuple[Op, bytes]]") -> bool:
     """Send in one transaction; return whether the quotas of the daemon allow that."""
     try:
-        client.run_transaction(lambda transaction: _send(transaction, messages))
+        client.run_transaction(lambda transaction: send(transaction, messages))
     except PyXSError as exc:
         if not _over_quota(exc):
             raise

@@ -208,7 +208,7 @@ def test_a_good_domid(domid):
     assert validate_domid(domid) == domid
 
 
-@pytest.mark.parametrize("domid", [-1, 65536, 2**64, "1", b"1", 1.0, None, True, False, [1]])
+@pytest.mark.parametrize("domid", [-1, 65536, 2**64, 1.0, None, True, False, [1]])
 def test_a_bad_domid_is_named(domid):
     with pytest.raises(InvalidPayload, match=r"domid .*from 0 to 65535"):
         validate_domid(domid)
@@ -226,9 +226,6 @@ def test_a_number_is_named_with_its_bounds():
 
 
 def test_a_number_of_another_type_is_named_with_its_type():
-    # As ls("/local/domain") returns it.
-    with pytest.raises(InvalidPayload, match="'7': must be an integer from 0 to 65535, not str$"):
-        validate_domid("7")
     with pytest.raises(InvalidPayload, match="True: .*, not bool$"):
         validate_domid(True)
 
@@ -266,11 +263,10 @@ def test_only_a_token_may_not_be_empty():
         (b"\0\xff\0x", b"\0\xff\0x"),
         ("a\0b", b"a\0b"),
         (5, b"5"),
-        (None, b"None"),
         (1.5, b"1.5"),
     ],
 )
-def test_a_value_is_any_object(value, stored):
+def test_a_value_is_text_or_a_number(value, stored):
     assert validate_value(value) == stored
 
 

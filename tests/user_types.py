@@ -1,6 +1,7 @@
 """A user's code for ``mypy --strict``; tox -e lint checks it, and nothing runs it."""
 
 import socket
+from pathlib import PurePosixPath
 from typing import Dict, List, Optional, Tuple, Union
 
 from typing_extensions import assert_type
@@ -20,7 +21,11 @@ def nodes(c: pyxs.Client) -> None:
     assert_type(c.read("/a"), str)
     assert_type(c.read(b"/a", default=None), Optional[str])
     assert_type(c["/a"], str)
+    assert_type(c.get("/a"), Optional[str])
+    assert_type(c.get(b"/a", 0), Union[str, int])
+    assert_type(c.read_bytes("/a"), bytes)
     assert_type(c.ls("/a"), List[str])
+    assert_type(c.ls("/a", default=None), Optional[List[str]])
     assert_type(c.exists("/a"), bool)
     assert_type("/a" in c, bool)
     assert_type(c.wait_for("/a", "4", timeout=1.5), str)
@@ -28,7 +33,16 @@ def nodes(c: pyxs.Client) -> None:
     assert_type(c.get_permissions("/a"), List[str])
     assert_type(c.read_many(["/a", "/b"]), Dict[str, str])
     assert_type(c.read_many(["/a"], default=0), Dict[str, Union[str, int]])
+    assert_type(c.read_tree("/a"), Dict[str, str])
+    assert_type(c.wait_for("/a", 4), str)
     c.write("/a", 1)
+    c.write("/a", PurePosixPath("/b"), perms=["n0", b"r5"])
+    c["/a"] = memoryview(b"1")
+    c.set_permissions("/a", ("n0",))
+    c.set_permissions("/a", c.get_permissions("/b"))
+    c.set_permissions("/a", (letter + "0" for letter in "nr"))
+    c.write_tree("/a", {"": 1, "b/c": "2"})
+    c.write_tree("/a", c.read_tree("/b"))
     c.write_many({"/a": 1})
     c.write_many([("/a", b"1")])
     for visit in c.walk("/"):
@@ -37,7 +51,7 @@ def nodes(c: pyxs.Client) -> None:
 
 def domains(c: pyxs.Client) -> None:
     assert_type(c.get_domain_path(1), str)
-    assert_type(c.is_domain_introduced(1), bool)
+    assert_type(c.is_domain_introduced("1"), bool)
     assert_type(c.control("help"), str)
     assert_type(c.get_quota(), List[str])
     assert_type(c.get_quota("nodes"), int)
@@ -53,7 +67,7 @@ def transactions(c: pyxs.Client) -> None:
 
 
 def events(c: pyxs.Client) -> None:
-    with c.monitor() as m:
+    with c.monitor("/a", b"/b") as m:
         assert_type(m, pyxs.Monitor)
         assert_type(m.wait(timeout=1), Optional[Event])
         assert_type(m.check(), Optional[Event])
@@ -94,13 +108,21 @@ def errors(error: pyxs.PyXSError, lost: pyxs.ConnectionError) -> None:
     assert_type(error.why, Optional[str])
     assert_type(error.is_answer, bool)
     failure: OSError = lost
+    missing: KeyError = pyxs.NodeNotFound(2, "No such file or directory")
+    denied: PermissionError = pyxs.PermissionDenied(13, "Permission denied")
     wrong: ValueError = pyxs.InvalidPath("/a//b")
-    print(failure, wrong)
+    print(failure, wrong, missing, denied, pyxs.Conflict, pyxs.QuotaExceeded)
 
 
 def mistakes(c: pyxs.Client) -> None:
     c.read(1)  # type: ignore[call-overload]
     c.list("/a")  # type: ignore[attr-defined]
-    c.wait_for("/a", 4)  # type: ignore[arg-type]
+    c.wait_for("/a", ["4"])  # type: ignore[arg-type]
+    c.write("/a", None)  # type: ignore[arg-type]
+    c["/a"] = c.get("/b")  # type: ignore[assignment]
+    c.write_many({"/a": None})  # type: ignore[dict-item]
+    c.write("/a", ["1"])  # type: ignore[arg-type]
+    c.write("/a", "1", "n0")  # type: ignore[arg-type]
+    c.set_permissions("/a", "n0")  # type: ignore[arg-type]
     c.set_permissions("/a", [1])  # type: ignore[list-item]
     pyxs.Client(connection="/a")  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from typing import (
     NoReturn,
     Optional,
     Sequence,
+    SupportsInt,
     Tuple,
     Type,
     TypeVar,
@@ -22,7 +23,9 @@ from typing import (
 )
 
 if TYPE_CHECKING:
-    from ..client import Client
+    from typing import Protocol
+
+    from ..client import Client as Client
 
 __all__ = [
     "Any",
@@ -30,6 +33,7 @@ __all__ = [
     "Callable",
     "Deque",
     "Dict",
+    "Domid",
     "Frame",
     "Iterable",
     "Iterator",
@@ -38,6 +42,7 @@ __all__ = [
     "NoReturn",
     "Optional",
     "P",
+    "Perms",
     "Self",
     "Sequence",
     "Stream",
@@ -47,6 +52,7 @@ __all__ = [
     "Tuple",
     "Type",
     "Union",
+    "Value",
     "Visit",
 ]
 
@@ -59,6 +65,24 @@ if TYPE_CHECKING:
 else:  # before 3.9 os.PathLike takes no parameters
     AnyPath = Union[str, bytes, os.PathLike]
 
+#: What a node can hold. Objects with a ``__str__`` of their own can be stored too, which no type
+#: tells from others; of these it has paths, and what can be converted to ``int``.
+if TYPE_CHECKING:
+    Value = Union[str, bytes, bytearray, memoryview, SupportsInt, "os.PathLike[str]"]
+
+    class _Texts(Protocol):
+        """An iterable of texts that is no text itself: ``str`` contains nothing but ``str``."""
+
+        def __iter__(self) -> Iterator[Text]: ...
+
+        def __contains__(self, __item: object) -> bool: ...
+
+    Perms = Union[_Texts, Iterator[Text]]
+else:
+    Value = Union[str, bytes, bytearray, memoryview, SupportsInt, os.PathLike]
+    Perms = Iterable[Text]
+
+Domid = Union[int, str, bytes]
 Stream = Any  #: what PacketConnection.open() returns
 P = TypeVar("P", str, bytes)
 T = TypeVar("T")

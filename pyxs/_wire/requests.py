@@ -15,9 +15,9 @@ from .packets import Op
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Iterable, Optional, Tuple
+    from typing import Any, Callable, Dict, Optional, Tuple
 
-    from .._annotations.types import Text
+    from .._annotations.types import Domid, Perms, Text, Value
 
 _UINT32_MAX = 2**32 - 1
 _INT64_MAX = 2**63 - 1
@@ -55,6 +55,8 @@ def _check_count(op: Op, encoder: "Callable[..., bytes]", count: int) -> None:
 
 
 def _why_invalid(op: "Any") -> str:
+    if op == Op.RESTRICT:
+        return "RESTRICT: it would confine one connection of several"
     if isinstance(op, int) and op in _METHODS:
         return "{}: use {}".format(Op(op).name, _METHODS[Op(op)])
     return "{!r}: not a request of Op".format(op)
@@ -93,7 +95,7 @@ def _unless_harmful(request: str, path: bytes) -> bytes:
     return path
 
 
-def _write(path: "Text", value: "Any") -> bytes:
+def _write(path: "Text", value: "Value") -> bytes:
     return validate_path(path) + b"\0" + validate_value(value)
 
 
@@ -102,17 +104,17 @@ def _directory_part(path: "Text", offset: int) -> bytes:
     return strings(validate_path(path), _number(number))
 
 
-def _set_perms(path: "Text", perms: "Iterable[Text]") -> bytes:
+def _set_perms(path: "Text", perms: "Perms") -> bytes:
     node = validate_path(path)
     entries = validate_perms(perms)
     return strings(_unless_harmful("SET_PERMS", node), *entries)
 
 
-def _domid(domid: int) -> bytes:
+def _domid(domid: "Domid") -> bytes:
     return strings(_number(validate_domid(domid)))
 
 
-def _release(domid: int) -> bytes:
+def _release(domid: "Domid") -> bytes:
     number = validate_domid(domid)
     why = why_refused("RELEASE", number)
     if why is not None:
@@ -120,13 +122,13 @@ def _release(domid: int) -> bytes:
     return strings(_number(number))
 
 
-def _introduce(domid: int, mfn: int, eventchn: int) -> bytes:
+def _introduce(domid: "Domid", mfn: int, eventchn: int) -> bytes:
     frame = validate_number(mfn, "mfn", -_INT64_MAX - 1, _INT64_MAX)
     port = validate_number(eventchn, "eventchn", 0, _UINT32_MAX)
     return strings(_number(validate_domid(domid, minimum=1)), _number(frame), _number(port))
 
 
-def _set_target(domid: int, target: int) -> bytes:
+def _set_target(domid: "Domid", target: "Domid") -> bytes:
     return _domid(domid) + strings(_number(validate_domid(target, "target")))
 
 
@@ -137,11 +139,11 @@ def _control(command: "Text", *args: "Text") -> bytes:
     return strings(name, *(validate_text(arg, "argument") for arg in args))
 
 
-def _get_feature(*domid: int) -> bytes:
+def _get_feature(*domid: "Domid") -> bytes:
     return _domid(*domid) if domid else b"\0"
 
 
-def _set_feature(domid: int, bits: int) -> bytes:
+def _set_feature(domid: "Domid", bits: int) -> bytes:
     return _domid(domid) + strings(_number(validate_number(bits, "bits", 0, _UINT32_MAX)))
 
 
@@ -206,7 +208,6 @@ _ENCODERS: "Dict[int, Callable[..., bytes]]" = {
     Op.IS_DOMAIN_INTRODUCED: _domid,
     Op.RESUME: _domid,
     Op.SET_TARGET: _set_target,
-    Op.RESTRICT: _domid,
     Op.DIRECTORY_PART: _directory_part,
     Op.GET_FEATURE: _get_feature,
     Op.SET_FEATURE: _set_feature,

@@ -164,8 +164,10 @@ def test_a_relative_path(client, relative):
 
 
 def test_in_a_transaction_it_is_refused(client, root):
-    with client.transaction() as t, pytest.raises(pyxs.PyXSError) as caught:
-        t.wait_for(root)
+    with client.transaction() as t:
+        assert t.exists(root)
+        with pytest.raises(pyxs.PyXSError) as caught:
+            t.wait_for(root)
     assert caught.value.errno == errno.EALREADY
     assert caught.value.path == root
     assert "does not change in a transaction" in str(caught.value)
@@ -177,9 +179,15 @@ def test_a_bad_path_is_refused(client, path):
         client.wait_for(path)
 
 
-@pytest.mark.parametrize("condition", [b"1", 1, ["1"]])
-def test_a_condition_is_text_or_a_callable(client, condition):
-    with pytest.raises(pyxs.InvalidPayload, match="condition .*: must be str or a callable"):
+@pytest.mark.parametrize("condition", [b"4", 4, "4"])
+def test_a_condition_is_what_can_be_written(client, root, condition):
+    client[root] = condition
+    assert client.wait_for(root, condition, timeout=PATIENCE) == "4"
+
+
+@pytest.mark.parametrize("condition", [True, ["1"]])
+def test_a_condition_that_cannot_be_written_is_refused(client, condition):
+    with pytest.raises(pyxs.InvalidPayload, match="^value "):
         client.wait_for("/", condition)
 
 

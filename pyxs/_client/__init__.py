@@ -1,0 +1,1 @@
+"""What methods of Client call: each is imported where it is needed."""

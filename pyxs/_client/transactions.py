@@ -1,0 +1,123 @@
+"""The clients of transactions: how they are made, and what is said when one is not used."""
+
+import warnings
+
+from .._annotations import t
+from .._channels.transaction import start_transaction
+from ..helpers import error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, List
+
+    from .._channels.channel import Reply
+    from .._channels.pipeline import Request
+    from .._channels.transaction import Transaction
+
+
+def start_own(client: "t.Client") -> "Transaction":
+    """Start a transaction of a client itself."""
+    from .._channels.turns import Turns
+
+    # setdefault() is atomic: two threads get the same.
+    turns: Turns = vars(client).setdefault("_starting", Turns())
+    turn = turns.enter()
+    assert turn is not None
+    try:
+        client._running = running = _start(client)
+    finally:
+        turns.leave(turn)
+    return running
+
+
+def client_in_transaction(client: "t.Client") -> "t.Client":
+    """Return a new client like another, in a new transaction."""
+    running = _start(client)
+    twin = _twin(client)
+    twin._borrowed = True
+    twin._running = running
+    return twin
+
+
+def _start(client: "t.Client") -> "Transaction":
+    if client._running is None:
+        return start_transaction(client._pool)
+    raise error("EALREADY", why="this client is in a transaction, and they do not nest")
+
+
+def _twin(client: "t.Client") -> "t.Client":
+    """Return a client with the attributes of another, whatever its class takes as arguments."""
+    twin: t.Client = object.__new__(type(client))
+    vars(twin).update(vars(client))
+    for cls in type(client).__mro__:
+        slots = vars(cls).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name not in ("__dict__", "__weakref__") and hasattr(client, name):
+                setattr(twin, name, getattr(client, name))
+    for name in ("_own_monitor", "_starting"):
+        vars(twin).pop(name, None)
+    return twin
+
+
+class Unused:
+    """A transaction whose ``with`` block has asked nothing in it yet.
+
+    It stands in the place of the transaction in its client until the first request.
+    """
+
+    def __init__(self, client: "t.Client", transaction: "Transaction") -> None:
+        self._client = client
+        self._transaction = transaction
+
+    def __getattr__(self, name: str) -> "Any":
+        """Return an attribute of the transaction."""
+        return getattr(self._transaction, name)
+
+    def exchange(self, op: int, payload: bytes) -> "Reply":
+        """Send one request and return the reply."""
+        return self._used().exchange(op, payload)
+
+    def exchange_many(self, requests: "List[Request]") -> None:
+        """Send many requests and wait for all replies."""
+        self._used().exchange_many(requests)
+
+    def _used(self) -> "Transaction":
+        if is_unused(self._client._running):
+            self._client._running = self._transaction
+        return self._transaction
+
+
+def until_used(client: "t.Client", transaction: "Transaction") -> "Transaction":
+    """Return what stands for a transaction until something is asked in it."""
+    stand_in: Any = Unused(client, transaction)
+    return stand_in  # type: ignore[no-any-return]
+
+
+def is_unused(transaction: "Any") -> bool:
+    """Return whether nothing was asked in a transaction since its ``with`` block began."""
+    return isinstance(transaction, Unused)
+
+
+def warn_unused(stacklevel: int) -> None:
+    """Warn that a ``with`` block of a transaction has asked nothing in it."""
+    warnings.warn(
+        "nothing was asked in this transaction; what the block wrote with another client was "
+        "written at once. Write 'with client.transaction() as t:', and use t in the block",
+        RuntimeWarning,
+        stacklevel=stacklevel + 1,
+    )
+
+
+def warn_dropped(running: "Transaction") -> None:
+    """Warn that a client was dropped in a transaction, from its ``__del__``."""
+    # Not a ResourceWarning, which Python hides by default: the program may have written
+    # outside the transaction what it meant to write in it.
+    warnings.warn(
+        "transaction {} was neither committed nor aborted before its client was dropped; "
+        "it is aborted. Use the client that transaction() returns, in a with block".format(
+            running.tx_id
+        ),
+        RuntimeWarning,
+        stacklevel=3,
+        source=running,  # not the client, of which tracemalloc has no traceback on Python 3.11
+    )
