@@ -2,6 +2,7 @@
 
 import os
 import stat
+import warnings
 
 from .connection import (
     PacketConnection,
@@ -33,6 +34,7 @@ def choose_connection(
     :raises TypeError: *connection* is not a :class:`PacketConnection`, or a path is not a path.
     :raises InvalidPayload: *socket_timeout* is not a positive number.
     """
+    _warn_unused(unix_socket_path, socket_timeout, xen_bus_path, connection)
     if connection is not None:
         if not isinstance(connection, PacketConnection):
             hint = "for a monitor of a Client call client.monitor()"
@@ -47,6 +49,32 @@ def choose_connection(
     if xen_bus_path is None:
         return named_connection(socket_timeout) or UnixSocketConnection(None, socket_timeout)
     return _device_at(as_path(xen_bus_path, "xen_bus_path"), socket_timeout)
+
+
+def _warn_unused(
+    unix_socket_path: "Optional[AnyPath]",
+    socket_timeout: "Optional[float]",
+    xen_bus_path: "Optional[AnyPath]",
+    connection: "Optional[PacketConnection]",
+) -> None:
+    """Warn at the call of ``Client()`` or ``monitor()`` about arguments that have no effect."""
+    given = {
+        "unix_socket_path": unix_socket_path,
+        "xen_bus_path": xen_bus_path,
+        "socket_timeout": socket_timeout,
+    }
+    used, others = "connection", list(given)
+    if connection is None:
+        used, others = "unix_socket_path", ["xen_bus_path"]
+        if unix_socket_path is None:
+            return
+    unused = [name for name in others if given[name] is not None]
+    if unused:
+        warnings.warn(
+            "{} is used; {} has no effect beside it".format(used, " and ".join(unused)),
+            RuntimeWarning,
+            stacklevel=4,
+        )
 
 
 def named_connection(socket_timeout: "Optional[float]" = None) -> "Optional[PacketConnection]":

@@ -1,4 +1,4 @@
-"""The replacements of names of pyxs 0.4, for the message of an ``AttributeError``."""
+"""What to use instead of names of pyxs 0.4 and of ``dict``: the hint of an ``AttributeError``."""
 
 from ._annotations import t
 
@@ -14,6 +14,18 @@ CLIENT = {
     "set_perms": "it is set_permissions()",
 }
 
+#: A client looks like a dict, and is none.
+DICT = {
+    "clear": "to remove nodes, use rm()",
+    "copy": "to save a subtree, use read_tree(), or pyxs.snapshot",
+    "items": "use read_tree(), or walk()",
+    "keys": "use ls()",
+    "pop": "use read() and rm(), in a transaction",
+    "setdefault": "use get() and write(), in a transaction",
+    "update": "use write_tree(), or write_many()",
+    "values": "use read_tree(), or walk()",
+}
+
 MONITOR = {
     "client": "it is not needed: a monitor has a connection of its own",
     "events": "it is not needed: see check()",
@@ -26,33 +38,42 @@ PACKAGE = {
 
 
 class _Absent:
-    """A name that a class had in 0.4: asking for it raises an ``AttributeError`` that helps.
+    """A name that a class does not have: asking for it raises an ``AttributeError`` that helps.
 
     ``__getattr__`` would do as well, and would make every other attribute slower.
     """
 
-    def __init__(self, name: str, now: str) -> None:
+    def __init__(self, name: str, hint: str) -> None:
         self._name = name
-        self._now = now
+        self._hint = hint
 
     def __get__(self, instance: "t.Any", owner: type) -> "t.NoReturn":
         subject = "type object {!r}" if instance is None else "{!r} object"
         said = "{} has no attribute {!r}".format(subject.format(owner.__name__), self._name)
-        raise AttributeError(with_note(said, self._now))
+        raise AttributeError("{}; {}".format(said, self._hint))
 
 
-def explain(cls: type, names: "t.Dict[str, str]") -> None:
-    """Let a class say what became of the names that it had in 0.4, and not list them."""
+def explain(cls: type, names: "t.Dict[str, str]", others: "t.Dict[str, str]" = {}) -> None:  # noqa: B006
+    """Let a class say what became of the names that it had in 0.4, and not list them.
+
+    :param others: hints for names that it never had.
+    """
+    hints = {name: _since(now) for name, now in names.items()}
+    hints.update(others)
 
     def listed(self: object) -> "t.List[str]":
         """Return the names of the attributes that are there."""
-        return [name for name in object.__dir__(self) if name not in names]
+        return [name for name in object.__dir__(self) if name not in hints]
 
-    for name, now in names.items():
-        setattr(cls, name, _Absent(name, now))
+    for name, hint in hints.items():
+        setattr(cls, name, _Absent(name, hint))
     cls.__dir__ = listed  # type: ignore[assignment, method-assign]
 
 
 def with_note(message: str, now: str) -> str:
     """Return what the interpreter would say, and what the name is now."""
-    return "{}; since pyxs 1.0 {}".format(message, now)
+    return "{}; {}".format(message, _since(now))
+
+
+def _since(now: str) -> str:
+    return "since pyxs 1.0 " + now

@@ -17,7 +17,7 @@ from ._client.special import (
     own_features,
     quota_names,
 )
-from ._names_of_0_4 import CLIENT, explain
+from ._names_of_0_4 import CLIENT, DICT, explain
 from ._wire import replies
 from ._wire.packets import Op
 from ._wire.replies import decode_ack
@@ -815,7 +815,7 @@ class Client:
         """Wait for an event of the client's own monitor; see :meth:`Monitor.wait`."""
         if sleep is not None:
             check_sleep(sleep)
-        return self._monitor().wait(timeout=timeout)
+        return self._monitor()._wait(timeout)
 
     def _monitor(self) -> Monitor:
         own: t.Optional[Monitor] = vars(self).get("_own_monitor")
@@ -826,4 +826,4 @@ class Client:
 
 
 Client.__module__ = "pyxs"  # where help() is to find it
-explain(Client, CLIENT)
+explain(Client, CLIENT, DICT)

@@ -1,5 +1,6 @@
 """:class:`Monitor`: watches and their events."""
 
+import errno
 import time
 import warnings
 from collections import namedtuple
@@ -15,7 +16,7 @@ from ._wire.packets import Op
 from ._wire.replies import decode_ack
 from ._wire.requests import strings
 from .connection import TIMEOUT_MAX, PacketConnection
-from .exceptions import InvalidPayload
+from .exceptions import InvalidPayload, PyXSError
 from .helpers import decode_text, validate_number, validate_token, validate_watch_path
 
 TYPE_CHECKING = False
@@ -91,31 +92,53 @@ class Monitor:
     # -- watching ----------------------------------------------------------------------
 
     def watch(
-        self, wpath: "t.Text", token: "t.Optional[t.Text]" = None, depth: "t.Optional[int]" = None
+        self,
+        wpath: "t.Text",
+        token: "t.Optional[t.Text]" = None,
+        depth: "t.Optional[int]" = None,
+        try_depth: "t.Optional[int]" = None,
     ) -> None:
         """Watch a node and all nodes below it.
 
         The daemon sends an event at once, and one after each change (WATCH, *xenstore.txt*).
 
         :param wpath: a path, or ``@introduceDomain``, ``@releaseDomain`` or
-            ``@releaseDomain/<domid>``.
+            ``@releaseDomain/<domid>``. A ``RuntimeWarning`` says so if only the ``@`` is missing.
         :param token: a text that each event of the watch carries; by default *wpath*.
-        :param depth: how many levels below the node are watched; only Xen's head supports it.
+        :param depth: how many levels below the node are watched, since Xen 4.22. On
+            ``@introduceDomain`` and ``@releaseDomain`` 1 reports the domid too.
+        :param try_depth: as *depth*, but where that is not supported all nodes below are watched.
         :raises InvalidPath: *wpath* breaks a rule of *xenstore.txt*; nothing was sent.
-        :raises InvalidPayload: *token* is empty or contains NUL, or *depth* is not an integer
-            from 0 to 2**31 - 1; nothing was sent.
+        :raises InvalidPayload: *token* is empty or contains NUL, *depth* or *try_depth* is not an
+            integer from 0 to 2**31 - 1, or both are given; nothing was sent.
         :raises PyXSError: ``EEXIST`` the same path is watched with the same token,
             ``ENOSPC`` or ``E2BIG`` the domain has too many watches, ``EINVAL`` the daemon does not
             support *depth*, ``ENOSYS`` XenBus does not.
         :raises ConnectionError: the daemon cannot be reached, or the connection was lost.
         """
+        if depth is not None and try_depth is not None:
+            raise InvalidPayload(try_depth, "try_depth: give either this or depth")
+        _warn_of_special(wpath)
+        if try_depth is None:
+            self._set(wpath, token, depth)
+            return
+        # Linux would send the request without the depth.
+        wanted = validate_number(try_depth, "try_depth", 0, _DEPTH_MAX)
+        try:
+            self._set(wpath, token, wanted if self.connection.trusts_ids else None)
+        except PyXSError as exc:
+            if exc.errno != errno.EINVAL:
+                raise
+            self._set(wpath, token, None)
+
+    def _set(self, wpath: "t.Text", token: "t.Optional[t.Text]", depth: "t.Optional[int]") -> None:
         suffix = b""
         if depth is not None:
             suffix = strings(b"%d" % validate_number(depth, "depth", 0, _DEPTH_MAX))
         watch = _watch(wpath, token, suffix)
         if suffix and not self.connection.trusts_ids:
-            # The kernel would send the request without the depth.
-            raise helpers.error("ENOSYS", decode_text(watch.wpath))
+            why = "Linux sends no depth over XenBus; try_depth watches all nodes below"
+            raise helpers.error("ENOSYS", decode_text(watch.wpath), why)
         self._acknowledge(Op.WATCH, watch, self._watching.watch(watch, renew=True, once=True))
 
     def unwatch(self, wpath: "t.Text", token: "t.Optional[t.Text]" = None) -> None:
@@ -177,16 +200,32 @@ class Monitor:
     ) -> "t.Optional[Event]":
         """Wait for the next event.
 
-        :param sleep: has no effect, and gives a ``DeprecationWarning``; see *timeout*.
-        :param timeout: seconds to wait; ``None``: without limit.
+        :param sleep: has no effect, and gives a ``FutureWarning``; see *timeout*.
+        :param timeout: seconds to wait; ``None``: without limit. Without a limit and without a
+            watch, a ``RuntimeWarning`` says that no event can come.
         :returns: the event, or ``None`` when the time has passed.
         :raises InvalidPayload: *timeout* or *sleep* is not a number of seconds.
         :raises ConnectionError: the connection is lost or closed.
         """
         if sleep is not None:
             check_sleep(sleep)
-        deadline = None if timeout is None else deadline_after(timeout)
+        return self._wait(timeout)
+
+    def _wait(self, timeout: "t.Optional[float]", stacklevel: int = 3) -> "t.Optional[Event]":
+        deadline = None
+        if timeout is not None:
+            deadline = deadline_after(timeout)
+        elif not self._is_watching():
+            self._watching.check()
+            warnings.warn(
+                "this monitor has no watch, so no event comes until another thread calls watch()",
+                RuntimeWarning,
+                stacklevel=stacklevel,
+            )
         return self._watching.wait_event(_event, deadline)
+
+    def _is_watching(self) -> bool:
+        return bool(self._watching._live)
 
     def check(self) -> "t.Optional[Event]":
         """Return an event that has arrived, or ``None``, without waiting for one.
@@ -206,9 +245,13 @@ class Monitor:
 
         :raises ConnectionError: the connection is lost or closed.
         """
-        event = self.wait()
+        event = self._wait(None)
         assert event is not None  # None means a time-out, and there is none
         return event
+
+    def __reduce_ex__(self, protocol: "t.Any") -> "t.NoReturn":
+        """Raise ``TypeError``: a monitor cannot be copied or pickled."""
+        raise TypeError("a Monitor cannot be copied or pickled: make one in each process")
 
     def fileno(self) -> int:
         """Return a descriptor for ``select``, ``poll`` and ``epoll``.
@@ -225,6 +268,7 @@ Event.__module__ = Monitor.__module__ = "pyxs"  # where help() is to find them
 explain(Monitor, MONITOR)
 
 _DEPTH_MAX = 2**31 - 1
+_SPECIAL = (b"introduceDomain", b"releaseDomain")
 
 
 def monitor(
@@ -242,6 +286,19 @@ def _watch(wpath: "t.Text", token: "t.Optional[t.Text]", suffix: bytes = b"") ->
     return Watch(path, path if token is None else validate_token(token), suffix)
 
 
+def _warn_of_special(wpath: "t.Text") -> None:
+    """Warn at the caller of ``watch()`` if a relative path is the name of a special one."""
+    path = wpath.encode("ascii", "replace") if isinstance(wpath, str) else wpath
+    if isinstance(path, bytes) and path.partition(b"/")[0] in _SPECIAL:
+        warnings.warn(
+            "{!r} is watched as a node; the special path is {!r}".format(
+                decode_text(path), "@" + decode_text(path)
+            ),
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
 def _event(path: bytes, watch: Watch) -> Event:
     return Event(decode_text(path), decode_text(watch.token))
 
@@ -256,15 +313,16 @@ def deadline_after(timeout: float) -> float:
 
 
 def check_sleep(sleep: float) -> None:
-    """Give a ``DeprecationWarning`` at the caller's caller, because *sleep* is given.
+    """Give a ``FutureWarning`` at the caller's caller, because *sleep* is given.
 
     :raises InvalidPayload: *sleep* is not a number of seconds.
     """
     seconds(sleep, "sleep")
     warnings.warn(
-        "sleep, the first argument of wait(), has no effect: a monitor does not poll; for a "
-        "time-out call wait(timeout={!r})".format(sleep),
-        DeprecationWarning,
+        "the first argument of wait() is sleep, which has no effect: this call waits without "
+        "limit. For a time-out write wait(timeout={!r})".format(sleep),
+        # A DeprecationWarning is only shown in the main program, so it is none.
+        FutureWarning,
         stacklevel=3,
     )
 

@@ -385,7 +385,7 @@ def test_a_sleep_that_is_no_number_is_refused(make):
 def test_a_sleep_that_is_given_is_named_to_the_caller(xenstored, make):
     waiting = make(xenstored.path)
     waiting.watch("/a")
-    with pytest.warns(DeprecationWarning, match=r"wait\(timeout=5\)") as caught:
+    with pytest.warns(FutureWarning, match=r"wait\(timeout=5\)") as caught:
         waiting.wait(5)
     assert [each.filename for each in caught] == [__file__]
     waiting.close()

@@ -8,7 +8,7 @@ arguments and results, and the order in which they check for errors.
 import errno
 import functools
 import os
-from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar, Union, cast
+from typing import Any, Callable, Dict, List, NoReturn, Optional, Tuple, TypeVar, Union, cast
 
 from .._wire.packets import Op
 from .._wire.replies import decode_ack, decode_string
@@ -98,6 +98,10 @@ class xs:
         handle = open_handle()
         self._shut()
         self._handles[os.getpid()] = handle
+
+    def __reduce_ex__(self, protocol: Any) -> "NoReturn":
+        """Raise ``TypeError``: an ``xs`` cannot be copied or pickled."""
+        raise TypeError("an xs cannot be copied or pickled: make one in each process")
 
     def _live(self) -> Handle:
         """Return the handle of this process."""

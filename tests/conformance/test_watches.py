@@ -321,7 +321,7 @@ def test_wait_returns_nothing_when_the_time_passes(watched):
 def test_wait_accepts_the_sleep_of_old_callers(watched, client, root):
     client.write(root, "x")
     for sleep, timeout in ((1, PATIENCE), (0.1, 0)):
-        with pytest.warns(DeprecationWarning, match=r"wait\(timeout={}\)".format(sleep)) as caught:
+        with pytest.warns(FutureWarning, match=r"wait\(timeout={}\)".format(sleep)) as caught:
             event = watched.wait(sleep, timeout=timeout)
         assert event == ((root, "t") if timeout else None)
         assert [each.filename for each in caught] == [__file__]
