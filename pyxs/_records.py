@@ -21,6 +21,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, Iterator, List, NoReturn, Optional, Sequence, Tuple, Union
 
+    from ._annotations.types import Base64, Entry
+
 UNREADABLE = "unreadable"
 
 _KEYS = {"value", "perms", UNREADABLE}
@@ -43,18 +45,18 @@ class Record(namedtuple("Record", ["path", "value", "perms"])):
 # -- making --------------------------------------------------------------------------------
 
 
-def make_entry(value: "Optional[bytes]", perms: "Sequence[str]") -> "Dict[str, Any]":
+def make_entry(value: "Optional[bytes]", perms: "Sequence[str]") -> "Entry":
     """Return the entry of a node.
 
     :param value: ``None``: the client may not read it.
     :param perms: empty: the client may not read them.
     """
     if value is None or not perms:
-        return {UNREADABLE: True}
+        return {"unreadable": True}
     return {"value": make_value(value), "perms": list(perms)}
 
 
-def make_value(value: bytes) -> "Union[str, Dict[str, str]]":
+def make_value(value: bytes) -> "Union[str, Base64]":
     """Return a value as a string if it is UTF-8, else as ``{"base64": "…"}``."""
     try:
         return value.decode("utf-8")
@@ -163,7 +165,7 @@ def _value_bytes(node: bytes, value: "Any") -> bytes:
                 value, "{}: {!r:.80}: not base64".format(_text(node), value["base64"])
             ) from None
     if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
+        value = _digits(node, value)
     if not isinstance(value, (str, bytes)):
         raise InvalidPayload(
             value,
@@ -175,9 +177,18 @@ def _value_bytes(node: bytes, value: "Any") -> bytes:
         raise InvalidPayload(value, "{}: {}".format(_text(node), exc)) from None
 
 
+def _digits(node: bytes, value: int) -> str:
+    try:
+        return str(int(value))  # of an IntEnum, too
+    except ValueError:  # Python does not convert so many
+        raise InvalidPayload(
+            value, "{}: an integer of too many digits".format(_text(node))
+        ) from None
+
+
 def _read_perms(node: bytes, perms: "Any") -> "List[bytes]":
     try:
-        entries = validate_perms(perms)
+        entries = validate_perms(perms, any_domain=True)
     except InvalidPermission as exc:
         raise InvalidPermission(exc.perm, "{}: {}".format(_text(node), exc)) from None
     if len(node) + 1 + sum(len(entry) + 1 for entry in entries) > PAYLOAD_MAX:
@@ -236,13 +247,22 @@ def _members(text: str) -> "Iterator[Tuple[int, str, Any]]":
             raise json.JSONDecodeError("Expecting a path in double quotes", text, at)
         name, at = _decoder.raw_decode(text, at)
         at = _expect(text, at, ":")
-        entry, at = _decoder.raw_decode(text, at)
+        entry, at = _entry(text, at)
         yield start, name, entry
         at = _skip_space(text, at)
         if text[at : at + 1] == "}":
             _expect_end(text, at + 1)
             return
         at = _expect(text, at, ",")
+
+
+def _entry(text: str, at: int) -> "Tuple[Any, int]":
+    try:
+        return _decoder.raw_decode(text, at)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # Python does not convert it
+        raise json.JSONDecodeError("an integer of too many digits", text, at) from None
 
 
 def _skip_space(text: str, at: int) -> int:

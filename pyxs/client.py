@@ -16,6 +16,7 @@ from ._client.special import (
     not_control_domain,
     own_features,
     quota_names,
+    refuse_any_domain_in,
 )
 from ._names_of_0_4 import CLIENT, DICT, explain
 from ._wire import replies
@@ -186,10 +187,16 @@ class Client:
         return decoded(self._channels(), decoder, op, self._result(op, args))
 
     def _result(self, op: int, args: "t.Tuple[t.Any, ...]") -> bytes:
-        payload = encode(op, args)
+        payload = self._encode(op, args)
         if op in DOM0_ONLY and not self.SU:
             raise not_control_domain()
         return self._accepted(op, payload, self._channels().exchange(op, payload))
+
+    def _encode(self, op: int, args: "t.Tuple[t.Any, ...]") -> bytes:
+        payload = encode(op, args)
+        if op == Op.SET_PERMS and self.connection.trusts_ids:
+            refuse_any_domain_in(payload)
+        return payload
 
     def _channels(self) -> "t.Union[Pool, Transaction]":
         """Return what the next request goes over."""
@@ -425,8 +432,9 @@ class Client:
         :param path: absolute, or relative to the caller's own domain.
         :param perms: strings as :meth:`get_permissions` returns them.
         :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.
-        :raises InvalidPermission: an entry breaks a rule of *xenstore.txt*, or *perms* is a
-            single string; nothing was sent.
+        :raises InvalidPermission: an entry breaks a rule of *xenstore.txt*, *perms* is a
+            single string, or domid 32757 (``DOMID_ANY``) is given over a socket, which would
+            crash *xenstored* 4.22.0, or as the owner; nothing was sent.
         :raises PyXSError: ``ENOENT`` no such node, or no such domain to own it; ``EACCES``
             the node belongs to another domain.
         """

@@ -145,9 +145,10 @@ def validate_watch_path(wpath: "t.Text") -> bytes:
     return data
 
 
-def validate_perms(perms: "t.Perms") -> "t.List[bytes]":
+def validate_perms(perms: "t.Perms", any_domain: bool = False) -> "t.List[bytes]":
     """Return permissions such as ``["n0", "r5"]`` as a list of bytes.
 
+    :param any_domain: whether entries but the first may be about ``DOMID_ANY``, as since Xen 4.22.
     :raises InvalidPermission: *perms* is a single string or is empty, or an entry is not
         one of ``w``, ``r``, ``b``, ``n`` followed by a domid (SET_PERMS, *xenstore.txt*).
     """
@@ -163,10 +164,10 @@ def validate_perms(perms: "t.Perms") -> "t.List[bytes]":
     entries = list(perms)
     if not entries:
         raise InvalidPermission(perms, "[]: permissions need a first entry, which names the owner")
-    return [_permission(entry) for entry in entries]
+    return [_permission(entries[0])] + [_permission(entry, any_domain) for entry in entries[1:]]
 
 
-def _permission(entry: "t.Text") -> bytes:
+def _permission(entry: "t.Text", any_domain: bool = False) -> bytes:
     import re
 
     text = _as_text(entry)
@@ -177,12 +178,22 @@ def _permission(entry: "t.Text") -> bytes:
             "{}: a permission is one of w, r, b, n followed by a domid from 0 to {}, "
             "such as 'r5'".format(_shown(entry), DOMID_MAX),
         )
-    why = why_refused("permission", int(match.group(1)))
-    if why is not None:
-        raise InvalidPermission(
-            entry, "{}: this domid is DOMID_ANY, not a domain; {}".format(_shown(entry), why)
-        )
+    if not any_domain:
+        refuse_any_domain(text.encode("ascii"), entry)
     return text.encode("ascii")
+
+
+def refuse_any_domain(perm: bytes, entry: "t.Optional[t.Text]" = None) -> None:
+    """Raise :exc:`~pyxs.InvalidPermission` if a permission is about ``DOMID_ANY``.
+
+    :param entry: the permission as it was given.
+    """
+    why = why_refused("permission", int(perm[1:]))
+    if why is not None:
+        shown = perm.decode("ascii") if entry is None else entry
+        raise InvalidPermission(
+            shown, "{}: this domid is DOMID_ANY, not a domain; {}".format(_shown(shown), why)
+        )
 
 
 def validate_domid(domid: "t.Domid", name: str = "domid", minimum: int = 0) -> int:
@@ -369,9 +380,9 @@ _HARMFUL: "t.Dict[str, t.Tuple[t.Callable[[t.Any], bool], str]]" = {
         "the C daemon might abort",
     ),
     "permission": (
-        # Xen's head reports this domid for @releaseDomain.
+        # Xen 4.22 reports this domid for @releaseDomain. Over XenBus it takes it, but not as owner.
         lambda domid: bool(domid & 0xFFFF == DOMID_ANY),
-        "the C daemon of Xen's head would crash",
+        "over a socket xenstored 4.22.0 would crash",
     ),
 }
 

@@ -20,14 +20,15 @@ In a snapshot that you write by hand, an entry may be a value alone:
 """
 
 import errno
+import warnings
 
 from ._annotations import t
 from ._client.trees import check_lengths, read_records, send
 from ._records import Record, make_entry, make_line, parse_json, read_snapshot
 from ._wire.packets import Op
 from .client import Client
-from .exceptions import PyXSError
-from .helpers import validate_path
+from .exceptions import InvalidPath, PyXSError
+from .helpers import DOMID_ANY, validate_path
 
 __all__ = ["lines", "parse", "restore", "take"]
 
@@ -35,8 +36,10 @@ __all__ = ["lines", "parse", "restore", "take"]
 #: 4 seconds, 10,000 take 16, and 50,000 would take minutes; without a transaction, 11 seconds.
 _TRANSACTION_MAX = 5000  # nodes
 
+_NAMED = 5  # how many nodes a warning names
 
-def take(client: Client, top: "t.Text" = "/") -> "t.Dict[str, t.Dict[str, t.Any]]":
+
+def take(client: Client, top: "t.Text" = "/") -> "t.Dict[str, t.Entry]":
     """Return a snapshot of a node and all nodes below it.
 
     The nodes are in the order of their paths: each before its children, siblings by name.
@@ -59,11 +62,18 @@ def lines(client: Client, tops: "t.Sequence[t.Text]" = ("/",)) -> "t.Iterator[st
     :param client: the client to read with.
     :param tops: the paths of the nodes to save, with all nodes below them. Nodes that
         overlap are saved once.
-    :raises InvalidPath: a path breaks a rule of *xenstore.txt*; nothing was sent.
+    :raises InvalidPath: a path breaks a rule of *xenstore.txt*, or *tops* is a single path;
+        nothing was sent.
     :raises PyXSError: as :func:`take`.
     """
+    if isinstance(tops, (str, bytes)):
+        raise InvalidPath(tops, "{!r:.80}: tops are a list of paths".format(tops))
+    return _lines(client, _distinct(tops))
+
+
+def _lines(client: Client, tops: "t.Iterable[str]") -> "t.Iterator[str]":
     before = "{\n"
-    for top in _distinct(tops):
+    for top in tops:
         for record in read_records(client, top):
             yield before + make_line(*record)
             before = ",\n"
@@ -88,6 +98,9 @@ def restore(client: Client, snapshot: "t.Mapping[t.Any, t.Any]") -> bool:
     nodes. Nodes that are not in the snapshot stay as they are. So do the values of nodes
     that are unreadable in the snapshot.
 
+    Permissions of domid 32757 (``DOMID_ANY``), which only Xen 4.22 and later have, can be set over
+    XenBus alone. Over a socket they are left out, and a ``RuntimeWarning`` names the nodes.
+
     :param client: the client to write with; if it is in a transaction, that one is used,
         however many nodes there are.
     :param snapshot: a dict as :func:`take` and :func:`parse` return it.
@@ -99,6 +112,8 @@ def restore(client: Client, snapshot: "t.Mapping[t.Any, t.Any]") -> bool:
         been written only if there was no transaction.
     """
     records = read_snapshot(snapshot)
+    if client.connection.trusts_ids:
+        records = _without_any_domain(records)
     messages = list(_messages(records))
     check_lengths(client, messages)
     if client.tx_id:
@@ -108,6 +123,26 @@ def restore(client: Client, snapshot: "t.Mapping[t.Any, t.Any]") -> bool:
         return True
     send(client, messages)
     return False
+
+
+def _without_any_domain(records: "t.List[Record]") -> "t.List[Record]":
+    """Return the records without the permissions that a socket cannot carry; warn of these."""
+    changed = []
+    result = []
+    for path, value, perms in records:
+        kept = perms and [perm for perm in perms if int(perm[1:]) != DOMID_ANY]
+        if kept != perms:
+            changed.append(path.decode("ascii"))
+        result.append(Record(path, value, kept))
+    if changed:
+        more = ", and {} more".format(len(changed) - _NAMED) if len(changed) > _NAMED else ""
+        warnings.warn(
+            "permissions of DOMID_ANY (32757) were left out, because xenstored 4.22.0 would crash "
+            "over a socket: {}{}".format(", ".join(changed[:_NAMED]), more),
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return result
 
 
 def _distinct(tops: "t.Iterable[t.Text]") -> "t.List[str]":

@@ -263,3 +263,11 @@ def test_domains_come_and_go(xenstored, xenstore):
     for bad in (0, 40000, "5"):
         with pytest.raises(InvalidPayload):
             xenstored.introduce(bad)
+
+
+def test_an_integer_of_too_many_digits_has_its_place():
+    text = '{"/a": 1,\n "/b": ' + "9" * 5000 + "}"
+    with pytest.raises(InvalidPayload, match="line 2, column "):
+        snapshot.parse(text)
+    with pytest.raises(InvalidPayload, match="^/b: "):
+        snapshot.restore(Client("/nowhere"), {"/b": 10**5000})

@@ -7,6 +7,7 @@ from typing import Dict, List, Optional, Tuple, Union
 from typing_extensions import assert_type
 
 import pyxs
+from pyxs import snapshot
 from pyxs.client import Event
 from pyxs.connection import (
     PacketConnection,
@@ -47,6 +48,13 @@ def nodes(c: pyxs.Client) -> None:
     c.write_many([("/a", b"1")])
     for visit in c.walk("/"):
         assert_type(visit, Tuple[str, str, List[str]])
+
+
+def snapshots(c: pyxs.Client) -> None:
+    saved = snapshot.take(c, "/vm")
+    assert_type(saved["/vm"]["perms"], List[str])
+    snapshot.restore(c, saved)
+    snapshot.restore(c, {"/a": 1, b"/b": {"value": "x"}})
 
 
 def domains(c: pyxs.Client) -> None:

@@ -34,6 +34,7 @@ __all__ = [
     "Deque",
     "Dict",
     "Domid",
+    "Entry",
     "Frame",
     "Iterable",
     "Iterator",
@@ -81,6 +82,23 @@ if TYPE_CHECKING:
 else:
     Value = Union[str, bytes, bytearray, memoryview, SupportsInt, os.PathLike]
     Perms = Iterable[Text]
+
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    class Base64(TypedDict):
+        """A value in a snapshot that is not UTF-8."""
+
+        base64: str
+
+    class Entry(TypedDict, total=False):
+        """A node in a snapshot: its value and permissions, or that it is unreadable."""
+
+        value: Union[str, Base64]
+        perms: List[str]
+        unreadable: bool
+else:
+    Entry = Dict[str, Any]
 
 Domid = Union[int, str, bytes]
 Stream = Any  #: what PacketConnection.open() returns

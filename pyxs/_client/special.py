@@ -5,7 +5,7 @@ from .._wire.packets import Op
 from .._wire.replies import decode_names, decode_number, decode_part, decode_string, join_parts
 from .._wire.requests import encode
 from ..exceptions import PyXSError
-from ..helpers import error
+from ..helpers import error, refuse_any_domain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +43,12 @@ def not_control_domain() -> PyXSError:
         why="pyxs refuses this: Client.SU is False, because /proc/xen/capabilities does not "
         "name control_d",
     )
+
+
+def refuse_any_domain_in(payload: bytes) -> None:
+    """Raise ``InvalidPermission`` if a SET_PERMS names ``DOMID_ANY``."""
+    for perm in payload.split(b"\0")[1:-1]:
+        refuse_any_domain(perm)
 
 
 def list_names(client: "t.Client", path: "Text") -> "Optional[List[str]]":

@@ -79,7 +79,7 @@ def write_with_permissions(
         client,
         [
             (Op.WRITE, encode(Op.WRITE, (path, value))),
-            (Op.SET_PERMS, encode(Op.SET_PERMS, (path, perms))),
+            (Op.SET_PERMS, client._encode(Op.SET_PERMS, (path, perms))),
         ],
     )
 

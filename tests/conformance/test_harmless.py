@@ -82,10 +82,14 @@ NASTY = [
 CALLS = [
     ("read", "/key"),
     ("read", "/key", "default"),
+    ("read_bytes", "/key"),
+    ("get", "/key", "default"),
     ("write", "/key", "value"),
+    ("write", "/key", "value", ["n0"]),
     ("mkdir", "/dir"),
     ("rm", "/dir"),
     ("ls", "/"),
+    ("ls", "/", "default"),
     ("exists", "/key"),
     ("get_permissions", "/key"),
     ("set_permissions", "/key", ["n0"]),
@@ -94,6 +98,8 @@ CALLS = [
     ("read_many", ["/key"]),
     ("read_many", ["/key"], "default"),
     ("write_many", [("/key", "value")]),
+    ("read_tree", "/dir"),
+    ("write_tree", "/dir", {"key": "value"}),
     ("get_domain_path", 7),
     ("is_domain_introduced", 7),
     ("introduce_domain", 7, 1, 1),
@@ -126,6 +132,7 @@ CALLS = [
 MONITOR_CALLS = [
     ("watch", "/key", "token"),
     ("watch", "/key", "token", 1),
+    ("watch", "/key", "token", None, 1),
     ("unwatch", "/key", "token"),
 ]
 
@@ -209,6 +216,7 @@ def test_every_method_of_a_client_is_tried():
     assert {name for name in tested if not name.startswith("_")} <= public
 
 
+@pytest.mark.filterwarnings("ignore:.*has no effect beside it:RuntimeWarning")
 def test_no_argument_of_the_constructor_harms_the_daemon(store):
     for nasty in NASTY:
         for name in ("unix_socket_path", "socket_timeout", "xen_bus_path", "transaction"):
