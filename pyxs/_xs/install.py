@@ -24,7 +24,7 @@ def install_as_xen_lowlevel_xs(text: bool = False) -> None:
         extension does on Python 3. ``read`` decodes a value as UTF-8 with
         ``surrogateescape``, and ``write`` encodes it in the same way.
     """
-    handle_class = _text_class() if text else xs
+    handle_class = text_class() if text else xs
     if getattr(sys.modules.get(_MODULE), "xs", None) is handle_class:
         return
     lowlevel = _package("xen.lowlevel", parent=_package("xen"))
@@ -36,7 +36,7 @@ def install_as_xen_lowlevel_xs(text: bool = False) -> None:
 
 
 @functools.lru_cache(maxsize=None)
-def _text_class() -> "Type[xs]":
+def text_class() -> "Type[xs]":
     """Return a subclass of :class:`xs` that reads and writes values as ``str``."""
 
     def read(self: xs, *args: Any) -> "Optional[str]":

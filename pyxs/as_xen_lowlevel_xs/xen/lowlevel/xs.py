@@ -1,5 +1,11 @@
-"""``xen.lowlevel.xs`` in Python, from pyxs."""
+"""``xen.lowlevel.xs`` in Python, from pyxs; with ``$PYXS_TEXT`` its values are ``str``."""
 
-from pyxs import Error, xs
+import os
+
+import pyxs
+from pyxs import Error
+from pyxs._xs.install import text_class
 
 __all__ = ["Error", "xs"]
+
+xs = text_class() if os.environ.get("PYXS_TEXT") else pyxs.xs
