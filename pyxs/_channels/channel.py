@@ -214,12 +214,8 @@ class Channel:
         """
         self._receive()
         pieces = self._framer.state[1]
-        if (
-            may_block
-            and not self._polls
-            and len(pieces[0]) == HEADER_SIZE
-            and _size_in(pieces[0])[0]
-        ):
+        alone = len(pieces) == 1 and len(pieces[0]) == HEADER_SIZE and _size_in(pieces[0])[0]
+        if may_block and alone and not self._polls:
             self._receive()  # the C daemon writes header and payload apart
         self._sort({}, {})
 
