@@ -457,7 +457,7 @@ class Client:
         """
         walker = self._walker()
         path = validate_path(top).decode("ascii")
-        return walker.walk(walker.top_down(path) if topdown else walker.bottom_up(path))
+        return walker.top_down(path) if topdown else walker.bottom_up(path)
 
     def _walker(self, for_records: bool = False) -> "Walker":
         from ._channels.walk import Walker  # here: a command that reads does not walk

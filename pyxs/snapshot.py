@@ -30,6 +30,10 @@ from .client import Client
 from .exceptions import InvalidPath, PyXSError
 from .helpers import DOMID_ANY, validate_path
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._channels import walk
+
 __all__ = ["lines", "parse", "restore", "take"]
 
 #: The C daemon (4.17) looks through all nodes of a transaction at each request in it: 5,000 take
@@ -68,13 +72,13 @@ def lines(client: Client, tops: "t.Sequence[t.Text]" = ("/",)) -> "t.Iterator[st
     """
     if isinstance(tops, (str, bytes)):
         raise InvalidPath(tops, "{!r:.80}: tops are a list of paths".format(tops))
-    return _lines(client, _distinct(tops))
+    return _lines([read_records(client, top) for top in _distinct(tops)])
 
 
-def _lines(client: Client, tops: "t.Iterable[str]") -> "t.Iterator[str]":
+def _lines(trees: "t.Iterable[t.Iterator[walk.Record]]") -> "t.Iterator[str]":
     before = "{\n"
-    for top in tops:
-        for record in read_records(client, top):
+    for records in trees:
+        for record in records:
             yield before + make_line(*record)
             before = ",\n"
     yield "\n}\n"

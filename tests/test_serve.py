@@ -96,6 +96,8 @@ def test_serve_like_no_version_there_is(run):
     status, out, err = run("--like", "3.0", "true")
     assert (status, out) == (2, b"")
     assert b"'3.0'" in err
+
+
 def test_serve_guests_beside_domain_0(tmp_path):
     paths = {domid: str(tmp_path / "guest-{}".format(domid)) for domid in (3, 7)}
     words = ["--domid={}={}".format(domid, path) for domid, path in paths.items()]

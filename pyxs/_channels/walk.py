@@ -123,15 +123,25 @@ class Walker:
         self._flying: Deque[_Node] = collections.deque()  # sent, perhaps not answered
         self._ahead = 0  # sent and not visited
 
-    def walk(self, steps: "Iterator[T]") -> "Iterator[T]":
-        """Yield what one of the methods below yields, and give the channel back at the end."""
+    def top_down(self, top: str) -> "Iterator[Visit]":
+        """Yield each node before its children; visit those that the caller leaves in the list."""
+        return self._to_the_end(self._top_down(top))
+
+    def bottom_up(self, top: str) -> "Iterator[Visit]":
+        """Yield each node after its children."""
+        return self._to_the_end(self._bottom_up(top))
+
+    def records(self, top: str) -> "Iterator[Record]":
+        """Yield each node before its children, with its permissions; siblings by name."""
+        return self._to_the_end(self._records(top))
+
+    def _to_the_end(self, steps: "Iterator[T]") -> "Iterator[T]":
         try:
             yield from steps
         finally:
             self._requests.finish()
 
-    def top_down(self, top: str) -> "Iterator[Visit]":
-        """Yield each node before its children; visit those that the caller leaves in the list."""
+    def _top_down(self, top: str) -> "Iterator[Visit]":
         self._stack.append(_Node(top))
         while self._stack:
             node = self._stack.pop()
@@ -140,8 +150,7 @@ class Walker:
                 yield visit
                 self._push(node, visit[2])
 
-    def bottom_up(self, top: str) -> "Iterator[Visit]":
-        """Yield each node after its children."""
+    def _bottom_up(self, top: str) -> "Iterator[Visit]":
         self._stack.append(_Node(top))
         # The ancestors of the next node, each with the length of the stack below it.
         entered: List[Tuple[int, Visit]] = []
@@ -154,8 +163,7 @@ class Walker:
             while entered and entered[-1][0] == len(self._stack):
                 yield entered.pop()[1]
 
-    def records(self, top: str) -> "Iterator[Record]":
-        """Yield each node before its children, with its permissions; siblings by name."""
+    def _records(self, top: str) -> "Iterator[Record]":
         self._stack.append(_Node(top))
         while self._stack:
             node = self._stack.pop()

@@ -59,6 +59,7 @@ def parse_simple(words: "List[str]") -> "Optional[Any]":
         socket=None,
         device=None,
         xenbus=None,
+        within=None,
         **given,
     )
 

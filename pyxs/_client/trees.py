@@ -24,19 +24,24 @@ _SPECIAL = frozenset(("/@introduceDomain", "/@releaseDomain"))
 
 
 def read_records(client: "t.Client", top: "Text") -> "Iterator[Record]":
-    """Yield the path, the value and the permissions of a node and all below it.
+    """Return an iterator of the path, the value and the permissions of a node and all below it.
+
+    It reads in the transaction that is running now, also later.
 
     :raises PyXSError: ``ENOENT`` there is no such node; ``EACCES`` it is not readable.
     """
     path = validate_path(top).decode("ascii")
+    return _records(client, path, client._walker(for_records=True).records(path))
+
+
+def _records(client: "t.Client", top: str, records: "Iterator[Record]") -> "Iterator[Record]":
     found = False
-    walker = client._walker(for_records=True)
-    for record in walker.walk(walker.records(path)):
+    for record in records:
         found = True
         if record[0] not in _SPECIAL:
             yield record
     if not found:
-        client.get_permissions(path)  # raises what the daemon answers
+        client.get_permissions(top)  # raises what the daemon answers
 
 
 def read_tree(client: "t.Client", top: "Text") -> "Dict[str, str]":
