@@ -3,7 +3,6 @@
 import _socket
 import errno
 import os
-import socket
 import struct
 import time
 from itertools import chain, repeat
@@ -11,12 +10,19 @@ from types import BuiltinMethodType
 
 from .._wire.framing import REPLY_MAX
 from .._wire.packets import HEADER, HEADER_SIZE, Op
-from .._wire.replies import MalformedError
 from ..connection import PacketConnection, limit_waiting
 from ..exceptions import ConnectionError, PyXSError, UnexpectedPacket
 from .deadlines import LateError, sooner
 from .descriptor import Descriptor
-from .failures import again, failure_of, open_stream, raised_by_handler, too_long, within
+from .failures import (
+    again,
+    failure_of,
+    open_stream,
+    raised_by_handler,
+    refusal_from_write,
+    too_long,
+    within,
+)
 from .inbox import Inbox
 from .readiness import Poller
 
@@ -28,13 +34,10 @@ if TYPE_CHECKING:
 
     #: The type and the payload of a reply; an ERROR is a reply.
     Reply = Tuple[int, bytes]
-    #: Returns what undoes a request, given its reply: a type, a payload and a transaction.
-    Undo = Optional[Callable[[bytes], Optional[Tuple[int, bytes, int]]]]
 
 _ERROR = int(Op.ERROR)
 _IDS = range(1, 2**32)  # uint32_t req_id, xs_wire.h
 _RECV_SIZE = (1 << 16,)
-_GRACE = 0.1  # seconds to wait for a reply after an exception
 
 _pack = HEADER.pack
 _size_in = struct.Struct("=12xI").unpack  # the last field of a header
@@ -43,7 +46,7 @@ _size_in = struct.Struct("=12xI").unpack  # the last field of a header
 class Channel:
     """One open connection. One call at a time uses it; any thread may call :meth:`end`.
 
-    An exception may leave a call at any instruction; only :meth:`settle` and :meth:`close` may
+    An exception may leave a call at any instruction; only :meth:`finish` and :meth:`close` may
     come next. What was sent and received is recorded by the very step in C that does it.
 
     :param connection: where to connect.
@@ -188,19 +191,16 @@ class Channel:
     def _take_refusal(self, exc: OSError, op: int, due: "Due", answers: "Answers") -> bool:
         """Take an exception from sending for the daemon's answer, if it is one.
 
-        Linux sets watches itself: if xenstored refuses one, write() on the device fails with its
-        errno, and no reply comes.
-
         :returns: ``False`` if a signal handler raised it.
         :raises ConnectionError: the connection is lost.
         """
         if isinstance(exc, PyXSError) or raised_by_handler(exc):
             return False
-        if self._trusts_ids or self._flight[1] or not (exc.errno == errno.EINVAL or op == Op.WATCH):
+        refused = b"" if self._trusts_ids or self._flight[1] else refusal_from_write(exc, op)
+        if not refused:
             self.fail(exc)
-        name = errno.errorcode.get(exc.errno or errno.EINVAL, "EINVAL").encode("ascii")
         for rq_id in list(due):
-            answers[rq_id] = _ERROR, rq_id, 0, name + b"\0"
+            answers[rq_id] = _ERROR, rq_id, 0, refused
         due.clear()
         return True
 
@@ -219,10 +219,6 @@ class Channel:
             self._receive()  # the C daemon writes header and payload apart
         self._sort({}, {})
 
-    def has_begun(self) -> bool:
-        """Return whether only a part of a message has arrived."""
-        return self._framer.begun
-
     def is_readable(self, deadline: "Optional[float]") -> bool:
         """Wait in poll() for bytes; return ``False`` if something else has ended the wait.
 
@@ -230,7 +226,7 @@ class Channel:
 
         :raises ConnectionError: the rest of a message has not come within the time-out.
         """
-        begun = self._timeout is not None and self.has_begun()
+        begun = self._timeout is not None and self._framer.begun
         due = sooner(deadline, self._timeout) if begun else deadline
         if self._wait(due):
             return True
@@ -252,11 +248,7 @@ class Channel:
                 self.fail(BlockingIOError())
 
     def _wait(self, due: "Optional[float]") -> bool:
-        try:
-            readable = self.poller.wait(due)
-        except OSError as exc:
-            self._lost(exc)
-            raise
+        readable = self.poller.wait(due)
         self.check()
         return readable
 
@@ -266,8 +258,9 @@ class Channel:
         try:
             pieces.extend(map(self._recv, _RECV_SIZE))
         except OSError as exc:
-            self._lost(exc)
-            raise
+            if isinstance(exc, PyXSError) or raised_by_handler(exc):
+                raise
+            self.fail(exc)
         self._in_doubt = False
         if not pieces[-1]:
             self.fail(EOFError("the daemon closed the connection"))
@@ -296,37 +289,22 @@ class Channel:
         """Return whether it is open, and belongs to this process."""
         return self._descriptor is not None and self.failure is None and self.pid == os.getpid()
 
-    def settle(self, answers: "Answers", undo: "Undo") -> None:
-        """After an exception, wait a little for the replies that are due; else close.
+    def finish(self, deadline: float) -> bool:
+        """After an exception, wait for the replies that are due.
 
-        :param undo: what undoes the request whose reply is in *answers*, and is sent then.
+        :returns: whether that is all that was under way; otherwise close the channel.
+        :raises ConnectionError: the connection is lost.
+        :raises LateError: the deadline has passed.
         """
-        settled = False
-        deadline = time.monotonic() + _GRACE
-        try:
-            data, counts, due, replies, ids = self._flight
-            if not counts:
-                self._in_doubt = self._in_doubt or (self._is_python and bool(data))
-                for rq_id in list(ids):
-                    due.pop(rq_id, None)
-            whole = sum(counts) in (0, len(data)) and not self._in_doubt
-            if whole and self.is_usable():
-                self.collect(due, replies, deadline=deadline)
-                for kind, _, _, result in list(answers.values()):
-                    request = None if undo is None or kind == _ERROR else undo(result)
-                    if request is not None:
-                        again_due: Due = {}
-                        self.send([request[:2]], request[2], again_due, {})
-                        self.collect(again_due, {}, deadline=deadline)
-                settled = True
-        except (LateError, MalformedError):
-            pass
-        except ConnectionError:
-            if self.failure is None:
-                raise  # a signal handler raised it
-        finally:
-            if not settled:
-                self.close()
+        data, counts, due, answers, ids = self._flight
+        if not counts:
+            self._in_doubt = self._in_doubt or (self._is_python and bool(data))
+            for rq_id in list(ids):
+                due.pop(rq_id, None)
+        if self._in_doubt or sum(counts) not in (0, len(data)) or not self.is_usable():
+            return False
+        self.collect(due, answers, deadline=deadline)
+        return True
 
     def fail(self, cause: Exception) -> "NoReturn":
         """End the channel, by the call that uses it.
@@ -336,11 +314,6 @@ class Channel:
         self._record(cause)
         assert self.failure is not None
         raise again(self.failure)
-
-    def _lost(self, exc: OSError) -> None:
-        """Raise the exception for a lost connection, unless a signal handler raised *exc*."""
-        if not (isinstance(exc, PyXSError) or raised_by_handler(exc)):
-            self.fail(exc)
 
     def _record(self, cause: Exception) -> None:
         reason = ""
@@ -360,21 +333,17 @@ class Channel:
         descriptor, wakeup = self._descriptor, self.poller.wakeup
         if wakeup is not None:
             wakeup.set()
-        if descriptor is None or not hasattr(descriptor.file, "shutdown"):
-            return
-        try:
-            descriptor.file.shutdown(socket.SHUT_RDWR)
-        except OSError as exc:
-            if isinstance(exc, PyXSError) or raised_by_handler(exc):
-                raise  # otherwise the daemon has closed the connection already
+        if descriptor is not None:
+            descriptor.shut_down()
 
     def close(self) -> None:
         """Close the connection, by the call that uses it."""
-        if self.pid == os.getpid():
+        last, self._descriptor = self._descriptor, None  # closed when this returns
+        if last is not None and self.pid == os.getpid():
             self.before_close()
         self.before_close = bool
         self._send = self._recv = _closed
-        self._descriptor = self.poller.wakeup = None
+        self.poller.wakeup = None
 
 
 def _closed(_argument: "Any") -> "Any":

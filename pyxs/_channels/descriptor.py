@@ -1,8 +1,10 @@
 """Open files, and what becomes of them in a forked child."""
 
 import os
+import socket
 import weakref
 
+from ..exceptions import PyXSError
 from .failures import raised_by_handler
 
 TYPE_CHECKING = False
@@ -31,6 +33,16 @@ class Descriptor:
         self._identity = _identity(file.fileno())
         self.file = file
         _open[id(self)] = self
+
+    def shut_down(self) -> None:
+        """End the calls on it in other threads, if it is a socket."""
+        if not hasattr(self.file, "shutdown"):
+            return
+        try:
+            self.file.shutdown(socket.SHUT_RDWR)
+        except OSError as exc:
+            if isinstance(exc, PyXSError) or raised_by_handler(exc):
+                raise  # otherwise the daemon has closed the connection already
 
     def __del__(self) -> None:
         file = getattr(self, "file", None)

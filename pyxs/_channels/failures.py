@@ -1,6 +1,7 @@
 """Failures to connect and of open connections, and exceptions of signal handlers."""
 
 import copy
+import errno
 import time
 
 from .._wire.packets import Op
@@ -60,6 +61,17 @@ def within(connection: PacketConnection, deadline: "Optional[float]") -> PacketC
     left, timeout = max(0.001, deadline - time.monotonic()), connection.socket_timeout
     hurried.socket_timeout = left if timeout is None else min(left, timeout)
     return hurried
+
+
+def refusal_from_write(exc: OSError, op: int) -> bytes:
+    """Return the payload of the daemon's ERROR that write() on a device stands for, or ``b""``.
+
+    Linux sets watches itself: if xenstored refuses one, write() fails with its errno, and no
+    reply comes.
+    """
+    if exc.errno != errno.EINVAL and op != Op.WATCH:
+        return b""
+    return errno.errorcode.get(exc.errno or errno.EINVAL, "EINVAL").encode("ascii") + b"\0"
 
 
 def failure_of(path: str, cause: Exception, reason: str = "", hint: str = "") -> ConnectionError:

@@ -68,10 +68,7 @@ class Poller:
         return wakeup
 
     def wait(self, due: "Optional[float]") -> bool:
-        """Wait; return ``False`` if the time has passed or something has ended the wait.
-
-        :raises OSError: poll() has failed.
-        """
+        """Wait; return ``False`` if the time has passed or something has ended the wait."""
         ready = dict(self._poll.poll(milliseconds(due)))
         if self.wakeup is not None and self.wakeup.fileno() in ready:
             self.wakeup.clear()

@@ -3,22 +3,30 @@
 import os
 import time
 
+from .._wire.packets import Op
+from .._wire.replies import MalformedError
+from ..exceptions import ConnectionError
 from .channel import Channel
+from .deadlines import LateError
 from .turns import NestedCallError, Turns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, List, Optional, TypeVar
+    from typing import Any, Callable, List, Optional, Tuple, TypeVar
 
-    from .channel import Reply, Undo
-    from .inbox import Answers
+    from .channel import Reply
+    from .inbox import Answers, Due
     from .pipeline import Request
 
     T = TypeVar("T")
     #: Returns the channel to use, or raises an exception. A call brings it: kept here, it would
     #: be part of a cycle of references, which outlives what a program drops.
     Ready = Callable[[], Channel]
+    #: Returns what undoes a request, given its reply: a type, a payload and a transaction.
+    Undo = Optional[Callable[[bytes], Optional[Tuple[int, bytes, int]]]]
 
+_ERROR = int(Op.ERROR)
+_GRACE = 0.1  # seconds to wait for a reply after an exception
 _CLOSE_WITHIN = 1  # seconds for a call in progress to leave
 
 
@@ -38,7 +46,8 @@ class Shared:
     ) -> "T":
         """Return ``action(channel, answers, *args)``, called when it is this call's turn.
 
-        :param undo: as in :meth:`Channel.settle`, which is called after an exception.
+        :param undo: returns what undoes the request of the action, given the payload of its reply;
+            that is sent when an exception comes after the reply.
         :raises NestedCallError: this call is inside another of its thread.
         """
         turn = self._turns.enter()
@@ -117,10 +126,35 @@ class Shared:
         return ready()
 
     def _clean_up(self, answers: "Answers", undo: "Undo") -> None:
-        """After an exception: finish what was begun, or close the channel."""
-        if self.channel is not None:
-            self.channel.settle(answers, undo)
+        """After an exception, wait a little for the replies that are due, or else close."""
+        channel = self.channel
+        if channel is None:
+            self._unsettled = False
+            return
+        deadline = time.monotonic() + _GRACE
+        settled = False
+        try:
+            if channel.finish(deadline):
+                _undo(channel, answers, undo, deadline)
+                settled = True
+        except (LateError, MalformedError):
+            pass
+        except ConnectionError:
+            if channel.failure is None:
+                raise  # a signal handler raised it
+        finally:
+            if not settled:
+                channel.close()
         self._unsettled = False
+
+
+def _undo(channel: Channel, answers: "Answers", undo: "Undo", deadline: float) -> None:
+    for kind, _, _, result in list(answers.values()):
+        request = None if undo is None or kind == _ERROR else undo(result)
+        if request is not None:
+            due: Due = {}
+            channel.send([request[:2]], request[2], due, {})
+            channel.collect(due, {}, deadline=deadline)
 
 
 def exchange(channel: Channel, answers: "Answers", op: int, payload: bytes, tx_id: int) -> "Reply":

@@ -20,9 +20,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Tuple, TypeVar
 
-    from .channel import Reply, Undo
+    from .channel import Reply
     from .inbox import Answers, Event
-    from .shared import Ready
+    from .shared import Ready, Undo
 
     T = TypeVar("T")
 
@@ -337,6 +337,6 @@ def _look(channel: Channel, answers: "Answers", take: "Callable[[], bool]") -> N
     """Receive the events that have arrived; wait only for the rest of a message."""
     if channel.is_readable(time.monotonic()):
         channel.receive_events()
-    while not take() and channel.has_begun():
+    while not take() and channel.inbox.framer.begun:
         if channel.is_readable(None):
             channel.receive_events()
