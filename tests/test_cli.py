@@ -537,7 +537,8 @@ def test_an_error_of_load_names_the_node(pyxs, xenstored, xenstore, tmp_path):
     words = ["--socket", xenstored.socket_for(1), "load", str(file)]
     assert pyxs(*words) == (1, b"", b"pyxs load: /vm/b: Permission denied\n")
     file.write_text(json.dumps({"/a": {"value": "1", "perms": ["n32752"]}}))
-    assert pyxs("load", str(file)) == (1, b"", b"pyxs load: /a: No such file or directory\n")
+    said = b"pyxs load: /a: No such file or directory; or there is no domain 32752 to own it\n"
+    assert pyxs("load", str(file)) == (1, b"", said)
 
 
 def test_an_error_of_the_commit(pyxs, xenstored, xenstore):
@@ -547,7 +548,8 @@ def test_an_error_of_the_commit(pyxs, xenstored, xenstore):
     assert pyxs("--socket", xenstored.socket_for(1), "mkdir", "/a/b", "/a/c", "/a/d") == (
         1,
         b"",
-        b"pyxs mkdir: couldn't end transaction: No space left on device\n",
+        b"pyxs mkdir: couldn't end transaction: No space left on device; over a quota of the "
+        b"daemon for this domain: too many nodes\n",
     )
 
 

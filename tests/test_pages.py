@@ -92,15 +92,16 @@ def test_the_tests_on_a_page_pass(pytester, page, tests):
     pytester.runpytest_subprocess("-p", "no:hypothesispytest").assert_outcomes(passed=tests)
 
 
-@pytest.mark.parametrize(
-    ("cls", "of_0_4"),
-    [(pyxs.Client, _names_of_0_4.CLIENT), (pyxs.Monitor, _names_of_0_4.MONITOR)],
-    ids=["Client", "Monitor"],
-)
-def test_the_reference_has_each_public_name(cls, of_0_4):
+def is_hint(name, item):
+    """Return whether a class has a name for itself, or only to say what there is instead."""
+    return name.startswith("_") or isinstance(item, _names_of_0_4._Absent)
+
+
+@pytest.mark.parametrize("cls", [pyxs.Client, pyxs.Monitor], ids=["Client", "Monitor"])
+def test_the_reference_has_each_public_name(cls):
     lines = (DOCS / "reference" / "client.rst").read_text(encoding="utf-8").splitlines()
     shown = {line.split(".")[-1] for line in lines if ":: {}.".format(cls.__name__) in line}
-    public = {name for name in vars(cls) if not name.startswith("_")} - set(of_0_4)
+    public = {name for name, item in vars(cls).items() if not is_hint(name, item)}
     assert public - shown == set()
 
 

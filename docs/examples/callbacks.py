@@ -20,18 +20,20 @@ class Callbacks:
         self._thread = threading.Thread(target=self._run)
 
     def __enter__(self):
-        self._thread.start()
         return self
 
     def __exit__(self, *exc_info):
         self._monitor.close()  # ends the loop
-        self._thread.join()
+        if self._functions:
+            self._thread.join()
 
     def add(self, path, function):
         """Call ``function(path)`` at once, and whenever something at or below *path* changes."""
         token = str(len(self._functions))
         self._functions[token] = function  # before the first event can come
         self._monitor.watch(path, token)
+        if token == "0":
+            self._thread.start()
 
     def _run(self):
         try:

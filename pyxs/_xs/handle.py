@@ -211,13 +211,12 @@ class Handle:
         """Raise the error of the C extension for *exc*, unless a signal handler raised it."""
         if self._watching.refuses(exc):
             raise make_error(errno.EDEADLK) from None
-        if self._is_loss(exc):
+        if isinstance(exc, ConnectionError) and self._is_loss(exc):
             raise self._lost(exc) from exc
 
-    def _is_loss(self, exc: BaseException) -> bool:
-        """Return whether *exc* says that the connection is lost, and no signal handler raised it."""
-        lost = isinstance(exc, ConnectionError) and not self._watching.is_connected()
-        return lost and not raised_by_handler(exc)
+    def _is_loss(self, exc: ConnectionError) -> bool:
+        """Return whether *exc* says that the connection is lost; a signal handler may raise it."""
+        return not (self._watching.is_connected() or raised_by_handler(exc))
 
     def _lost(self, exc: ConnectionError) -> Error:
         """Return the error that libxenstore (*xs.c*) gives when its connection is lost.
@@ -292,7 +291,7 @@ class Handle:
         try:
             return take(_event, *deadline)
         except (NestedCallError, ConnectionError) as exc:
-            if self._is_loss(exc):
+            if isinstance(exc, ConnectionError) and self._is_loss(exc):
                 raise make_error(errno.EINVAL) from exc
             self._translate(exc)
             raise
