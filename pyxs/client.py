@@ -121,9 +121,7 @@ class Client:
         if self._running is None:
             self._pool.connect()
         elif self._borrowed:
-            from ._client.transactions import until_used
-
-            self._running = until_used(self, self._running)
+            self._running.is_used = False
         return self
 
     def __exit__(
@@ -142,11 +140,10 @@ class Client:
                 self.transaction_end()
         finally:
             self.close()
-        if exc_type is None and self._borrowed:
-            from ._client.transactions import is_unused, warn_unused
+        if exc_type is None and running is not None and not running.is_used:
+            from ._client.transactions import warn_unused
 
-            if is_unused(running):
-                warn_unused(stacklevel=2)
+            warn_unused(stacklevel=2)
 
     def close(self) -> None:
         """Abort a running transaction and disconnect; the next command reconnects.
@@ -237,9 +234,7 @@ class Client:
 
     def _exchange_many(self, messages: "t.Sequence[t.Tuple[int, bytes]]") -> "t.List[Request]":
         from ._channels.pipeline import Request
-        from ._client.trees import check_lengths
 
-        check_lengths(self, messages)
         requests = [Request(op, payload) for op, payload in messages]
         self._channels().exchange_many(requests)
         return requests

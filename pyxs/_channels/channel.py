@@ -107,7 +107,7 @@ class Channel:
         :raises LateError: the deadline has passed.
         """
         if len(payload) > self.max_payload:
-            raise too_long(payload, self.max_payload)
+            raise too_long(op, payload, self.max_payload)
         rq_id = next(self._ids)
         data = _pack(op, rq_id, tx_id, len(payload)) + payload
         counts: List[int] = []

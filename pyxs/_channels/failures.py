@@ -6,6 +6,7 @@ import time
 
 from .._wire.packets import Op
 from .._wire.replies import MalformedError
+from .._wire.requests import path_of
 from ..connection import PacketConnection
 from ..exceptions import ConnectionError, InvalidPayload, PyXSError, UnexpectedPacket
 from .deadlines import LateError
@@ -105,10 +106,12 @@ def decoded(channels: "Any", decoder: "Callable[[bytes], T]", op: int, payload: 
         ) from None
 
 
-def too_long(payload: bytes, most: int) -> InvalidPayload:
-    """Return the exception for a payload that a connection does not carry; nothing was sent."""
-    text = "payload of {} bytes: this connection carries at most {}"
-    return InvalidPayload(payload, text.format(len(payload), most))
+def too_long(op: int, payload: bytes, most: int) -> InvalidPayload:
+    """Return the exception for a request that a connection does not carry; nothing was sent."""
+    text = "{}: payload of {} bytes: this connection carries at most {}"
+    return InvalidPayload(
+        payload, text.format(path_of(op, payload) or Op(op).name, len(payload), most)
+    )
 
 
 def again(failure: ConnectionError) -> ConnectionError:

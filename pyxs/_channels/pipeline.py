@@ -88,7 +88,7 @@ class Pipeline:
         requests = list(requests)
         for request in requests:
             if len(request.payload) > self.channel.max_payload:
-                raise too_long(request.payload, self.channel.max_payload)
+                raise too_long(request.op, request.payload, self.channel.max_payload)
         self._unsent.extend(requests)
         self._send()
 

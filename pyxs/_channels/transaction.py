@@ -46,12 +46,13 @@ class Transaction:
     the daemon aborts the transaction.
     """
 
-    __slots__ = ("_ended", "_pool", "_shared", "path", "tx_id")
+    __slots__ = ("_ended", "_pool", "_shared", "is_used", "path", "tx_id")
 
     def __init__(self, pool: Pool, channel: Channel, tx_id: int) -> None:
         self.tx_id = tx_id
         self._pool = pool
         self.path = channel.path
+        self.is_used = True  #: whether a request was made in its ``with`` block, if it has one
         self._ended = False
         self._shared = Shared(channel)
 
@@ -67,10 +68,12 @@ class Transaction:
             another one in the transaction.
         :raises ConnectionError: the transaction is lost, or the connection was.
         """
+        self.is_used = True
         return self._shared.use(self._ready, exchange, op, payload, self.tx_id)
 
     def exchange_many(self, requests: "List[Request]") -> None:
         """Send many requests and wait for all replies; see :meth:`exchange`."""
+        self.is_used = True
         self._shared.use(self._ready, exchange_many, requests, self.tx_id)
 
     def distrust(self) -> None:

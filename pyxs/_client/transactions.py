@@ -8,10 +8,6 @@ from ..helpers import error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, List
-
-    from .._channels.channel import Reply
-    from .._channels.pipeline import Request
     from .._channels.transaction import Transaction
 
 
@@ -49,7 +45,7 @@ def _twin(client: "t.Client") -> "t.Client":
     """Return a client with the attributes of another, whatever its class takes as arguments."""
     twin: t.Client = object.__new__(type(client))
     vars(twin).update(vars(client))
-    for cls in type(client).__mro__:
+    for cls in type(client).__mro__[:-2]:  # but not of Client and object, which have none
         slots = vars(cls).get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:
             if name not in ("__dict__", "__weakref__") and hasattr(client, name):
@@ -57,45 +53,6 @@ def _twin(client: "t.Client") -> "t.Client":
     for name in ("_own_monitor", "_starting"):
         vars(twin).pop(name, None)
     return twin
-
-
-class Unused:
-    """A transaction whose ``with`` block has asked nothing in it yet.
-
-    It stands in the place of the transaction in its client until the first request.
-    """
-
-    def __init__(self, client: "t.Client", transaction: "Transaction") -> None:
-        self._client = client
-        self._transaction = transaction
-
-    def __getattr__(self, name: str) -> "Any":
-        """Return an attribute of the transaction."""
-        return getattr(self._transaction, name)
-
-    def exchange(self, op: int, payload: bytes) -> "Reply":
-        """Send one request and return the reply."""
-        return self._used().exchange(op, payload)
-
-    def exchange_many(self, requests: "List[Request]") -> None:
-        """Send many requests and wait for all replies."""
-        self._used().exchange_many(requests)
-
-    def _used(self) -> "Transaction":
-        if is_unused(self._client._running):
-            self._client._running = self._transaction
-        return self._transaction
-
-
-def until_used(client: "t.Client", transaction: "Transaction") -> "Transaction":
-    """Return what stands for a transaction until something is asked in it."""
-    stand_in: Any = Unused(client, transaction)
-    return stand_in  # type: ignore[no-any-return]
-
-
-def is_unused(transaction: "Any") -> bool:
-    """Return whether nothing was asked in a transaction since its ``with`` block began."""
-    return isinstance(transaction, Unused)
 
 
 def warn_unused(stacklevel: int) -> None:

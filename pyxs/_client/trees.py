@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from .._annotations import t
+from .._channels.failures import too_long
 from .._wire.packets import Op
-from .._wire.requests import encode, path_of
+from .._wire.requests import encode
 from ..exceptions import InvalidPath, InvalidPayload
 from ..helpers import decode_text, error, validate_path
 
@@ -110,15 +111,10 @@ def check_lengths(client: "t.Client", messages: "Iterable[Message]") -> None:
 
     :raises InvalidPayload: it does not; the message names the node.
     """
-    longest = client.connection.max_payload
+    most = client.connection.max_payload
     for op, payload in messages:
-        if len(payload) > longest:
-            raise InvalidPayload(
-                payload,
-                "{}: payload of {} bytes: this connection carries at most {}".format(
-                    path_of(op, payload) or Op(op).name, len(payload), longest
-                ),
-            )
+        if len(payload) > most:
+            raise too_long(op, payload, most)
 
 
 def pairs(items: "Any") -> "List[Tuple[Any, Any]]":
