@@ -55,6 +55,7 @@ setup(
     },
     extras_require={
         "test": [
+            "gevent; python_version >= '3.9' and python_version < '3.14'",
             "hypothesis",
             "pytest",
             "pytest-timeout",

@@ -1,11 +1,13 @@
 """Runs threads one at a time, in every order with up to a given number of preemptions.
 
+Instead of a preemption, an exception may be raised in the running thread, as by a signal handler.
+
 A *step* is an instruction of pyxs that may read or change what threads share: a call, an
 assignment to an attribute, a change of a container (on 3.6, each line is a step). A schedule
 says at which steps the scheduler stops the running thread and runs another. At all other steps
-a thread runs until it blocks. When all threads are blocked, the scheduler lets the daemon
-answer; when the daemon has no answer, it lets time pass. If no blocked thread has a deadline
-then, the threads are deadlocked and the scheduler reports the schedule.
+a thread runs until it blocks. When all threads are blocked, the scheduler lets time pass. If no
+blocked thread has a deadline then, the threads are deadlocked and the scheduler reports the
+schedule.
 """
 
 import dis
@@ -15,11 +17,15 @@ import threading
 import traceback
 
 import pyxs
-from pyxs._wire.packets import packet_from_wire
+from common import HandlerError
 
 from .interruptions import is_client_code
 
-_CONVERSATION = os.path.join(os.path.dirname(pyxs.__file__), "_conversation") + os.sep
+_SHARING = tuple(
+    os.path.join(os.path.dirname(pyxs.__file__), "_channels", name)
+    for name in ("turns.py", "shared.py")
+)
+RAISE = -1  # in a schedule: no thread to run, but an exception
 
 _SHARED = frozenset(
     number
@@ -77,13 +83,13 @@ class Scheduler:
     """Runs threads once, by a schedule.
 
     :param schedule: pairs of a step and a thread, in ascending order: at that step, counted
-        over all threads, the scheduler switches to the thread of that number.
-    :param idle: called when all threads are blocked; returns whether it let a message arrive.
+        over all threads, the scheduler switches to the thread of that number, or raises.
+    :param raises: whether an exception may be raised.
     """
 
-    def __init__(self, schedule=(), idle=lambda: False):
+    def __init__(self, schedule=(), raises=False):
         self._schedule = list(schedule)
-        self._idle = idle
+        self._raises = raises
         self.step = 0
         self.choices = []  # for each step: the other threads that could have run
         self.now = 0.0
@@ -116,7 +122,7 @@ class Scheduler:
         """The trace function of each thread."""
         if not is_client_code(frame.f_code):
             return None
-        if not frame.f_code.co_filename.startswith(_CONVERSATION):
+        if not frame.f_code.co_filename.endswith(_SHARING):
             return None
         if not _BY_LINE:
             frame.f_trace = self._trace_frame
@@ -128,10 +134,11 @@ class Scheduler:
         if (event == "line" and _BY_LINE) or (
             event == "opcode" and frame.f_code.co_code[frame.f_lasti] in _SHARED
         ):
-            self._at_step()
+            self.at_step()
         return self._trace_frame
 
-    def _at_step(self):
+    def at_step(self):
+        """Switch to another thread if the schedule says so."""
         me = self._current
         if self.stopped:
             return
@@ -141,9 +148,11 @@ class Scheduler:
             for number, thread in enumerate(self._threads)
             if thread is not me and self._can_run(thread)
         ]
-        self.choices.append(others)
+        self.choices.append(others + [RAISE] * self._raises)
         if self._schedule and self._schedule[0][0] == self.step:
             number = self._schedule.pop(0)[1]
+            if number == RAISE:
+                raise HandlerError
             if number in others:
                 self._switch(me, self._threads[number])
 
@@ -191,8 +200,6 @@ class Scheduler:
             if all(thread.done for thread in self._threads):
                 self._over.release()
                 return True
-            if self._idle():
-                continue
             late = [t for t in self._threads if not t.done and t.timeout is not None]
             if not late:
                 self._deadlock = self._stacks()
@@ -239,34 +246,6 @@ class _Lock:
             and self._scheduler.block(lambda: not self._lock.locked(), seconds)
             and self._lock.acquire(False)
         )
-
-
-class Daemon:
-    """Answers at once, or one message at a time when no thread can run.
-
-    :param reply: returns the packets that answer a packet.
-    """
-
-    def __init__(self, reply, at_once=False):
-        self._reply = reply
-        self._at_once = at_once
-        self._unanswered = []
-        self.connection = None
-
-    def take(self, packet):
-        """Take a packet that the client sent."""
-        packet = packet_from_wire(packet.op, packet.rq_id, packet.tx_id, packet.payload)
-        self._unanswered += self._reply(packet)
-        if self._at_once:
-            while self.answer():
-                pass
-
-    def answer(self):
-        """Deliver the next message; return whether there was one."""
-        if not self._unanswered:
-            return False
-        self.connection.inbox.append(self._unanswered.pop(0))
-        return True
 
 
 def explore(prepare, strides):

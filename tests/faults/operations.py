@@ -9,20 +9,12 @@ import pytest
 
 import pyxs
 from common import PATIENCE
-from pyxs import Client, ConnectionError, Monitor, PyXSError
+from pyxs import Client, Monitor, PyXSError
 
 from .places import MANY_NAMES
 
 #: More requests than a connection of these tests takes at a time.
 MANY_PATHS = ["few/0", "few/1", "few/2", "few/3", "few/4", "key", "empty"]
-
-
-def works(call, *args):
-    """Return what a call returns; repeat it once after ``ConnectionError``."""
-    try:
-        return call(*args)
-    except ConnectionError:
-        return call(*args)
 
 
 def expect(found, wanted):
@@ -43,10 +35,10 @@ class ClientOperation:
     def run(self):
         self._operation(self.client)
 
-    def after(self):
+    def after(self, told):
         client = self.client
         client.transaction_end(commit=False)
-        expect(works(client.read, "key"), "value")
+        expect(client.read("key"), "value")
         expect(client.read("few/1"), "1")
         expect(client.ls("few"), ["0", "1", "2", "3", "4"])
         client.write("key", "value")
@@ -92,13 +84,13 @@ class Watching:
             self.place.change()
 
     def _watch(self):
-        works(self.subject.watch, "key", "token")
+        self.subject.watch("key", "token")
         expect(self.subject.wait(timeout=PATIENCE), ("key", "token"))
 
     def run(self):
         self._operation(self.subject)
 
-    def after(self):
+    def after(self, told):
         subject = self.subject
         with contextlib.suppress(PyXSError):  # ENOENT if the watch is lost
             subject.unwatch("key", "token")
@@ -108,7 +100,7 @@ class Watching:
         subject.unwatch("key", "token")
         expect(subject.wait(timeout=0), None)
         for number in range(5):  # the events of another watch come in order
-            works(subject.watch, "few/{}".format(number), "few")
+            subject.watch("few/{}".format(number), "few")
         for number in range(5):
             expect(subject.wait(timeout=PATIENCE), ("few/{}".format(number), "few"))
         for number in range(5):
@@ -121,8 +113,8 @@ class Watching:
 class MonitorOperation(Watching):
     """An operation of a monitor whose ``fileno()`` is in use."""
 
-    def after(self):
-        super().after()
+    def after(self, told):
+        super().after(told)
         subject = self.subject
         fileno = subject.fileno()
         expect(_readable(fileno), False)
@@ -145,18 +137,19 @@ class ClientWatch(Watching):
     def make(connection):
         return Client(connection=connection)
 
-    def after(self):
-        super().after()
-        expect(works(self.subject.read, "key"), "value")
+    def after(self, told):
+        super().after(told)
+        expect(self.subject.read("key"), "value")
 
 
 class XsOperation:
-    """An operation of an ``xs`` handle, which never connects again."""
+    """An operation of an ``xs`` handle."""
 
     def __init__(self, place, transport, operation, state=""):
         self.place = place
         self._operation = operation
         self._state = state
+        self._closes = False  # whether the operation closes the handle
         self.handle = self.transaction = None
         self._tokens = [object(), object()]
         self._open()
@@ -173,18 +166,22 @@ class XsOperation:
             handle.watch("key", self._tokens[0])
             expect(handle.read_watch(), ("key", self._tokens[0]))
             self.place.change()
-        elif self._state == "unwatched":
-            pass
         expect(handle.read("", "key"), b"value")
 
     def run(self):
         self._operation(self)
 
-    def after(self):
+    def close_it(self):
+        self._closes = True
+        self.handle.close()
+
+    def after(self, told):
         handle = self.handle
         try:
             self._use(handle)
         except pyxs.Error as exc:
+            if not told:
+                expect((self._closes, exc.args[0]), (True, errno.EINVAL))
             self._lost(handle, exc.args[0])
             self._open()
             self._use(self.handle)
@@ -229,6 +226,7 @@ class XsOpening(XsOperation):
     """The constructor of ``xs``."""
 
     def before(self):
+        self._closes = True
         self.close()
 
 
@@ -318,14 +316,14 @@ XS = {
     "watch": lambda x: x.handle.watch("key", x._tokens[0]),
     "check_watch without an event": lambda x: expect(x.handle.check_watch(), None),
     "transaction_start": lambda x: setattr(x, "transaction", x.handle.transaction_start()),
-    "close": lambda x: x.handle.close(),
+    "close": lambda x: x.close_it(),
 }
 XS_WATCHED = {
     "unwatch": lambda x: x.handle.unwatch("key", x._tokens[0]),
     "read_watch": lambda x: expect(x.handle.read_watch(), ("key", x._tokens[0])),
     "check_watch": lambda x: x.handle.check_watch(),
     "fileno": lambda x: x.handle.fileno(),
-    "close with a watch": lambda x: x.handle.close(),
+    "close with a watch": lambda x: x.close_it(),
 }
 XS_IN_TRANSACTION = {
     "commit": lambda x: expect(x.handle.transaction_end(x.transaction), True),

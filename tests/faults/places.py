@@ -25,9 +25,6 @@ class NarrowConnection(UnixSocketConnection):
 
     max_outstanding = 4
 
-    def clone(self):
-        return NarrowConnection(self.path, self.socket_timeout)
-
 
 # The daemon holds replies to READs of "slow" until a client writes to "release". A READ of
 # "held" returns how many it holds.

@@ -1,9 +1,8 @@
-"""Signal handlers that raise or use pyxs, dropped objects, and the owner of a connection."""
+"""Signal handlers that raise or use pyxs, dropped objects, and connections of several clients."""
 
 import contextlib
 import errno
 import gc
-import select
 import socket
 import threading
 
@@ -13,7 +12,7 @@ import pyxs
 from common import PATIENCE, HandlerError, alarm, descriptors
 from fakes import FakeBus, FakeServer, honest, reply_to
 from pyxs import Client, ConnectionError, Monitor, PyXSError
-from pyxs._conversation.roles import nested_call
+from pyxs._channels.turns import NestedCallError, Turns
 from pyxs.connection import Op, UnixSocketConnection
 
 from .places import Place
@@ -33,7 +32,7 @@ RAISED = [
     ConnectionError("another client's"),
     pyxs.UnexpectedPacket("another client's"),
     pyxs.helpers.error("ENOENT"),
-    nested_call(),  # as another client's call in the handler raises
+    NestedCallError(Turns()),  # as another client's call in the handler raises
 ]
 
 
@@ -78,28 +77,19 @@ def test_read_raises_the_exception_of_a_signal_handler(make, timeout, raised, la
     client.close()
 
 
-def test_xs_raises_the_error_of_a_signal_handler_while_it_connects(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "raised",
+    [pyxs.Error(errno.ENOENT, "a handler's"), ConnectionError("another client's")],
+    ids=repr,
+)
+def test_xs_raises_the_error_of_a_signal_handler_while_it_connects(raised, tmp_path, monkeypatch):
     monkeypatch.delenv("XENSTORED_PATH", raising=False)
     monkeypatch.setenv("XENSTORED_RUNDIR", str(tmp_path))
     with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as first:
         busy.bind(str(tmp_path / "socket"))
         busy.listen(0)
         first.connect(busy.getsockname())  # the next one waits
-        until_raised(pyxs.Error(errno.ENOENT, "a handler's"), pyxs.xs)
-
-
-def test_xs_raises_the_connection_error_of_a_signal_handler_while_it_connects(monkeypatch):
-    def handler():
-        raise ConnectionError("another client's")
-
-    class Interrupted(UnixSocketConnection):
-        def connect(self):
-            handler()
-
-    monkeypatch.delenv("XENSTORED_PATH", raising=False)
-    monkeypatch.setattr("pyxs._xs.handle.UnixSocketConnection", Interrupted)
-    with pytest.raises(ConnectionError, match="another client's"):
-        pyxs.xs()
+        until_raised(raised, pyxs.xs)
 
 
 @pytest.fixture
@@ -326,33 +316,22 @@ def test_a_dropped_monitor_is_closed_at_its_last_reference(make, answer, place, 
     assert descriptors() == before
 
 
-# -- the owner of a connection -----------------------------------------------------------------
+# -- a connection of several clients -----------------------------------------------------------
 
 
 @pytest.mark.parametrize("make", [UnixSocketConnection, FakeBus])
-@pytest.mark.parametrize(
-    "second",
-    [
-        lambda connection: Client(connection=connection).read("key"),
-        lambda connection: Client(connection=connection, transaction=True),
-        lambda connection: Monitor(connection).watch("key"),
-    ],
-    ids=["Client", "Client with a transaction", "Monitor"],
-)
-def test_a_connection_in_use_is_refused_to_another(second, make, place):
-    with Client(connection=make(place.path)) as client:
+def test_a_connection_serves_clients_and_monitors_at_once(make, place):
+    connection = make(place.path)
+    with Client(connection=connection) as client, Monitor(connection) as monitor:
         t = client.transaction()
-        t.write("owned", "by the first")
-        with pytest.raises((PyXSError, ValueError, TypeError), match=r"monitor\(\)|clone\(\)"):
-            second(client.connection)
+        t.write("shared", "in a transaction")
+        other = Client(connection=connection, transaction=True)
+        assert other.read("shared", None) is None
+        other.transaction_end()
+        monitor.watch("shared", "t")
+        assert monitor.wait(timeout=PATIENCE) == ("shared", "t")
         t.transaction_end()
-        assert client.read("owned") == "by the first"
-
-
-def test_a_connection_in_use_by_a_monitor_is_refused_to_another(place):
-    with Monitor(UnixSocketConnection(place.path)) as monitor:
-        monitor.watch("key", "t")
-        with pytest.raises((PyXSError, ValueError, TypeError), match=r"monitor\(\)|clone\(\)"):
-            Client(connection=monitor.connection).read("key")
-        assert monitor.wait(timeout=PATIENCE) == ("key", "t")
-        assert select.select([monitor.fileno()], [], [], 0)[0] == []
+        assert monitor.wait(timeout=PATIENCE) == ("shared", "t")
+        other.close()
+        assert client.read("shared") == "in a transaction"
+        client.rm("shared")

@@ -83,8 +83,7 @@ def survive(script, expected, use=lambda c: c.read("/a"), match=None, timeout=PA
         assert type(caught.value) is expected
         assert str(caught.value).startswith(server.path + ": ")
         assert server.peers[0].gone.wait(PATIENCE), "the descriptor is still open"
-        with pytest.raises(ConnectionError, match="not connected"):
-            client.connection.fileno()
+        assert ", not connected" in repr(client)
         client.connection.socket_timeout = PATIENCE
         assert client.read("/b") == "value"
         assert client.ls("/") == ["a", "b"]
@@ -333,26 +332,6 @@ def test_replies_in_reverse_order_reach_their_requests():
         client.close()
 
 
-def test_replies_in_reverse_order_reach_their_threads():
-    with FakeServer(answering_in_reverse(16)) as server:
-        client = Client(server.path, socket_timeout=PATIENCE)
-        got = {}
-
-        def read(path):
-            got[path] = client.read(path)
-
-        threads = [
-            threading.Thread(target=read, args=["/{}".format(number)]) for number in range(16)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(PATIENCE)
-        assert got == {path: path for path in got}
-        assert len(got) == 16
-        client.close()
-
-
 def test_where_ids_mean_nothing_reverse_order_of_types_is_unexpected():
     with FakeServer(after_one(lambda r: [reply_to(r, op=Op.WRITE)]), honest) as server:
         client = Client(connection=FakeBus(server.path, PATIENCE))
@@ -411,11 +390,14 @@ def test_events_without_end_instead_of_a_reply(token):
             peer.send(flood)
 
     with FakeServer(script, honest) as server:
-        monitor = pyxs.monitor(server.path, socket_timeout=0.3)
+        monitor = pyxs.monitor(server.path, socket_timeout=PATIENCE)
         monitor.watch("/w", "t")
-        with pytest.raises(ConnectionError, match="no reply within 0.3 s"):
+        # Bytes come all the time, so that the time-out does not end it.
+        closing = threading.Timer(0.3, monitor.close)
+        closing.start()
+        with pytest.raises(ConnectionError, match="closed"):
             monitor.watch("/x", "t")
-        monitor.connection.socket_timeout = PATIENCE
+        closing.join()
         monitor.watch("/x", "t")
         monitor.close()
 
@@ -475,20 +457,17 @@ def test_a_malformed_event_ends_every_wait_for_a_reply(payload):
     ],
     ids=["death", "part", "wrong id", "too long", "bad event"],
 )
-def test_every_waiting_thread_is_woken(last):
-    arrived = threading.Semaphore(0)
-
+def test_every_thread_that_waits_in_a_transaction_is_woken(last):
     def script(peer):
-        for _ in range(12):
-            peer.receive()
-            arrived.release()
+        peer.send(reply_to(peer.receive()))
+        peer.receive()
         peer.send(last)
         # The stream ends here if that is the fault; otherwise it stalls.
         if len(last) >= 16:
             peer.linger()
 
     with FakeServer(script, honest) as server:
-        client = Client(server.path, socket_timeout=PATIENCE)
+        client = Client(server.path, socket_timeout=PATIENCE, transaction=True)
         outcomes = []
 
         def work(use):
@@ -499,7 +478,7 @@ def test_every_waiting_thread_is_woken(last):
 
         uses = [lambda: client.read("/a")] * 10
         uses.append(lambda: client.ls("/"))
-        uses.append(lambda: client.transaction_start())
+        uses.append(lambda: client.read_many(["/a", "/b"]))
         threads = [threading.Thread(target=work, args=[use]) for use in uses]
         for thread in threads:
             thread.start()
@@ -508,9 +487,6 @@ def test_every_waiting_thread_is_woken(last):
             assert not thread.is_alive()
         assert len(outcomes) == 12
         assert all(isinstance(outcome, ConnectionError) for outcome in outcomes), outcomes
-        causes = {id(outcome.__cause__ or outcome) for outcome in outcomes}
-        assert len({str(outcome) for outcome in outcomes}) == 1, outcomes
-        assert len(causes) <= 2
         assert server.peers[0].gone.wait(PATIENCE)
         client.transaction_end(commit=False)
         assert client.read("/a") == "value"

@@ -1,298 +1,227 @@
-"""Threads that use one object never deadlock, in any order with up to two preemptions.
+"""Threads that share a channel never deadlock, in any order with up to two preemptions.
 
-Each step stands for a moment at which the interpreter may switch threads. ``PYXS_LONG=1`` runs
-every order; otherwise the first preemption is tried at one in 11 steps, the second at one in 97.
+Each step stands for a moment at which the interpreter may switch threads, or at which a signal
+handler may raise. ``PYXS_LONG=1`` runs every order; otherwise a part of them.
 """
 
 import contextlib
+import os
 
 import pytest
 
-from fakes import FakeConnection, event, reply_to
-from pyxs import Client, ConnectionError, Monitor
-from pyxs.connection import Op
+from common import HandlerError
+from pyxs import ConnectionError
+from pyxs._channels.shared import Shared
 
 from . import scaled
-from .interleavings import Daemon, Scheduler, explore
+from .interleavings import Scheduler, explore
 
-STRIDES = scaled((17, 97), (1, 1))
+STRIDES = scaled((13, 67), (1, 1))
 
 
-class Connection(FakeConnection):
-    """Receives a message when the scheduler delivers one."""
+class Channel:
+    """Stands for an open channel; events arrive by :meth:`arrive`."""
 
-    def __init__(self, daemon, scheduler, limit, trusts_ids):
-        super().__init__()
-        self._daemon = daemon
+    def __init__(self, scheduler):
         self._scheduler = scheduler
-        self.max_outstanding = limit
-        self.trusts_ids = trusts_ids
-        self.unanswered_max = 0
-        self.inbox = []
-        self.open = False
-        daemon.connection = self
+        self.poller = self
+        self.pid = os.getpid()
+        self.is_used = self.is_woken = self.is_closed = False
+        self.arrived, self.events = 0, 0
+        self.requests = 0
 
-    @property
-    def interruptible(self):
+    def make_wakeup(self):
+        return self
+
+    def set(self):
+        self.is_woken = True
+
+    def use(self):
+        """Let other threads run while this one alone uses the channel."""
+        assert not self.is_used, "two calls at once"
+        self.is_used = True
+        try:
+            self._scheduler.at_step()
+        finally:
+            self.is_used = False
+
+    def is_readable(self, deadline):
+        assert not self.is_used, "two calls at once"
+        self.is_used = True
+        seconds = None if deadline is None else max(0, deadline - self._scheduler.now)
+        try:
+            self._scheduler.block(lambda: self.is_woken or self.arrived or self.is_closed, seconds)
+        finally:
+            self.is_used = self.is_woken = False
+        self.check()
+        return bool(self.arrived)
+
+    def receive_events(self, may_block=True):
+        self.use()
+        self.events, self.arrived = self.events + self.arrived, 0
+
+    def arrive(self):
+        self.arrived += 1
+
+    def take(self):
+        if not self.events:
+            return False
+        self.events -= 1
         return True
 
-    def connect(self):
-        assert not self.open, "connected twice"
-        self.open = True
-        self.connected += 1
-        self.inbox = []
+    def check(self):
+        if self.is_closed:
+            raise ConnectionError("closed")
 
-    def disconnect(self, silent=True):
-        assert self.open, "closed twice"
-        super().disconnect(silent)
-        self.open = False
+    def is_usable(self):
+        return not self.is_closed
 
-    def send_many(self, packets):
-        assert self.open, "sent on a closed connection"
-        for packet in packets:
-            self.sent.append(packet)
-            self._daemon.take(packet)
+    def finish(self, deadline):
+        """Nothing is due."""
+        return True
 
-    def recv(self, timeout=None):
-        assert self.open, "received on a closed connection"
-        assert self.receiving == 0, "two threads in recv()"
-        self.receiving += 1
-        try:
-            if not self._scheduler.block(lambda: self.inbox, timeout):
-                return None
-            return self.inbox.pop(0)
-        finally:
-            self.receiving -= 1
+    def end(self, why):
+        self.is_closed = True
 
-    def wake(self):
-        assert self.open, "woken when closed"
-        self.inbox.append(None)
+    def close(self):
+        self.is_closed = True
 
 
-def replies(packet):
-    """Return what the daemon sends: the reply, and after that of a WATCH its event."""
-    if packet.op == Op.WATCH:
-        return [reply_to(packet), event("/a", "t")]
-    if packet.op == Op.READ:
-        return [reply_to(packet, packet.payload[:-1])]
-    return [reply_to(packet)]
+class Subject:
+    """Calls on a shared channel, as a monitor makes them; it opens another after close()."""
+
+    def __init__(self, scheduler):
+        self._scheduler = scheduler
+        self.shared = Shared()
+        self.opened = []
+
+    def ready(self):
+        channel = self.shared.channel
+        if channel is None or channel.is_closed:
+            channel = self.shared.channel = Channel(self._scheduler)
+            self.opened.append(channel)
+        return channel
+
+    def request(self):
+        self.shared.use(self.ready, self._request)
+
+    def _request(self, channel, answers):
+        channel.use()
+        channel.requests += 1
+
+    def watch(self):
+        """Make a request after which an event arrives."""
+        self.shared.use(self.ready, self._watch)
+
+    def _watch(self, channel, answers):
+        channel.use()
+        channel.arrive()
+
+    def wait(self, deadline=None):
+        self.shared.wait(self.ready, self._take, deadline)
+
+    def _take(self):
+        channel = self.shared.channel
+        return channel is not None and channel.take()
 
 
-@pytest.fixture(params=["socket", "narrow", "bus"])
-def kind(request):
-    return request.param
+SWITCHES = pytest.mark.parametrize("run", [False], indirect=True, ids=["switches"])
 
 
-@pytest.fixture(params=[False, True], ids=["late", "at once"])
-def at_once(request):
-    return request.param
-
-
-@pytest.fixture
-def run(kind, at_once, monkeypatch):
+@pytest.fixture(params=[False, True], ids=["switches", "interruptions"])
+def run(request, monkeypatch):
     """Explore threads; *threads* returns their functions and a check of the results."""
-    limit, trusts_ids = {"socket": (64, True), "narrow": (2, True), "bus": (1, False)}[kind]
 
-    def run(make, threads, connected=True):
+    def run(threads, time=0):
         def prepare(schedule):
-            daemon = Daemon(replies, at_once)
-            scheduler = Scheduler(schedule, daemon.answer)
-            monkeypatch.setattr("pyxs._conversation.roles.threading", scheduler)
-            for module in ("lifetime", "outbox", "turns"):
-                monkeypatch.setattr("pyxs._conversation.{}.time".format(module), scheduler)
-            connection = Connection(daemon, scheduler, limit, trusts_ids)
-            subject = make(connection=connection)
-            if connected:
-                connection_ready(subject, scheduler)
+            scheduler = Scheduler(schedule, request.param)
+            monkeypatch.setattr("pyxs._channels.turns.threading", scheduler)
+            monkeypatch.setattr("pyxs._channels.turns.time", scheduler)
+            monkeypatch.setattr("pyxs._channels.shared.time", scheduler)
+            subject = Subject(scheduler)
             functions, check = threads(subject)
 
             def check_all():
-                check()
-                assert connection.receiving == 0
-                subject.close()
-                assert connection.connected == connection.disconnected
-                assert not connection.open
+                if not request.param:
+                    check()
+                    assert scheduler.now <= time, "a thread was not woken"
+                assert not any(channel.is_used for channel in subject.opened)
+                subject.request()  # nobody has a turn any more
 
-            return scheduler, functions, check_all
+            return scheduler, [interruptible(function) for function in functions], check_all
 
-        count = explore(prepare, STRIDES)
-        print(count, "schedules")
+        print(explore(prepare, STRIDES), "schedules")
 
     return run
 
 
-def connection_ready(subject, scheduler):
-    """Connect before the threads start."""
-    subject.__enter__()
-
-
-def closed(call):
-    """Run a call that may find the connection closed."""
-    with contextlib.suppress(ConnectionError):
-        return call()
-
-
-def expecting(call, wanted, results):
+def interruptible(function):
     def thread():
-        found = call()
-        assert found == wanted, found
-        results.append(found)
+        with contextlib.suppress(HandlerError):
+            function()
 
     return thread
 
 
-def test_two_reads(run):
-    def threads(client):
-        results = []
-        return [
-            expecting(lambda: client.read("/a"), "/a", results),
-            expecting(lambda: client.read("/b"), "/b", results),
-        ], lambda: None
+def closed(call):
+    def thread():
+        with contextlib.suppress(ConnectionError):
+            call()
 
-    run(Client, threads)
+    return thread
 
 
-def test_three_reads(run):
-    def threads(client):
-        results = []
-        return [
-            expecting(lambda path=path: client.read(path), path, results)
-            for path in ("/a", "/b", "/c")
-        ], lambda: None
-
-    run(Client, threads)
-
-
-def test_a_read_beside_writes(run):
-    def threads(client):
-        return [
-            lambda: client.write("/a", "1"),
-            expecting(lambda: client.read("/b"), "/b", []),
-            lambda: client.write("/c", "1"),
-        ], lambda: None
-
-    run(Client, threads)
-
-
-def test_a_read_beside_many(run):
-    def threads(client):
-        paths = ["/1", "/2", "/3", "/4", "/5"]
-        return [
-            expecting(lambda: client.read_many(paths), {path: path for path in paths}, []),
-            expecting(lambda: client.read("/b"), "/b", []),
-        ], lambda: None
-
-    run(Client, threads)
-
-
-def test_reads_that_connect(run):
-    def threads(client):
+@pytest.mark.parametrize("count", [2, 3])
+def test_requests(count, run):
+    def threads(subject):
         def check():
-            assert client.connection.connected == 1
+            (channel,) = subject.opened
+            assert channel.requests == count
 
-        return [
-            expecting(lambda: client.read("/a"), "/a", []),
-            expecting(lambda: client.read("/b"), "/b", []),
-        ], check
+        return [subject.request] * count, check
 
-    run(Client, threads, connected=False)
-
-
-def test_reads_beside_close(run):
-    def threads(client):
-        return [
-            lambda: closed(lambda: client.read("/a")),
-            client.close,
-            lambda: closed(lambda: client.read("/b")),
-        ], lambda: None
-
-    run(Client, threads)
-
-
-def test_two_closes_beside_a_read(run):
-    def threads(client):
-        return [lambda: closed(lambda: client.read("/a")), client.close, client.close], lambda: None
-
-    run(Client, threads)
+    run(threads)
 
 
 def test_a_wait_beside_a_watch(run):
-    def threads(monitor):
-        return [
-            expecting(monitor.wait, ("/a", "t"), []),
-            lambda: monitor.watch("/a", "t"),
-        ], lambda: None
+    def threads(subject):
+        return [lambda: subject.wait(30), subject.watch], lambda: None
 
-    run(Monitor, threads)
+    run(threads)
 
 
-def test_two_waits_beside_two_watches(run):
-    def threads(monitor):
-        results = []
+def test_a_wait_beside_a_watch_and_a_request(run):
+    def threads(subject):
+        return [lambda: subject.wait(30), subject.watch, subject.request], lambda: None
 
-        def watch():
-            monitor.watch("/a", "t")
-            monitor.unwatch("/a", "t")
-            monitor.watch("/a", "t")
-
-        return [
-            expecting(monitor.wait, ("/a", "t"), results),
-            watch,
-        ], lambda: None
-
-    run(Monitor, threads)
+    run(threads)
 
 
-def test_two_waiting_threads_get_one_event_each(run):
-    def threads(monitor):
-        results = []
-
-        def watch():
-            monitor.watch("/a", "t")
-            # The same event again, as if the node had been written.
-            monitor.connection.inbox.append(event("/a", "t"))
-
-        return [
-            expecting(monitor.wait, ("/a", "t"), results),
-            expecting(monitor.wait, ("/a", "t"), results),
-            watch,
-        ], lambda: None
-
-    run(Monitor, threads)
-
-
-def test_a_wait_beside_close(run):
-    def threads(monitor):
-        return [lambda: closed(monitor.wait), monitor.close], lambda: None
-
-    run(Monitor, threads)
-
-
-def test_a_wait_beside_a_watch_and_close(run):
-    def threads(monitor):
-        return [
-            lambda: closed(monitor.wait),
-            lambda: closed(lambda: monitor.watch("/a", "t")),
-            monitor.close,
-        ], lambda: None
-
-    run(Monitor, threads)
-
-
-def test_a_check_beside_a_wait(run):
-    def threads(monitor):
-        results = []
+def test_two_waits_get_one_event_each(run):
+    def threads(subject):
+        def watch_twice():
+            subject.watch()
+            subject.watch()
 
         def check():
-            results.append(monitor.check())
+            assert subject.opened[0].events == 0
 
-        def wait():
-            results.append(monitor.wait(timeout=1))
+        return [lambda: subject.wait(30), lambda: subject.wait(30), watch_twice], check
 
-        def taken():
-            # check() or wait() took the event, or it is still queued.
-            assert [result for result in results if result] or monitor.check()
+    run(threads)
 
-        return [wait, check, lambda: monitor.watch("/a", "t")], taken
 
-    run(Monitor, threads)
+@SWITCHES
+def test_a_wait_and_a_request_beside_close(run):
+    def threads(subject):
+        functions = [lambda: subject.wait(30), subject.request, subject.shared.close]
+        return [closed(function) for function in functions], lambda: None
+
+    run(threads, time=30)  # that of wait(), if it comes after close()
+
+
+def test_a_request_behind_one_that_waits_no_longer(run):
+    def threads(subject):
+        return [lambda: subject.wait(0.5), subject.request, subject.request], lambda: None
+
+    run(threads, time=0.5)
