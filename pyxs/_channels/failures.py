@@ -2,6 +2,7 @@
 
 import copy
 import errno
+import sys
 import time
 
 from .._wire.packets import Op
@@ -20,17 +21,21 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 
-def raised_by_handler(exc: BaseException) -> bool:
+def raised_by_handler(exc: "Optional[BaseException]" = None) -> bool:
     """Return whether a signal handler raised *exc*, not what was called.
 
     That is so if a frame of the traceback runs the code of a handler that is set. A handler that
     is no function, or sets another one before it raises, is not recognized.
+
+    :param exc: by default the one that is being handled. The caller then has no name for it,
+        which would be part of a cycle of references if another exception came.
     """
     import signal  # here, because most programs never need it
 
     handlers = [signal.getsignal(number) for number in range(1, signal.NSIG)]
     codes = {getattr(handler, "__code__", None) for handler in handlers}
-    traceback = exc.__traceback__
+    exc = sys.exc_info()[1] if exc is None else exc
+    traceback = None if exc is None else exc.__traceback__
     while traceback is not None:
         if traceback.tb_frame.f_code in codes:
             return True

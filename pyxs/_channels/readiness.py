@@ -33,8 +33,8 @@ class Wakeup:
         """Make it readable."""
         try:
             self._writer.file.send(b"!")
-        except BlockingIOError as exc:
-            if raised_by_handler(exc):
+        except BlockingIOError:
+            if raised_by_handler():
                 raise  # otherwise it is full: nobody has cleared it for long
 
     def clear(self) -> None:
@@ -42,8 +42,8 @@ class Wakeup:
         try:
             while self._reader.file.recv(4096):
                 pass
-        except BlockingIOError as exc:
-            if raised_by_handler(exc):
+        except BlockingIOError:
+            if raised_by_handler():
                 raise
 
 

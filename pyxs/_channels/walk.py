@@ -59,11 +59,11 @@ class _Ahead:
     def submit(self, requests: "List[Request]") -> None:
         if self._pipeline is None:
             self._pipeline = Pipeline(self._pool.take(), 0, {})
-        self._do(self._pipeline.submit, requests)
+        self._do(Pipeline.submit, requests)
 
     def wait(self, request: Request) -> None:
-        if request.reply is None and self._pipeline is not None:
-            self._do(self._pipeline.wait, request)
+        if request.reply is None:
+            self._do(Pipeline.wait, request)
 
     def finish(self) -> None:
         pipeline, self._pipeline = self._pipeline, None
@@ -74,15 +74,17 @@ class _Ahead:
         else:
             pipeline.channel.close()
 
-    def _do(self, action: "Callable[[Any], None]", argument: "Any") -> None:
-        assert self._pipeline is not None
-        channel = self._pipeline.channel
+    def _do(self, action: "Callable[[Pipeline, Any], None]", argument: "Any") -> None:
+        # Taken out, so that finish() does not find it after an exception.
+        pipeline, self._pipeline = self._pipeline, None
+        assert pipeline is not None
         try:
-            channel.check()
-            action(argument)
+            pipeline.channel.check()
+            action(pipeline, argument)
         except BaseException as exc:
-            self._pool.discard(channel, exc)
+            self._pool.discard(pipeline.channel, exc)
             raise
+        self._pipeline = pipeline
 
 
 class _AtOnce:
