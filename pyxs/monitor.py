@@ -1,6 +1,7 @@
 """:class:`Monitor`: watches and their events."""
 
 import errno
+import sys
 import time
 import warnings
 from collections import namedtuple
@@ -202,7 +203,7 @@ class Monitor:
 
         :param sleep: has no effect, and gives a ``FutureWarning``; see *timeout*.
         :param timeout: seconds to wait; ``None``: without limit. Without a limit and without a
-            watch, a ``RuntimeWarning`` says that no event can come.
+            watch, in the main thread, a ``RuntimeWarning`` says that no event can come.
         :returns: the event, or ``None`` when the time has passed.
         :raises InvalidPayload: *timeout* or *sleep* is not a number of seconds.
         :raises ConnectionError: the connection is lost or closed.
@@ -215,7 +216,8 @@ class Monitor:
         deadline = None
         if timeout is not None:
             deadline = deadline_after(timeout)
-        elif not self._is_watching():
+        elif not self._is_watching() and _in_main_thread():
+            # In another thread the program may be about to watch, as docs/examples/callbacks.py.
             self._watching.check()
             warnings.warn(
                 "this monitor has no watch, so no event comes until another thread calls watch()",
@@ -284,6 +286,11 @@ def monitor(
 def _watch(wpath: "t.Text", token: "t.Optional[t.Text]", suffix: bytes = b"") -> Watch:
     path = validate_watch_path(wpath)
     return Watch(path, path if token is None else validate_token(token), suffix)
+
+
+def _in_main_thread() -> bool:
+    threading: t.Any = sys.modules.get("threading")
+    return threading is None or threading.current_thread() is threading.main_thread()
 
 
 def _warn_of_special(wpath: "t.Text") -> None:
