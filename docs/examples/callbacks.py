@@ -24,7 +24,7 @@ class Callbacks:
 
     def __exit__(self, *exc_info):
         self._monitor.close()  # ends the loop
-        if self._functions:
+        if self._thread.ident is not None:
             self._thread.join()
 
     def add(self, path, function):
@@ -32,8 +32,8 @@ class Callbacks:
         token = str(len(self._functions))
         self._functions[token] = function  # before the first event can come
         self._monitor.watch(path, token)
-        if token == "0":
-            self._thread.start()
+        if self._thread.ident is None:
+            self._thread.start()  # now there is a watch to wait for
 
     def _run(self):
         try:
