@@ -15,10 +15,9 @@ def values(client, path):
     """Yield the value of a node, or None, at first and after each change."""
     while True:
         try:
-            with client.monitor() as monitor:
-                monitor.watch(path)
+            with client.monitor(path) as monitor:
                 for _ in monitor:
-                    yield client.read(path, default=None)
+                    yield client.get(path)
         except ConnectionError as error:
             print(error, file=sys.stderr)
             time.sleep(PAUSE)
