@@ -216,7 +216,7 @@ class Monitor:
         deadline = None
         if timeout is not None:
             deadline = deadline_after(timeout)
-        elif not self._is_watching() and _in_main_thread():
+        elif not self._watching.has_watches() and _in_main_thread():
             # In another thread the program may be about to watch, as docs/examples/callbacks.py.
             self._watching.check()
             warnings.warn(
@@ -225,9 +225,6 @@ class Monitor:
                 stacklevel=stacklevel,
             )
         return self._watching.wait_event(_event, deadline)
-
-    def _is_watching(self) -> bool:
-        return bool(self._watching._live)
 
     def check(self) -> "t.Optional[Event]":
         """Return an event that has arrived, or ``None``, without waiting for one.

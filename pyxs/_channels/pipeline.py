@@ -3,8 +3,7 @@
 from collections import deque
 
 from .._wire.packets import HEADER_SIZE, Op
-from .._wire.requests import path_of
-from ..helpers import error
+from .._wire.refusals import refusal
 from .channel import Channel
 from .failures import too_long
 
@@ -48,7 +47,7 @@ class Request:
         :raises PyXSError: the daemon refused the request.
         """
         if self.refusal:
-            raise error(self.refusal, path_of(self.op, self.payload))
+            raise refusal(self.op, self.payload, self.refusal)
         return self.answered()[1]
 
 

@@ -1,6 +1,7 @@
 """A transaction: it has a channel for itself until it ends."""
 
 from .._wire.packets import Op
+from .._wire.refusals import refusal
 from .._wire.replies import decode_transaction
 from ..exceptions import ConnectionError
 from ..helpers import error
@@ -36,7 +37,7 @@ def start_transaction(pool: Pool) -> "Transaction":
         pool.discard(channel, exc)
         raise
     pool.put_back(channel)
-    raise error(payload[:-1])
+    raise refusal(op, b"\0", payload[:-1])
 
 
 class Transaction:

@@ -157,6 +157,10 @@ class Watching:
         """Return the live watches, those of one token in the order in which they were set."""
         return [watch for watches in list(self._live.values()) for watch in watches]
 
+    def has_watches(self) -> bool:
+        """Return whether there is a live watch."""
+        return bool(self._live)
+
     def first_like(self, watch: Watch) -> Watch:
         """Return the oldest live watch with the same path and token, or this one."""
         for each in self._live.get(watch.token, ()):
