@@ -81,7 +81,7 @@ class Channel:
         self._ids: Iterator[int] = chain.from_iterable(repeat(_IDS))
         # What was sent last, and how much by each call; the requests that are due, the replies
         # to them, and the ids of those sent last.
-        self._flight: Tuple[bytes, List[int], Due, Answers, Iterable[int]] = b"", [], {}, {}, ()
+        self._flight: Tuple[bytes, List[int], Due, Answers, Iterable[int]] = (b"", [], {}, {}, ())
         self.poller = Poller(stream.fileno())
         # Whether an exception may come between sending or receiving and recording that.
         self._is_python = not type(stream.send) is type(stream.recv) is BuiltinMethodType
