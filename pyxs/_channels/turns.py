@@ -71,16 +71,14 @@ class Turns:
         turn.number, turn.thread = next(self._numbers), get_ident()
         turn.yields, turn.wakeup = yields, None
         queue = self._queue
-        queue[turn.number] = weakref.ref(turn)
-        if len(queue) > 1:
-            has_turn = False
-            try:
-                has_turn = self._wait(turn, deadline)
-            finally:
-                if not has_turn:
-                    self.leave(turn)
-            return turn if has_turn else None
-        return turn
+        has_turn = False
+        try:
+            queue[turn.number] = weakref.ref(turn)
+            has_turn = len(queue) == 1 or self._wait(turn, deadline)
+        finally:
+            if not has_turn:
+                self.leave(turn)
+        return turn if has_turn else None
 
     def leave(self, turn: Turn) -> None:
         """End a turn; the next call has it then."""
