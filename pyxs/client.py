@@ -67,7 +67,8 @@ class Client:
 
     :param unix_socket_path: the daemon's socket; see
         :class:`~pyxs.connection.UnixSocketConnection` for the default.
-    :param socket_timeout: seconds to wait for a reply; ``None``: no limit.
+    :param socket_timeout: how long to wait for the daemon, in seconds without a byte from it;
+        ``None``: no limit.
     :param xen_bus_path: a XenBus device, used when no *unix_socket_path* is given.
     :param connection: a connection to use instead of either; others may use it too.
     :param transaction: whether to connect and start a transaction at once.

@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 
-#: The longest time-out in seconds, 23 days: poll() counts milliseconds in 31 bits.
+#: The longest timeout in seconds, 23 days: poll() counts milliseconds in 31 bits.
 TIMEOUT_MAX = 2000000
 
 

@@ -245,7 +245,7 @@ class Monitor:
         :raises ConnectionError: the connection is lost or closed.
         """
         event = self._wait(None)
-        assert event is not None  # None means a time-out, and there is none
+        assert event is not None  # None means a timeout, and there is none
         return event
 
     def __reduce_ex__(self, protocol: "t.Any") -> "t.NoReturn":
@@ -308,7 +308,7 @@ def _event(path: bytes, watch: Watch) -> Event:
 
 
 def deadline_after(timeout: float) -> float:
-    """Return the deadline of a time-out that begins now, in seconds of :func:`time.monotonic`.
+    """Return the deadline of a timeout that begins now, in seconds of :func:`time.monotonic`.
 
     :param timeout: in seconds.
     :raises InvalidPayload: *timeout* is not a number of seconds.
@@ -324,7 +324,7 @@ def check_sleep(sleep: float) -> None:
     seconds(sleep, "sleep")
     warnings.warn(
         "the first argument of wait() is sleep, which has no effect: this call waits without "
-        "limit. For a time-out write wait(timeout={!r})".format(sleep),
+        "limit. For a timeout write wait(timeout={!r})".format(sleep),
         # A DeprecationWarning is only shown in the main program, so it is none.
         FutureWarning,
         stacklevel=3,
@@ -332,7 +332,7 @@ def check_sleep(sleep: float) -> None:
 
 
 def seconds(number: float, name: str) -> float:
-    """Return a time-out, at most :data:`TIMEOUT_MAX`.
+    """Return a timeout, at most :data:`TIMEOUT_MAX`.
 
     :param name: the argument's name, for the message.
     :raises InvalidPayload: *number* is not a number of seconds.

@@ -224,7 +224,7 @@ class Channel:
 
         That may be the deadline, or the poller's ``wakeup``.
 
-        :raises ConnectionError: the rest of a message has not come within the time-out.
+        :raises ConnectionError: the rest of a message has not come within the timeout.
         """
         begun = self._timeout is not None and self._framer.begun
         due = sooner(deadline, self._timeout) if begun else deadline
@@ -237,7 +237,7 @@ class Channel:
     def _await_reply(self, deadline: "Optional[float]") -> None:
         """Wait in poll() for bytes.
 
-        :raises ConnectionError: none came within the time-out.
+        :raises ConnectionError: none came within the timeout.
         :raises LateError: the deadline has passed.
         """
         due = sooner(deadline, self._timeout)

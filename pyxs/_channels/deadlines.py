@@ -12,7 +12,7 @@ class LateError(Exception):
 
 
 def sooner(deadline: "Optional[float]", seconds: "Optional[float]") -> "Optional[float]":
-    """Return the deadline, or that of a time-out which begins now if it is earlier."""
+    """Return the deadline, or that of a timeout which begins now if it is earlier."""
     if seconds is None:
         return deadline
     due = time.monotonic() + seconds

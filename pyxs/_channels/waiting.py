@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _ERROR = int(Op.ERROR)
 _MISSING = _ERROR, b"ENOENT\0"
 _TOKEN = b"w"
-_ASK = 1.0  # seconds for the answer if the time-out is 0: it asks once all the same
+_ASK = 1.0  # seconds for the answer if the timeout is 0: it asks once all the same
 
 
 def wait_for_value(

@@ -145,7 +145,7 @@ def seconds(text: str) -> float:
 
 
 def limit(text: str) -> float:
-    """Return *text* as a time-out over 0; an argument has this as its ``type``."""
+    """Return *text* as a timeout over 0; an argument has this as its ``type``."""
     number = seconds(text)
     if number == 0:
         raise argparse.ArgumentTypeError("{}: must be over 0".format(text))

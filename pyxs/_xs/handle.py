@@ -273,7 +273,7 @@ class Handle:
         :raises Error: ``EINVAL`` the connection is lost.
         """
         event = self._next_event(self._watching.wait_event, None)
-        assert event is not None  # None means a time-out, and there is none
+        assert event is not None  # None means a timeout, and there is none
         return event
 
     def poll_event(self) -> "Optional[Tuple[str, Any]]":
