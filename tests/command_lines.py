@@ -110,6 +110,17 @@ def run_c_tool(words, environ, **options):
     return done.stdout, done.returncode == 0
 
 
+class Started(subprocess.Popen):
+    """A process that is killed, with the others of its session, when the ``with`` block fails."""
+
+    def __exit__(self, kind, *exc_info):
+        if kind is not None and self.poll() is None:
+            # Of what shares the session of pytest, no more than the process itself.
+            kill = os.killpg if os.getsid(self.pid) == self.pid else os.kill
+            kill(self.pid, signal.SIGKILL)
+        return super().__exit__(kind, *exc_info)
+
+
 def start_pyxs(*words, env=os.environ, stdout=subprocess.PIPE, **options):
     """Start ``pyxs`` as a process, with the buffering and signals that a shell gives it."""
     env = {name: value for name, value in env.items() if name != "PYTHONUNBUFFERED"}
@@ -117,7 +128,7 @@ def start_pyxs(*words, env=os.environ, stdout=subprocess.PIPE, **options):
         number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGHUP)
     }
     try:
-        return subprocess.Popen(
+        return Started(
             PYXS + list(words), env=env, stdout=stdout, stderr=subprocess.PIPE, **options
         )
     finally:

@@ -13,7 +13,7 @@ import time
 import pytest
 
 import pyxs
-from common import PATIENCE, before_line, descriptors, in_threads, until
+from common import PATIENCE, HandlerError, before_line, descriptors, in_threads, interrupt, until
 from fakes import FakeConnection, FakeServer, error_to, event, honest, reply_to
 from pyxs import (
     Client,
@@ -26,6 +26,7 @@ from pyxs import (
     xs,
 )
 from pyxs._channels import channel, turns
+from pyxs._channels.transaction import start_transaction
 from pyxs._channels.watching import Watching
 from pyxs.connection import Op, UnixSocketConnection
 
@@ -859,3 +860,14 @@ def test_two_threads_that_first_ask_for_fileno_get_the_same_open_descriptor(
             one, other = in_threads(ask, ask)
             assert one == other
             os.fstat(one)
+
+
+@pytest.mark.parametrize("line", ["if kind != _ERROR", "return Transaction("])
+def test_a_transaction_whose_start_is_interrupted_behind_the_reply_is_not_left_open(
+    xenstored, line
+):
+    with Client(xenstored.socket_for(1)) as guest:
+        for _ in range(2 * 10):  # a guest has 10 transactions at most
+            with before_line(start_transaction, line, interrupt), pytest.raises(HandlerError):
+                guest.transaction()
+        assert guest.run_transaction(lambda transaction: transaction.get_domain_path(1))

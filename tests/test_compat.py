@@ -16,10 +16,11 @@ import warnings
 
 import pytest
 
-from common import PATIENCE, HandlerError, alarm, interrupt
+from common import PATIENCE, HandlerError, alarm, before_line, interrupt
 from fakes import FakeServer, error_to, event, honest, reply_to
 from forks import fork
 from pyxs import ConnectionError, Error, xs
+from pyxs._xs.handle import Handle
 from pyxs.connection import Op, UnixSocketConnection
 
 REAL = pytest.mark.parametrize("daemon", ["c", "ocaml"], indirect=True)
@@ -851,3 +852,40 @@ def test_a_child_whose_parent_waits_in_another_thread(handle):
     handle.write("", "/key", "")
     waiter.join(PATIENCE)
     assert not waiter.is_alive()
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda handle: handle.read("", "/outer"),
+        lambda handle: handle.watch("/w", "t"),
+        lambda handle: handle.transaction_start(),
+    ],
+)
+def test_events_are_not_to_be_had_inside_another_call(serve, on_alarm, use):
+    handled, seen = threading.Event(), []
+
+    def inside():
+        try:
+            seen.extend([errno_of(handle.check_watch), errno_of(handle.read_watch)])
+        finally:
+            handled.set()
+
+    handle, server = serve(interrupting(handled, reply_to))
+    on_alarm(inside)
+    use(handle)
+    assert seen == [errno.EDEADLK] * 2
+    assert handle.read("", "/after") == b"value"
+    assert len(server.peers) == 1
+
+
+def test_a_transaction_whose_start_is_interrupted_behind_the_reply_is_not_left_open(
+    xenstored, monkeypatch
+):
+    monkeypatch.setenv("XENSTORED_PATH", xenstored.socket_for(1))
+    handle = xs()
+    for _ in range(2 * 10):  # a guest has 10 transactions at most
+        with before_line(Handle._start, "setdefault", interrupt), pytest.raises(HandlerError):
+            handle.transaction_start()
+    assert handle.transaction_end(handle.transaction_start()) is True
+    handle.close()

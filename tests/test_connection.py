@@ -134,6 +134,13 @@ def test_a_time_out_is_a_positive_number_of_seconds(make, timeout):
         make("/socket", socket_timeout=timeout)
 
 
+@pytest.mark.parametrize("timeout", [1e-9, 0.5, 2000000])
+@pytest.mark.parametrize("make", [UnixSocketConnection, Client, pyxs.monitor])
+def test_a_time_out_may_be_as_short_or_as_long_as_the_kernel_takes(make, timeout):
+    made = make("/socket", socket_timeout=timeout)
+    assert getattr(made, "connection", made).socket_timeout == timeout
+
+
 def test_a_client_chooses_its_connection(tmp_path):
     assert type(Client().connection) is UnixSocketConnection
     assert Client("/s", socket_timeout=3).connection.socket_timeout == 3

@@ -45,10 +45,15 @@ def test_a_request_with_a_method_of_its_own_names_it():
     ("op", "args", "payload"),
     [
         (Op.DIRECTORY_PART, ("/a", 0), b"/a\x000\0"),
+        (Op.DIRECTORY_PART, ("/a", 2**32 - 1), b"/a\x004294967295\0"),
         (Op.INTRODUCE, (1, -(2**63), 0), b"1\0-9223372036854775808\x000\0"),
         (Op.INTRODUCE, (1, 2**63 - 1, 2**32 - 1), b"1\x009223372036854775807\x004294967295\0"),
         (Op.SET_FEATURE, (1, 0), b"1\x000\0"),
+        (Op.SET_FEATURE, (1, 2**32 - 1), b"1\x004294967295\0"),
         (Op.SET_QUOTA, ("nodes", 0), b"nodes\x000\0"),
+        (Op.SET_QUOTA, ("nodes", 2**32 - 1), b"nodes\x004294967295\0"),
+        (Op.SET_TARGET, (0, 0), b"0\x000\0"),
+        (Op.SET_TARGET, (65535, 65535), b"65535\x0065535\0"),
     ],
 )
 def test_a_number_may_be_as_small_or_as_large_as_its_field(op, args, payload):
@@ -66,9 +71,14 @@ def test_a_number_may_be_as_small_or_as_large_as_its_field(op, args, payload):
         ),
         (Op.INTRODUCE, (0, 1, 1), "domid 0: must be an integer from 1 to 65535"),
         (Op.INTRODUCE, (1, 2**63, 1), "mfn .* to 9223372036854775807$"),
+        (Op.DIRECTORY_PART, ("/a", 2**32), "offset 4294967296: .* to 4294967295$"),
         (Op.INTRODUCE, (1, 1, -1), "eventchn -1: must be an integer from 0 to 4294967295"),
+        (Op.INTRODUCE, (1, 1, 2**32), "eventchn 4294967296: .* to 4294967295$"),
         (Op.SET_FEATURE, (1, -1), "bits -1: must be an integer from 0 to 4294967295"),
+        (Op.SET_FEATURE, (1, 2**32), "bits 4294967296: .* to 4294967295$"),
         (Op.SET_QUOTA, ("nodes", -1), "value -1: must be an integer from 0 to 4294967295"),
+        (Op.SET_QUOTA, ("nodes", 2**32), "value 4294967296: .* to 4294967295$"),
+        (Op.SET_TARGET, (1, 65536), "target 65536: must be an integer from 0 to 65535"),
     ],
 )
 def test_a_number_that_does_not_fit_its_field_is_refused(op, args, message):

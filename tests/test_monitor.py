@@ -12,7 +12,7 @@ import pytest
 import pyxs
 from common import PATIENCE
 from fakes import FakeServer, event, honest, reply_to
-from pyxs import ConnectionError, PyXSError, UnexpectedPacket
+from pyxs import ConnectionError, InvalidPayload, PyXSError, UnexpectedPacket
 from pyxs.connection import Op, Packet
 
 
@@ -150,10 +150,29 @@ def test_a_relative_watch_and_its_own_path_as_token(serve):
     assert server.requests[0].payload == b"device/vif\0device/vif\0"
 
 
-def test_a_depth_goes_behind_the_token(serve):
+@pytest.mark.parametrize("name", ["depth", "try_depth"])
+def test_a_depth_goes_behind_the_token(serve, name):
     monitor, server = serve(honest)
-    monitor.watch("/a", "t", depth=2)
-    assert server.requests[0].payload == b"/a\0t\0002\0"
+    for depth in (0, 2, 2**31 - 1):
+        monitor.watch("/a", str(depth), **{name: depth})
+        assert server.requests[-1].payload == b"/a\0%d\0%d\0" % (depth, depth)
+
+
+@pytest.mark.parametrize("depth", [-1, 2**31])
+def test_a_depth_that_no_daemon_takes_is_refused_here(serve, depth):
+    monitor, server = serve(honest)
+    with pytest.raises(InvalidPayload, match="^depth .*from 0 to 2147483647"):
+        monitor.watch("/a", "t", depth=depth)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("timeout", [-1, -1e-9, float("nan"), "1"])
+def test_a_time_to_wait_is_a_number_from_0_up(serve, timeout):
+    monitor, _ = serve(honest)
+    monitor.watch("/a", "t")
+    assert monitor.wait(timeout=0) is None
+    with pytest.raises(InvalidPayload, match="^timeout .*from 0 up"):
+        monitor.wait(timeout=timeout)
 
 
 # -- check ---------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ def told(number, frame):
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
     signal.signal(number, told)
 os.write(1, b"ready\\n")
-while True:
+for _ in range(20 * 60):  # not for ever: a test that failed may have left this running
     time.sleep(0.05)
 """
 
@@ -257,6 +257,18 @@ def test_run_passes_signals_on(number):
         process.terminate()
         assert process.communicate(timeout=10) == (b"SIGTERM\n", b"")
     assert process.returncode == 5
+
+
+def test_a_failed_block_leaves_no_process_of_run_behind():
+    reader, writer = os.pipe()
+    with open(reader, "rb") as said:
+        with pytest.raises(ZeroDivisionError), start_pyxs(
+            "run", sys.executable, "-c", LISTENER, stdout=writer, start_new_session=True
+        ):
+            os.close(writer)
+            assert said.readline() == b"ready\n"
+            raise ZeroDivisionError
+        assert said.read() == b""  # the end, when no process has the pipe any more
 
 
 def test_a_key_on_the_terminal_reaches_the_command_once():

@@ -101,6 +101,45 @@ def test_a_node_that_is_removed_meanwhile_keeps_no_other_from_the_snapshot(listi
         assert list(snapshot.take(client, "/a")) == left
 
 
+@pytest.mark.parametrize("shut", [Op.READ, Op.GET_PERMS, Op.DIRECTORY])
+def test_a_node_of_which_a_part_may_not_be_read(shut):
+    def script(peer):
+        for request in peer:
+            if request.op == shut and request.payload == b"/a/half\0":
+                peer.send(error_to(request, b"EACCES\0"))
+            elif request.op == Op.DIRECTORY:
+                peer.send(
+                    reply_to(request, b"half\0whole\0" if request.payload == b"/a\0" else b"")
+                )
+            elif request.op == Op.READ:
+                peer.send(reply_to(request, b"v"))
+            else:
+                peer.send(reply_to(request, b"n7\0r1\0"))
+
+    whole = {"value": "v", "perms": ["n7", "r1"]}
+    half = whole if shut == Op.DIRECTORY else {"unreadable": True}
+    with FakeServer(script) as server, Client(server.path) as client:
+        taken = snapshot.take(client, "/a")
+        assert taken == {"/a": whole, "/a/half": half, "/a/whole": whole}
+        assert json.loads("".join(snapshot.lines(client, ["/a"]))) == taken
+
+
+@pytest.mark.parametrize("text", ["aG!k=", "a G k =", "aGk=\n", "-_8=", "aGk", "aGk==", "=aGk"])
+def test_damaged_base64_is_refused_with_its_place(text):
+    with pytest.raises(InvalidPayload, match="^file: line 2, column 1: /a: .*not base64$"):
+        snapshot.parse('{\n"/a": ' + json.dumps({"value": {"base64": text}}) + "}", "file")
+
+
+@pytest.mark.parametrize("value", [b"", b"\xff", bytes(range(256)), b"\xe2\x82", "é€".encode()])
+def test_the_bytes_of_a_value_come_back(xenstore, value):
+    xenstore.write("/a", value)
+    saved = snapshot.parse("".join(snapshot.lines(xenstore, ["/a"])))
+    assert snapshot.take(xenstore, "/a") == saved
+    xenstore.rm("/a")
+    snapshot.restore(xenstore, saved)
+    assert xenstore.read("/a").encode("utf-8", "surrogateescape") == value
+
+
 def test_without_a_transaction_where_a_quota_forbids_one(xenstored, xenstore):
     home = "/local/domain/1"
     xenstore.mkdir(home)
