@@ -262,7 +262,7 @@ def test_run_passes_signals_on(number):
 def test_a_failed_block_leaves_no_process_of_run_behind():
     reader, writer = os.pipe()
     with open(reader, "rb") as said:
-        with pytest.raises(ZeroDivisionError), start_pyxs(
+        with contextlib.suppress(ZeroDivisionError), start_pyxs(
             "run", sys.executable, "-c", LISTENER, stdout=writer, start_new_session=True
         ):
             os.close(writer)
