@@ -19,6 +19,7 @@ import pytest
 
 import xen_utils
 from command_lines import PYXS, start_pyxs
+from fakes import FakeServer, error_to, reply_to
 from pyxs import Client, __version__, cli, connection
 from pyxs._cli import console
 from pyxs.connection import Op, UnixSocketConnection
@@ -307,6 +308,27 @@ def test_features(pyxs, xenstore):
     names = pyxs("feature")[1].decode().split()
     known = ["reconnection", "error", "watch-depth", "domid-any"]
     assert sum(1 << known.index(name) for name in names) == xenstore.get_feature()
+
+
+@pytest.mark.parametrize(("bits", "warned"), [(15, True), (4, True), (11, False), (None, False)])
+def test_a_live_update_warns_of_watches_with_a_depth(pyxs, monkeypatch, bits, warned):
+    def script(peer):
+        for request in peer:
+            if request.op == Op.READ:  # the domain of the daemon
+                peer.send(reply_to(request, b"0"))
+            elif request.op != Op.GET_FEATURE:
+                peer.send(reply_to(request, b"OK\0"))
+            elif bits is None:
+                peer.send(error_to(request, b"ENOSYS\0"))
+            else:
+                peer.send(reply_to(request, b"%d\0" % bits))
+
+    with FakeServer(script) as server:
+        monkeypatch.setenv("XENSTORED_PATH", server.path)
+        status, out, err = pyxs("control", "live-update", "FILE")
+    assert (status, out) == (0, b"")
+    assert (b"4.22.0 loses its clients" in err) == warned
+    assert err.count(b"\n") == warned
 
 
 @pytest.mark.parametrize("daemon", ["c", "ocaml"], indirect=True)

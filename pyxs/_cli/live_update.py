@@ -10,13 +10,15 @@ import time
 from ..client import Client
 from ..exceptions import PyXSError
 from .arguments import SubcommandParser, count
-from .console import CommandError
+from .console import CommandError, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Sequence
 
 __all__ = ["live_update"]
+
+_WATCH_DEPTH = 1 << 2  # a feature bit, xenstore.txt
 
 
 def live_update(client: Client, words: "Sequence[str]", title: str) -> None:
@@ -29,6 +31,7 @@ def live_update(client: Client, words: "Sequence[str]", title: str) -> None:
     args = _parser(title).parse_args(words)
     if client.read("/tool/xenstored/domid", default="0") != "0":
         raise CommandError("live-update: xenstored is in another domain; use xenstore-control")
+    _warn_of_depth(client, title)
     _set(client, "-f", args.file)
     try:
         if args.cmdline is not None:
@@ -41,6 +44,21 @@ def live_update(client: Client, words: "Sequence[str]", title: str) -> None:
         with contextlib.suppress(PyXSError):
             client.control("live-update", "-a")
         raise
+
+
+def _warn_of_depth(client: Client, title: str) -> None:
+    """Warn of what Xen 4.22.0 loses: it has watches with a depth, and nobody can ask for them."""
+    try:
+        features = client.get_feature()
+    except PyXSError as exc:
+        if not exc.is_answer:
+            raise
+        return
+    if features & _WATCH_DEPTH:
+        warn(
+            title + ": warning: in a live update, xenstored 4.22.0 loses its clients if there is "
+            "a watch with a depth"
+        )
 
 
 def _parser(title: str) -> argparse.ArgumentParser:
