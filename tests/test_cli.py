@@ -619,6 +619,12 @@ def test_a_usage_error_is_one_line(pyxs, words, message):
     assert err.count(b"\n") == 1
 
 
+def test_an_operand_too_many_is_refused_by_its_subcommand(pyxs):
+    message = "pyxs {0}: unrecognized arguments: {1}; see 'pyxs {0} -h'\n"
+    for words, surplus in ((["feature", "7"], "7"), (["quota", "--", "nodes", "1", "-2"], "-2")):
+        assert pyxs(*words) == (2, b"", message.format(words[0], surplus).encode())
+
+
 def test_the_last_option_of_a_cluster_takes_the_next_word(pyxs):
     assert pyxs("watch", "-vn", "1", "/") == (0, b"/: \n", b"")
     # The in-memory daemon does not know this request, so the options were understood.

@@ -72,7 +72,14 @@ class SubcommandParser(Parser):
             if self._options_first:
                 operands += words
                 break
-        return super().parse_known_args(options + ["--"] * bool(operands) + operands, namespace)
+        found, surplus = super().parse_known_args(
+            options + ["--"] * bool(operands) + operands, namespace
+        )
+        if surplus:
+            self.error(
+                "unrecognized arguments: " + " ".join(word for word in surplus if word != "--")
+            )
+        return found, surplus
 
     def _separated(self, word: str) -> "List[str]":
         """Return the options of a word such as ``-sn5``: ``-s`` and ``-n5``."""
