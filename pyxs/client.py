@@ -227,13 +227,8 @@ class Client:
         result = self._accepted(request.op, request.payload, request.answered())
         self._decoded(decode_ack, request.op, result)
 
-    def _request_many(
-        self, op: Op, arguments: "t.Iterable[t.Tuple[t.Any, ...]]"
-    ) -> "t.List[Request]":
-        """Validate and send many requests of one type, and wait for all replies."""
-        return self._exchange_many([(op, encode(op, args)) for args in arguments])
-
     def _exchange_many(self, messages: "t.Sequence[t.Tuple[int, bytes]]") -> "t.List[Request]":
+        """Send many requests and wait for all replies."""
         from ._channels.pipeline import Request
 
         requests = [Request(op, payload) for op, payload in messages]
@@ -490,7 +485,7 @@ class Client:
         if isinstance(paths, (str, bytes)):
             raise InvalidPath(paths, "{!r:.80}: paths are a list; read() takes one".format(paths))
         wanted = list(paths)
-        requests = self._request_many(Op.READ, [(path,) for path in wanted])
+        requests = self._exchange_many([(Op.READ, encode(Op.READ, (path,))) for path in wanted])
         return {
             path: self._value(request.payload, request.answered(), default)
             for path, request in zip(wanted, requests)
@@ -515,9 +510,9 @@ class Client:
         :raises PyXSError: as :meth:`write`: the first failure in the order of *items*, raised
             after all replies have arrived.
         """
-        from ._client.trees import pairs
+        from ._client.trees import pairs, write_message
 
-        for request in self._request_many(Op.WRITE, pairs(items)):
+        for request in self._exchange_many([write_message(*pair) for pair in pairs(items)]):
             self._acknowledge(request)
 
     def read_tree(self, top: "t.Text") -> "t.Dict[str, str]":

@@ -63,8 +63,20 @@ def write_tree(client: "t.Client", top: "Text", values: "Any") -> None:
     start = validate_path(top)
     together(
         client,
-        [(Op.WRITE, encode(Op.WRITE, (_below(start, key), value))) for key, value in pairs(values)],
+        [write_message(_below(start, key), value) for key, value in pairs(values)],
     )
+
+
+def write_message(path: "Text", value: "Any") -> "Message":
+    """Encode one WRITE of many.
+
+    :raises InvalidPath, InvalidPayload: an argument breaks a rule; the message names the node.
+    """
+    try:
+        return Op.WRITE, encode(Op.WRITE, (path, value))
+    except InvalidPayload as exc:  # so the path is valid
+        node = validate_path(path).decode("ascii")
+        raise InvalidPayload(exc.value, "{}: {}".format(node, exc)) from None
 
 
 def _below(start: bytes, key: "Text") -> bytes:

@@ -103,6 +103,16 @@ def test_one_bad_item_keeps_all_from_being_sent(client, root, bad):
 
 
 @pytest.mark.anywhere
+@pytest.mark.parametrize("bad", [None, ["1"], "x\0", b"v" * 5000, "\ud800"])
+def test_a_value_that_is_refused_names_its_node(client, root, bad):
+    with pytest.raises(pyxs.InvalidPayload, match="^{}/bad: ".format(root)):
+        client.write_many({root + "/good": "1", root + "/bad": bad})
+    with pytest.raises(pyxs.InvalidPayload, match="^{}/bad: ".format(root)):
+        client.write_tree(root, {"good": "1", "bad": bad})
+    assert client.ls(root) == []
+
+
+@pytest.mark.anywhere
 @pytest.mark.parametrize("path", ["/key", "key", b"/key", ""])
 def test_one_path_is_not_taken_for_a_list_of_letters(client, path):
     with pytest.raises(pyxs.InvalidPath, match="list"):
