@@ -619,6 +619,26 @@ def test_a_usage_error_is_one_line(pyxs, words, message):
     assert err.count(b"\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("path", "perms", "owner"),
+    [
+        ("@releaseDomain", ["n7"], b"domain 7"),
+        ("@introduceDomain", ["r12", "n0"], b"domain 12"),
+        ("@releaseDomain", ["n0", "r7"], None),
+        ("/a", ["n7"], None),
+    ],
+)
+def test_a_guest_that_gets_a_special_path_is_warned_of(pyxs, xenstore, path, perms, owner):
+    xenstore.write("/a", "")
+    for domid in (7, 12):
+        xenstore.introduce_domain(domid, 1, 1)
+    status, out, err = pyxs("chmod", path, *perms)
+    assert (status, out) == (0, b"")
+    assert err.count(b"\n") == (owner is not None)
+    if owner is not None:
+        assert b"crash when " + owner in err
+
+
 def test_an_operand_too_many_is_refused_by_its_subcommand(pyxs):
     message = "pyxs {0}: unrecognized arguments: {1}; see 'pyxs {0} -h'\n"
     for words, surplus in ((["feature", "7"], "7"), (["quota", "--", "nodes", "1", "-2"], "-2")):

@@ -10,7 +10,7 @@ import os
 from ..connection import Op
 from ..exceptions import ConnectionError, PyXSError
 from ..helpers import decode_text, encode_text, validate_perms
-from .console import CommandError, about, reason, show, shows_utf8, take
+from .console import CommandError, about, reason, show, shows_utf8, take, warn
 from .format import escape, unescape
 from .many import answers, is_pattern, names, payload
 
@@ -39,6 +39,7 @@ __all__ = [
 
 #: The permissions that may stand without a domid, as in C; they are for domain 0.
 _LETTERS = ("n", "r", "w", "b")
+_SPECIAL = ("@introduceDomain", "@releaseDomain")
 
 
 # -- subcommands that use a transaction for several nodes ----------------------------------
@@ -209,7 +210,7 @@ def chmod(client: "Client", args: "argparse.Namespace") -> None:
 
     perms = [perm + "0" if perm in _LETTERS else perm for perm in args.perms]
     with about("Invalid permission specification"):
-        validate_perms(perms)
+        owner = int(validate_perms(perms)[0][1:])
 
     def body(store: "Client") -> "Iterator[bytes]":
         below, refused = _subtree(store, args.path) if args.recurse else ([args.path], None)
@@ -223,6 +224,11 @@ def chmod(client: "Client", args: "argparse.Namespace") -> None:
         return iter(())
 
     _print_output(client, body, args.upto or args.recurse)
+    if args.path in _SPECIAL and owner != 0:
+        warn(
+            "{}: warning: xenstored 4.20 and 4.22.0 crash when domain {} is released, because it "
+            "owns {}; domain 0 can own it".format(args.title, owner, args.path)
+        )
 
 
 def _subtree(store: "Client", top: str) -> "Tuple[List[str], Optional[PyXSError]]":
