@@ -29,6 +29,7 @@ for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
 os.write(1, b"ready\\n")
 for _ in range(20 * 60):  # not for ever: a test that failed may have left this running
     time.sleep(0.05)
+os.write(1, b"gave up\\n")
 """
 
 
