@@ -277,10 +277,14 @@ def test_wait_ends_when_the_time_has_passed(pyxs, xenstore):
     assert pyxs("wait", "/a", "--timeout", "0.1") == (
         124,
         b"",
-        b"pyxs wait: /a: timed out after 0.1 seconds\n",
+        b"pyxs wait: /a: timed out after 0.1 seconds; there is no such node\n",
     )
     xenstore.write("/a", "1")
-    assert pyxs("wait", "/a", "2", "--timeout", "0.1")[0] == 124
+    assert pyxs("wait", "/a", "2", "--timeout", "0.1") == (
+        124,
+        b"",
+        b"pyxs wait: /a: timed out after 0.1 seconds; the value is '1'\n",
+    )
     assert pyxs("wait", "/a", "1", "--timeout", "20")[0] == 0
 
 

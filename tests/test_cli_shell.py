@@ -75,7 +75,11 @@ def test_commands_of_a_script_share_a_connection(xenstored):
     [
         ("read /nope", 1, "pyxs read: couldn't read path /nope: No such file or directory\n"),
         ("exists /nope", 1, ""),
-        ("wait /nope --timeout 0", 124, "pyxs wait: /nope: timed out after 0 seconds\n"),
+        (
+            "wait /nope --timeout 0",
+            124,
+            "pyxs wait: /nope: timed out after 0 seconds; there is no such node\n",
+        ),
         ("wrtie /a 1", 1, "pyxs: wrtie: no such subcommand; did you mean 'write'?\n"),
         (
             "read -q /a",

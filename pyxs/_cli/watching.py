@@ -149,7 +149,7 @@ def wait(client: Client, args: argparse.Namespace) -> None:
     try:
         with about(args.path):
             client.wait_for(args.path, value, args.timeout)
-    except TimeoutError:
-        raise CommandError(
-            "{}: timed out after {:g} seconds".format(args.path, args.timeout), status=_TIMED_OUT
-        ) from None
+    except TimeoutError as exc:
+        text = "{}: timed out after {:g} seconds; {}"
+        _, _, state = str(exc).partition(" s, and ")  # the present value, in the client's words
+        raise CommandError(text.format(args.path, args.timeout, state), status=_TIMED_OUT) from None
