@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["command", "get_parser", "main"]
 
+_WITHOUT_LIMIT = ("completion", "help", "run", "serve", "trace")  #: ``--timeout`` does not end them
+
 
 def command() -> "NoReturn":
     """Run the command in a process of its own, and end that.
@@ -120,3 +122,5 @@ def _check_connection(parser: "argparse.ArgumentParser", args: "argparse.Namespa
     taken = {"serve": ["socket"], "run": []}.get(args.subcommand, given)
     if not set(given) <= set(taken):
         parser.error("--{}: {} makes its own store".format(given[0], args.subcommand))
+    if args.within is not None and args.subcommand in _WITHOUT_LIMIT:
+        parser.error("--timeout: {} has no time limit".format(args.subcommand))

@@ -613,6 +613,11 @@ def test_an_error_of_the_commit(pyxs, xenstored, xenstore):
         (["--xenbus", "read", "--socket", "/a", "/"], "--socket and --xenbus: only one"),
         (["--xenbus", "serve"], "--xenbus: serve makes its own store"),
         (["--socket", "/a", "run", "true"], "--socket: run makes its own store"),
+        (["--timeout", "5", "run", "true"], "--timeout: run has no time limit"),
+        (["--timeout=5", "trace", "true"], "--timeout: trace has no time limit"),
+        (["--timeout", "5", "serve"], "--timeout: serve has no time limit"),
+        (["read", "--timeout", "5", "/a"], "--timeout: stands before the subcommand"),
+        (["watch", "/a", "--timeout=5"], "--timeout: stands before the subcommand"),
     ],
     ids=_shown,
 )

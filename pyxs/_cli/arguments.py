@@ -108,6 +108,8 @@ class SubcommandParser(Parser):
         return name == option and actions[0].nargs is None
 
     def _refuse(self, word: str) -> "NoReturn":
+        if word.partition("=")[0] == "--timeout":
+            self.error("--timeout: stands before the subcommand")
         self.error(
             "{}: no such option; an operand that begins with '-' goes after '--'".format(word)
         )
