@@ -98,14 +98,17 @@ def test_a_deep_tree(pyxs, xenstore):
 
 @pytest.fixture
 def before(xenstored, tmp_path, monkeypatch):
-    """Let a function run before the daemon gets a request with some bytes in it."""
+    """Let a function run before the daemon gets a request with some bytes in it.
+
+    With *until*, it runs after that request, when the daemon has answered with these bytes.
+    """
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as listener:
         listener.bind(str(tmp_path / "socket"))
         listener.listen(1)
         monkeypatch.setenv("XENSTORED_PATH", str(tmp_path / "socket"))
         threads = []
 
-        def relay(mark, function):
+        def relay(mark, function, until):
             client = listener.accept()[0]
             with client, socket.socket(socket.AF_UNIX) as daemon:
                 daemon.connect(xenstored.path)
@@ -115,11 +118,18 @@ def before(xenstored, tmp_path, monkeypatch):
                     if not data:
                         return
                     if source is client and mark in data:
+                        if until:
+                            end = data.index(mark) + len(mark)
+                            daemon.sendall(data[:end])
+                            data, answer = data[end:], b""
+                            while until not in answer:
+                                answer += daemon.recv(65536)
+                            client.sendall(answer)
                         function()
                     (daemon if source is client else client).sendall(data)
 
-        def start(mark, function):
-            threads.append(threading.Thread(target=relay, args=(mark, function)))
+        def start(mark, function, until=b""):
+            threads.append(threading.Thread(target=relay, args=(mark, function, until)))
             threads[-1].start()
 
         yield start
@@ -132,6 +142,38 @@ def test_ls_leaves_out_what_was_removed_since_it_was_listed(pyxs, xenstored, bef
         client.write_many({"/a/1": "", "/a/gone": "", "/a/gone/below": "", "/a/z": ""})
         before(b"/a/gone\0", lambda: client.rm("/a/gone"))
         assert pyxs("ls", "-fp", "/a") == (0, b'/a/1 = ""   (n0)\n/a/z = ""   (n0)\n', b"")
+
+
+@pytest.mark.parametrize("options", [[], ["-p"]])
+def test_ls_leaves_out_what_was_removed_since_it_was_read(pyxs, xenstored, before, options):
+    with Client(xenstored.path) as client:
+        client.write_many({"/a/1": "", "/a/gone": "soon removed", "/a/z": ""})
+        before(b"/a/gone\0", lambda: client.rm("/a/gone"), until=b"soon removed")
+        status, out, err = pyxs("ls", *options, "/a")
+        assert (status, [line.split()[0] for line in out.splitlines()], err) == (
+            0,
+            [b"1", b"z"],
+            b"",
+        )
+
+
+@pytest.mark.parametrize(
+    ("words", "out"),
+    [
+        (["read", "-p", "/a/*"], b"/a/1: one\n/a/z: last\n"),
+        (
+            ["list", "--json", "/a/*"],
+            b'{"path": "/a/1", "children": []}\n{"path": "/a/z", "children": ["below"]}\n',
+        ),
+        (["perms", "-p", "/a/*"], b"/a/1: n0\n/a/z: n0\n"),
+        (["ls", "-f", "/a/*"], b'/a/z/below = ""\n'),
+    ],
+)
+def test_what_was_removed_since_a_pattern_found_it_is_left_out(pyxs, xenstored, before, words, out):
+    with Client(xenstored.path) as client:
+        client.write_many({"/a/1": "one", "/a/gone/below": "", "/a/z": "last", "/a/z/below": ""})
+        before(b"/a/gone\0", lambda: client.rm("/a/gone"))
+        assert pyxs(*words) == (0, out, b"")
 
 
 def test_ls_shows_what_it_may_read_until_it_is_refused(pyxs, xenstored, xenstore):

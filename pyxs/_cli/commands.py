@@ -12,7 +12,7 @@ from ..exceptions import ConnectionError, PyXSError
 from ..helpers import decode_text, encode_text, validate_perms
 from .console import CommandError, about, reason, show, shows_utf8, take, warn
 from .format import escape, unescape
-from .many import answers, is_pattern, names, payload
+from .many import answers, is_missing, is_pattern, names, payload
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def read(client: "Client", args: "argparse.Namespace") -> None:
     args.utf8 = args.utf8 or shows_utf8()
 
     def body(store: "Client") -> "Iterator[bytes]":
-        for path, answer in answers(store, Op.READ, _nodes(store, args.paths)):
+        for path, answer in _answers(store, Op.READ, args.paths):
             with about("couldn't read path " + path):
                 value = payload(answer)
             yield _value_line(path, value, args)
@@ -95,7 +95,7 @@ def unescaped(text: str) -> bytes:
 
 def list_(client: "Client", args: "argparse.Namespace") -> None:
     def body(store: "Client") -> "Iterator[bytes]":
-        for path, answer in answers(store, Op.DIRECTORY, _nodes(store, args.paths)):
+        for path, answer in _answers(store, Op.DIRECTORY, args.paths):
             with about("could not list path " + path):
                 found = names(store, path, answer)
             yield from _name_lines(path, found, args)
@@ -116,7 +116,7 @@ def _name_lines(path: str, found: "List[bytes]", args: "argparse.Namespace") -> 
 
 def perms(client: "Client", args: "argparse.Namespace") -> None:
     def body(store: "Client") -> "Iterator[bytes]":
-        for path, answer in answers(store, Op.GET_PERMS, _nodes(store, args.paths)):
+        for path, answer in _answers(store, Op.GET_PERMS, args.paths):
             with about(path):
                 found = payload(answer)[:-1].split(b"\0")
             if args.json:
@@ -166,7 +166,7 @@ def _found(store: "Client", paths: "List[str]") -> "Iterator[Tuple[str, bool]]":
                 yield from _found(store, [path])
         return
     for path, answer in answers(store, Op.READ, _alone(paths)):
-        missing = isinstance(answer, PyXSError) and answer.errno == errno.ENOENT
+        missing = is_missing(answer)
         if not missing:
             with about(path):
                 payload(answer)
@@ -287,13 +287,19 @@ def _several(paths: "List[str]") -> bool:
     return len(paths) > 1 or is_pattern(paths[0])
 
 
-def _nodes(store: "Client", paths: "List[str]") -> "List[Tuple[str]]":
-    """Return the arguments of requests about nodes, some of which are given by a pattern."""
+def _answers(store: "Client", op: "Op", paths: "List[str]") -> "Iterator[Tuple[str, Answer]]":
+    """Send a request for each node; yield its path and the answer.
+
+    A node that was removed since a pattern found it is left out.
+    """
+    nodes = paths
     if any(map(is_pattern, paths)):
         from .patterns import expanded
 
-        paths = expanded(store, paths)
-    return _alone(paths)
+        nodes = expanded(store, paths)
+    for path, answer in answers(store, op, _alone(nodes)):
+        if path in paths or not is_missing(answer):
+            yield path, answer
 
 
 def _alone(paths: "List[str]") -> "List[Tuple[str]]":

@@ -1,15 +1,13 @@
 """``pyxs ls``."""
 
-import errno
 import os
 
 from ..connection import Op
-from ..exceptions import PyXSError
 from ..helpers import decode_text
 from .as_json import json_line, json_unreadable, json_value
 from .console import about, colour, on_terminal, reason, show, shows_utf8, warn
 from .format import TreeFormat
-from .many import is_pattern
+from .many import is_missing, is_pattern
 from .patterns import expanded
 from .tree import tree
 
@@ -67,11 +65,15 @@ def _lines(
     client: "Client", top: str, args: "argparse.Namespace", layout: "Layout"
 ) -> "Iterator[bytes]":
     what = about("xs_directory ({})".format(top))
+    is_found = top not in (args.paths or ["/"])  # by a pattern
     with what:
         ops = [Op.READ, Op.GET_PERMS] if args.perms else [Op.READ]
         for node in tree(client, top, ops):
             what.what = "xs_directory ({})".format(node.path.decode("ascii", "replace"))
-            if node.depth == 0 or _was_removed(node):
+            removed = any(map(is_missing, node.answers))
+            if removed and node.depth == 0 and is_found:
+                return
+            if removed or node.depth == 0:
                 continue
             value = node.answers[0]
             yield layout(
@@ -81,10 +83,6 @@ def _lines(
                 _perms(node, args.title) if args.perms else None,
                 node.answers[-1] != b"",
             )
-
-
-def _was_removed(node: "Node") -> bool:
-    return isinstance(node.answers[0], PyXSError) and node.answers[0].errno == errno.ENOENT
 
 
 def _perms(node: "Node", title: str) -> "List[bytes]":

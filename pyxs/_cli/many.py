@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     #: The payload of a reply, or why there is none.
     Answer = Union[bytes, PyXSError]
 
-__all__ = ["BATCH", "answers", "exchange", "is_pattern", "names", "payload"]
+__all__ = ["BATCH", "answers", "exchange", "is_missing", "is_pattern", "names", "payload"]
 
 BATCH = 512  #: how many requests are sent before their replies are looked at
 
@@ -68,6 +68,11 @@ def _encoded(op: Op, args: "Tuple[Any, ...]", most: int) -> bytes:
 def is_pattern(path: str) -> bool:
     """Return whether a path has a wildcard, which no valid path has."""
     return "*" in path or "?" in path or "[" in path
+
+
+def is_missing(answer: "Answer") -> bool:
+    """Return whether the daemon answered that there is no such node."""
+    return isinstance(answer, PyXSError) and answer.errno == errno.ENOENT
 
 
 def payload(answer: "Answer") -> bytes:
