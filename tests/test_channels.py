@@ -581,6 +581,9 @@ class PythonLock:
     def release(self):
         self._lock.release()
 
+    def locked(self):
+        return self._lock.locked()
+
     def __enter__(self):
         return self.acquire()
 

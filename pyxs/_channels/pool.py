@@ -104,7 +104,7 @@ class Pool:
 
     def is_connected(self) -> bool:
         """Return whether there is a channel that works."""
-        return any(channel.is_usable() for channel in list(self._open.values()))
+        return True in [channel.is_usable() for channel in list(self._open.values())]
 
     def close(self) -> None:
         """Disconnect; calls in progress raise ``ConnectionError``."""

@@ -89,7 +89,10 @@ class Turns:
 
     def is_wanted(self) -> bool:
         """Return whether a call waits that does not yield."""
-        return len(self._queue) > 1 and not all(each.yields for each in self._waiting())
+        if len(self._queue) == 1:
+            return False
+        # Not a generator: Python drops an exception that is raised while it closes one.
+        return False in [each.yields for each in self._waiting()]
 
     def step_back(self, turn: Turn, deadline: "Optional[float]") -> bool:
         """Go to the end of the queue and wait; return ``False`` when the deadline passes."""

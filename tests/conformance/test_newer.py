@@ -51,11 +51,11 @@ def test_one_path_is_no_list_of_them(client, root):
         snapshot.lines(client, root)
 
 
-def test_features_and_quotas_are_asked_for_without_harm(client, other):
+def test_features_and_quotas_are_asked_for_without_harm(client, other, root):
     """Whatever the daemon answers, it answers, and goes on."""
     for ask in (client.get_feature, client.get_quota, lambda: client.get_quota("nodes")):
         outcome(ask)
-    assert other.exists("/")
+    assert other.exists(root)
 
 
 def test_a_depth_that_the_daemon_cannot_do_is_left_out(client, monitor, root):

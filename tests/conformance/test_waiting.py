@@ -101,8 +101,8 @@ def test_a_node_that_is_removed_is_waited_for_again(client, root, start_waiting)
 
 
 def test_wait_for_times_out(client, root):
-    with pytest.raises(TimeoutError, match="{}/a: waited for 0.01 s, and there is no".format(root)):
-        client.wait_for(root + "/a", timeout=0.01)
+    with pytest.raises(TimeoutError, match="{}/a: waited for 0.3 s, and there is no".format(root)):
+        client.wait_for(root + "/a", timeout=0.3)
     client.write(root + "/a", "1")
     with pytest.raises(TimeoutError, match="/a: waited for 0 s, and the value is '1'"):
         client.wait_for(root + "/a", "2", timeout=0)

@@ -301,6 +301,8 @@ class Explorer:
                     _collect()
             if operation is not None:
                 operation = None
+                if len(run) > 1:
+                    gc.collect()  # as after each run
                 if descriptors() != before:
                     self.failures.append(
                         "{} descriptors after the last reference, not {}".format(
@@ -356,8 +358,10 @@ class Explorer:
             return missed, "then {}".format(
                 "".join(traceback.format_exception(type(exc), exc, exc.__traceback__)[-4:])
             )
-        if points.finalizing:
-            gc.collect()  # the selectors of Python are part of cycles, if nobody closes them
+        # A second exception may leave a cycle of the first and the frame that caught it. The
+        # selectors of Python are part of cycles, if nobody closes them.
+        if points.finalizing or len(points.places) > 1:
+            gc.collect()
         if descriptors() != level:
             return missed, "{} descriptors, not {}".format(descriptors(), level)
         return missed, None
