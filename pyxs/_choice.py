@@ -103,7 +103,8 @@ def connection_at(
 
 
 def _is_device(path: "AnyPath") -> bool:
-    if not os.path.exists(path):
+    # Python 3.6 and 3.7 raise ValueError for a path with NUL.
+    if b"\0" in os.fsencode(path) or not os.path.exists(path):
         return False
     found = os.stat(path)
     if stat.S_ISREG(found.st_mode):
