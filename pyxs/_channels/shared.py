@@ -8,7 +8,7 @@ from .._wire.replies import MalformedError
 from ..exceptions import ConnectionError
 from .channel import Channel
 from .deadlines import LateError
-from .turns import NestedCallError, Turns
+from .turns import NestedCallError, Turn, Turns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ class Shared:
             that is sent when an exception comes after the reply.
         :raises NestedCallError: this call is inside another of its thread.
         """
-        turn = self._turns.enter()
-        assert turn is not None  # None means a deadline, and there is none
+        turn = Turn()
+        self._turns.enter(turn)
         answers: Answers = {}
         try:
             channel = self._working(ready)
@@ -73,9 +73,11 @@ class Shared:
         :param take: looks for an event among those that have arrived.
         :raises NestedCallError: this call is inside another of its thread.
         """
-        turn = self._turns.enter(yields=True, deadline=deadline)
+        turn = Turn()
+        if not self._turns.enter(turn, yields=True, deadline=deadline):
+            return
         try:
-            while turn is not None and not take():
+            while not take():
                 channel = self._working(ready)
                 turn.wakeup = channel.poller.make_wakeup()
                 if self._turns.is_wanted():
@@ -89,9 +91,8 @@ class Shared:
             self._clean_up({}, None)
             raise
         finally:
-            if turn is not None:
-                turn.wakeup = None
-                self._turns.leave(turn)
+            turn.wakeup = None
+            self._turns.leave(turn)
 
     def refuses(self, exc: BaseException) -> bool:
         """Return whether *exc* says that a call is inside another one on this channel."""
@@ -108,13 +109,14 @@ class Shared:
             return
         channel.end("closed")
         # A call in progress leaves now, and closes the descriptor itself.
+        turn = Turn()
         try:
-            turn = self._turns.enter(deadline=time.monotonic() + _CLOSE_WITHIN)
+            has_turn = self._turns.enter(turn, deadline=time.monotonic() + _CLOSE_WITHIN)
         except NestedCallError as exc:
             if not self.refuses(exc):
                 raise  # a signal handler raised it
             return
-        if turn is not None:
+        if has_turn:
             channel.close()
             self._turns.leave(turn)
 

@@ -42,7 +42,11 @@ class NestedCallError(PyXSError):
 
 
 class Turn:
-    """A call in the queue; the call has the only lasting reference to it, named ``turn``."""
+    """A call in the queue.
+
+    The call has the only lasting reference to it, in a local variable named ``turn``, and has it
+    before it enters the queue: a signal handler may look for it after any instruction.
+    """
 
     __slots__ = ("__weakref__", "number", "thread", "wakeup", "yields")
 
@@ -62,12 +66,11 @@ class Turns:
         self._queue: Dict[int, weakref.ref[Turn]] = {}
         self._locks: Dict[int, Any] = {}  # of the calls that sleep
 
-    def enter(self, yields: bool = False, deadline: "Optional[float]" = None) -> "Optional[Turn]":
-        """Wait for a turn and return it; ``None`` when the deadline passes.
+    def enter(self, turn: Turn, yields: bool = False, deadline: "Optional[float]" = None) -> bool:
+        """Wait for the turn of a call; return ``False`` when the deadline passes.
 
         :raises NestedCallError: this thread has the turn already.
         """
-        turn = Turn()
         turn.number, turn.thread = next(self._numbers), get_ident()
         turn.yields, turn.wakeup = yields, None
         queue = self._queue
@@ -78,7 +81,7 @@ class Turns:
         finally:
             if not has_turn:
                 self.leave(turn)
-        return turn if has_turn else None
+        return has_turn
 
     def leave(self, turn: Turn) -> None:
         """End a turn; the next call has it then."""

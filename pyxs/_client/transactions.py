@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 def start_own(client: "t.Client") -> "Transaction":
     """Start a transaction of a client itself."""
-    from .._channels.turns import Turns
+    from .._channels.turns import Turn, Turns
 
     # setdefault() is atomic: two threads get the same.
     turns: Turns = vars(client).setdefault("_starting", Turns())
-    turn = turns.enter()
-    assert turn is not None
+    turn = Turn()
+    turns.enter(turn)
     try:
         client._running = running = _start(client)
     finally:
