@@ -53,6 +53,7 @@ class _Ahead:
     """Sends requests ahead, on a channel of a pool that the walk has for itself."""
 
     def __init__(self, pool: Pool) -> None:
+        self.path = pool.path
         self._pool = pool
         self._pipeline: Optional[Pipeline] = None
 
@@ -74,6 +75,12 @@ class _Ahead:
         else:
             pipeline.channel.close()
 
+    def distrust(self) -> None:
+        """Close the channel and those of the pool, because a malformed reply came from it."""
+        assert self._pipeline is not None
+        self._pipeline.channel.close()
+        self._pool.distrust()
+
     def _do(self, action: "Callable[[Pipeline, Any], None]", argument: "Any") -> None:
         # Taken out, so that finish() does not find it after an exception.
         pipeline, self._pipeline = self._pipeline, None
@@ -91,6 +98,8 @@ class _AtOnce:
     """Waits for all replies at once: others use the channel of a transaction between two steps."""
 
     def __init__(self, transaction: Transaction) -> None:
+        self.path = transaction.path
+        self.distrust = transaction.distrust
         self.submit = transaction.exchange_many
 
     def wait(self, request: Request) -> None:
@@ -115,7 +124,6 @@ class Walker:
         list_large: "Callable[[str], Optional[List[str]]]",
         for_records: bool = False,
     ) -> None:
-        self._channels = channels
         self._requests = _Ahead(channels) if isinstance(channels, Pool) else _AtOnce(channels)
         self._list_large = list_large
         self._for_records = for_records
@@ -208,7 +216,7 @@ class Walker:
         payload = node.granting.result()
         perms = self._decoded_perms.get(payload)  # few are distinct
         if perms is None:
-            perms = tuple(decoded(self._channels, decode_perms, node.granting.op, payload))
+            perms = tuple(decoded(self._requests, decode_perms, node.granting.op, payload))
             self._decoded_perms[payload] = perms
         return perms
 
@@ -225,7 +233,7 @@ class Walker:
                 names = self._list_large(node.path)
             elif node.listing.refusal != b"EACCES":
                 payload = node.listing.result()
-                names = decoded(self._channels, decode_names, node.listing.op, payload)
+                names = decoded(self._requests, decode_names, node.listing.op, payload)
             if names is None:
                 return None
             if self._for_records:

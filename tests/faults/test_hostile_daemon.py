@@ -13,7 +13,7 @@ import pytest
 import pyxs
 from common import PATIENCE, descriptors, until
 from fakes import REPLIES, FakeBus, FakeServer, error_to, event, honest, reply_to
-from pyxs import Client, ConnectionError, PyXSError, UnexpectedPacket
+from pyxs import Client, ConnectionError, PyXSError, UnexpectedPacket, snapshot
 from pyxs.connection import Op, Packet
 
 #: For each request: a call that sends it, and payloads that are no valid reply to it.
@@ -249,6 +249,24 @@ def test_a_malformed_part_of_a_directory(payload):
         peer.linger()
 
     survive(script, UnexpectedPacket, use=lambda c: c.ls("/"), match="DIRECTORY_PART")
+
+
+@pytest.mark.parametrize(
+    ("use", "op", "payload"),
+    [
+        (lambda c: list(c.walk("/a")), Op.DIRECTORY, b"b"),
+        (lambda c: list(c.walk("/a", topdown=False)), Op.DIRECTORY, b"b\0\0"),
+        (lambda c: list(snapshot.lines(c, ["/a"])), Op.DIRECTORY, b"b"),
+        (lambda c: list(snapshot.lines(c, ["/a"])), Op.GET_PERMS, b"n"),
+    ],
+    ids=["walk", "walk-bottom-up", "snapshot", "snapshot-perms"],
+)
+def test_a_malformed_answer_in_a_walk(use, op, payload):
+    def script(peer):
+        for request in peer:
+            peer.send(reply_to(request, payload if request.op == op else REPLIES[request.op]))
+
+    survive(script, UnexpectedPacket, use=use, match="a reply to {} that is none".format(op.name))
 
 
 @pytest.mark.parametrize("payload", [b"", b"OK", b"T\0"])
