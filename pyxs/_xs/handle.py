@@ -30,7 +30,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .._channels.channel import Reply
     from .._channels.inbox import Answers
-    from .._channels.shared import Undo
 
 T = TypeVar("T")
 
@@ -136,7 +135,7 @@ class Handle:
 
         :raises Error: as :meth:`ask`.
         """
-        reply = self._use(self._start, undo=_abort)
+        reply = self._translated(self._watching.use, self._start, undo=_abort)
         return self._decoded(decode_transaction, Op.TRANSACTION_START, reply)
 
     def _start(self, channel: Channel, answers: "Answers") -> "Reply":
@@ -157,7 +156,7 @@ class Handle:
         :raises Error: as :meth:`ask`.
         """
         op, payload = Op.TRANSACTION_END, b"T\0" if commit else b"F\0"
-        reply = self._use(self._request, op, payload, tx_id)
+        reply = self._translated(self._watching.use, self._request, op, payload, tx_id)
         self._started.pop(tx_id, None)
         if reply == (_ERROR, b"EAGAIN\0"):
             return False
@@ -165,8 +164,7 @@ class Handle:
         return True
 
     def _exchange(self, op: Op, payload: bytes, tx_id: int) -> "Reply":
-        if len(payload) > self._max_payload:
-            raise make_error(errno.E2BIG)
+        self._check_length(payload)
         try:
             return self._watching.use(self._request, op, payload, tx_id)
         except (NestedCallError, ConnectionError) as exc:
@@ -187,9 +185,10 @@ class Handle:
             raise make_error(errno.ENOENT)
         return channel.exchange(op, payload, tx_id, answers)
 
-    def _use(self, action: "Callable[..., T]", *args: Any, undo: "Optional[Undo]" = None) -> T:
+    def _translated(self, call: "Callable[..., T]", *args: Any, **options: Any) -> T:
+        """Return what *call* returns; raise the errors of the C extension."""
         try:
-            return self._watching.use(action, *args, undo=undo)
+            return call(*args, **options)
         except (NestedCallError, ConnectionError) as exc:
             self._translate(exc)
             raise
@@ -260,12 +259,7 @@ class Handle:
 
     def _acknowledge(self, op: Op, send: "Callable[[], Reply]") -> None:
         """Call *send*, which returns a reply; raise an error unless it is OK."""
-        try:
-            reply = send()
-        except (NestedCallError, ConnectionError) as exc:
-            self._translate(exc)
-            raise
-        self._decoded(decode_ack, op, reply)
+        self._decoded(decode_ack, op, self._translated(send))
 
     def wait_event(self) -> "Tuple[str, Any]":
         """Wait for the next event and return its path and token.
@@ -298,11 +292,7 @@ class Handle:
 
     def fileno(self) -> int:
         """Return a descriptor that is readable while an event has arrived."""
-        try:
-            return self._watching.fileno()
-        except (NestedCallError, ConnectionError) as exc:
-            self._translate(exc)
-            raise
+        return self._translated(self._watching.fileno)
 
 
 def _event(path: bytes, watch: Watch) -> "Tuple[str, Any]":
