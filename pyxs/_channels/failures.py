@@ -1,5 +1,6 @@
 """Failures to connect and of open connections, and exceptions of signal handlers."""
 
+import _signal  # type: ignore[import-not-found]
 import copy
 import errno
 import sys
@@ -30,17 +31,17 @@ def raised_by_handler(exc: "Optional[BaseException]" = None) -> bool:
     :param exc: by default the one that is being handled. The caller then has no name for it,
         which would be part of a cycle of references if another exception came.
     """
-    import signal  # here, because most programs never need it
-
-    handlers = [signal.getsignal(number) for number in range(1, signal.NSIG)]
-    codes = {getattr(handler, "__code__", None) for handler in handlers}
     exc = sys.exc_info()[1] if exc is None else exc
     traceback = None if exc is None else exc.__traceback__
+    codes = set()
     while traceback is not None:
-        if traceback.tb_frame.f_code in codes:
-            return True
+        codes.add(traceback.tb_frame.f_code)
         traceback = traceback.tb_next
-    return False
+    if len(codes) < 2:
+        return False  # there is no frame below the one that has caught it
+    # Not signal.getsignal(), which leaves a cycle with the exception in it on Python 3.7.
+    handlers = [_signal.getsignal(number) for number in range(1, _signal.NSIG)]
+    return not codes.isdisjoint([getattr(handler, "__code__", None) for handler in handlers])
 
 
 def open_stream(connection: PacketConnection, deadline: "Optional[float]") -> "Stream":

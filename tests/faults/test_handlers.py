@@ -278,6 +278,7 @@ XS_ANSWERS = {
     "a watch": lambda h, place: h.watch("key", "t"),
     "an event": lambda h, place: (h.watch("key", "t"), h.read_watch()),
     "a descriptor": lambda h, place: (h.watch("key", "t"), h.fileno()),
+    "a descriptor and no event": lambda h, place: h.fileno(),
 }
 
 
@@ -300,6 +301,7 @@ MONITOR_ANSWERS = {
     "no watch": lambda m: refused(m.unwatch, "key"),
     "a watch twice": lambda m: (m.watch("key"), refused(m.watch, "key")),
     "a descriptor": lambda m: (m.watch("key"), m.fileno()),
+    "a descriptor and no event": lambda m: m.fileno(),
     "a loop": lambda m: (m.watch("key"), next(iter(m))),
 }
 

@@ -22,10 +22,6 @@ pytestmark = [
     # If it strikes before the program has the client, the transaction is aborted.
     pytest.mark.filterwarnings("ignore:transaction .* was neither:RuntimeWarning"),
     pytest.mark.timeout(0 if LONG else 300),
-    # Signal handlers leave none open there: test_timer.py, test_handlers.py. The cause is unknown.
-    pytest.mark.skipif(
-        sys.version_info[:2] == (3, 7), reason="tracing leaves descriptors open on CPython 3.7"
-    ),
 ]
 
 #: The distances of points, by interpreter. Primes reach every instruction of a loop.
