@@ -6,6 +6,7 @@ import errno
 import functools
 import os
 import select
+import signal
 import socket
 import threading
 import time
@@ -26,6 +27,7 @@ from pyxs import (
     xs,
 )
 from pyxs._channels import channel, turns
+from pyxs._channels.shared import Shared
 from pyxs._channels.transaction import start_transaction
 from pyxs._channels.watching import Watching
 from pyxs.connection import Op, UnixSocketConnection
@@ -785,6 +787,29 @@ def test_a_wait_goes_on_if_another_thread_takes_its_event(watching, line):
     assert monitor.wait() == ("/0", "t")
     with before_line(Watching._take, line, take):
         assert monitor.wait() == ("/2", "t")
+
+
+def test_what_a_handler_raises_in_the_clean_up_comes_out_though_there_is_an_event(
+    watching, monkeypatch
+):
+    def handler(*_):
+        raise ConnectionError("another client's")
+
+    def interrupted(*_):
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    monitor, deliver = watching()
+    deliver(event("/1", "t"))
+    old = signal.signal(signal.SIGUSR1, handler)
+    try:
+        monkeypatch.setattr(channel.Channel, "finish", interrupted)
+        twice = before_line(Shared.wait, "while not take()", interrupt, passes=2)
+        with twice, pytest.raises(ConnectionError, match="another client's"):
+            monitor.wait()
+    finally:
+        monkeypatch.undo()
+        signal.signal(signal.SIGUSR1, old)
+    assert monitor.wait() == ("/1", "t")
 
 
 def test_a_lost_connection_fails_every_thread_that_waits(serve, patience):

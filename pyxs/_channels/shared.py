@@ -8,6 +8,7 @@ from .._wire.replies import MalformedError
 from ..exceptions import ConnectionError
 from .channel import Channel
 from .deadlines import LateError
+from .failures import raised_by_handler
 from .turns import NestedCallError, Turn, Turns
 
 TYPE_CHECKING = False
@@ -142,7 +143,7 @@ class Shared:
         except (LateError, MalformedError):
             pass
         except ConnectionError:
-            if channel.failure is None:
+            if channel.failure is None or raised_by_handler():
                 raise  # a signal handler raised it
         finally:
             if not settled:

@@ -279,7 +279,7 @@ class Watching:
                 try:
                     wait(take)
                 except ConnectionError:
-                    if self.is_connected() or not take():
+                    if self.is_connected() or raised_by_handler() or not take():
                         raise
             return make(held[0][0], held[1]) if held else None
         except BaseException:
