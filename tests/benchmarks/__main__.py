@@ -176,9 +176,9 @@ def start_workers(daemon, before, stack):
 
 
 def extract(revision, directory):
-    """Extract pyxs at a revision into a directory."""
+    """Extract pyxs at a revision into a directory, and what makes one file of it."""
     archive = subprocess.Popen(
-        ["git", "-C", ROOT, "archive", revision, "pyxs"], stdout=subprocess.PIPE
+        ["git", "-C", ROOT, "archive", revision, "pyxs", "packaging"], stdout=subprocess.PIPE
     )
     subprocess.call(["tar", "-x", "-C", directory], stdin=archive.stdout)
     archive.stdout.close()

@@ -344,10 +344,14 @@ def zipapp():
 
     directory = tempfile.mkdtemp()
     atexit.register(shutil.rmtree, directory)
-    # The package measured may be that of another revision.
-    shutil.copytree(os.path.dirname(pyxs.__file__), directory + "/pyxs")
+    package = os.path.dirname(pyxs.__file__)
+    shutil.copytree(package, directory + "/pyxs")
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    shutil.copytree(os.path.join(root, "packaging"), directory + "/packaging")
+    # That of another revision is beside its package.
+    packaging = os.path.join(os.path.dirname(package), "packaging")
+    if not os.path.exists(packaging):
+        packaging = os.path.join(root, "packaging")
+    shutil.copytree(packaging, directory + "/packaging")
     for name in ("LICENSE", "LICENSE.GPL"):
         shutil.copy(os.path.join(root, name), directory)
     run(directory + "/packaging/zipapp", directory + "/pyxs.pyz")
