@@ -124,7 +124,6 @@ class Before(Pyxs):
     """This project at an earlier revision."""
 
     name = "before"
-    dump = None  # until the earlier revision has snapshots
 
 
 class CExtension:
@@ -413,8 +412,8 @@ def watch(peer):
         print(arrived, time.process_time() - cpu, flush=True)
 
 
-#: What the installed ``pyxs`` does.
-_COMMAND = "from pyxs.cli import command; command()"
+#: What the installed ``pyxs`` does; at earlier revisions there was only ``main()``.
+_COMMAND = "from pyxs import cli; getattr(cli, 'command', cli.main)()"
 
 # os counts as bare: site imports it, and only -S leaves site out.
 _IMPORT = """
