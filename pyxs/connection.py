@@ -151,7 +151,7 @@ class XenBusConnection(PacketConnection):
 
     def open(self) -> "t.Stream":
         # Not open(), which would seek in the device.
-        device = _Device(self.path, "r+", opener=os.open)
+        device = _Device(self.path, "r+", opener=_open_device)
         found = os.fstat(device.fileno())
         if stat.S_ISREG(found.st_mode) and not is_xenbus_file(found):
             device.close()
@@ -169,6 +169,11 @@ class _Device(io.FileIO):
 
     send = io.FileIO.write
     recv = io.FileIO.read
+
+
+def _open_device(path: str, flags: int) -> int:
+    """Open a device, which does not become the terminal of a daemon if it is one."""
+    return os.open(path, flags | os.O_NOCTTY)
 
 
 def is_xenbus_file(found: os.stat_result) -> bool:

@@ -171,11 +171,7 @@ _LEFT_OUT = [
 ]
 
 # No test of these takes a tenth of the time limit, so one that exceeds it hangs.
-# cosmic-ray makes it the leader of a session. So a terminal that a test opens becomes its own,
-# and closing that terminal would end it by SIGHUP, as if the mutant had been killed.
-_PYTEST = (
-    "nohup " + sys.executable + " -m pytest -x -q -p no:cacheprovider --timeout=30 -m not(thorough)"
-)
+_PYTEST = sys.executable + " -m pytest -x -q -p no:cacheprovider --timeout=30 -m not(thorough)"
 
 _CONFIG = """
 [cosmic-ray]

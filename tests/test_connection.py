@@ -8,6 +8,8 @@ import pty
 import select
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 import tty
@@ -175,6 +177,25 @@ def test_xenstored_path_may_name_a_device(environ, device, make):
 def test_a_path_that_is_given_may_be_a_device(device):
     assert type(Client(device).connection) is XenBusConnection
     assert type(Client(device.encode()).connection) is XenBusConnection
+
+
+CONNECT = """
+import os, sys
+from pyxs.connection import XenBusConnection
+
+stream = XenBusConnection(sys.argv[1]).open()
+try:
+    os.open("/dev/tty", os.O_RDWR)
+except OSError:
+    print("no terminal")
+"""
+
+
+def test_a_terminal_that_is_opened_as_a_device_is_not_that_of_a_daemon(device):
+    said = subprocess.check_output(
+        [sys.executable, "-c", CONNECT, device], start_new_session=True, universal_newlines=True
+    )
+    assert said == "no terminal\n"
 
 
 @pytest.mark.parametrize("path", ["/nonexistent", "/", "", "/a\0b"])
