@@ -1,7 +1,7 @@
 """The arguments of ``pyxs devices`` and ``pyxs trace``."""
 
+from .parsers import add_on_store
 from .run import later, on_store
-from .subcommands import _add_on_store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ one that is gone with two missing ends.
 
 def add_devices(subcommands: "Any") -> None:
     """Add the parser of ``pyxs devices``."""
-    devices = _add_on_store(
+    devices = add_on_store(
         subcommands,
         "devices",
         "print the devices of all domains, with the states of frontend and backend",
@@ -43,7 +43,7 @@ leaves processes behind, pyxs forwards until their last connection ends, or unti
 
 def add_trace(subcommands: "Any") -> None:
     """Add the parser of ``pyxs trace``."""
-    trace = _add_on_store(
+    trace = add_on_store(
         subcommands,
         "trace",
         "run a command and print each request that it sends to the daemon",

@@ -3,8 +3,8 @@
 import argparse
 
 from .arguments import count, seconds
+from .parsers import add_on_store, add_paths, as_path
 from .run import on_store
-from .subcommands import _add_on_store, _add_paths, _as_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ _PATTERN = "a node, or a pattern: '*', '?' and '[...]' stand for characters of o
 
 
 def add_read(subcommands: "Any") -> None:
-    read = _add_on_store(
+    read = add_on_store(
         subcommands,
         "read",
         "print the values of nodes",
@@ -29,11 +29,11 @@ def add_read(subcommands: "Any") -> None:
     )
     _add_utf8(read)
     _add_json(read, "path, value")
-    _add_paths(read, help=_PATTERN)
+    add_paths(read, help=_PATTERN)
 
 
 def add_ls(subcommands: "Any") -> None:
-    ls = _add_on_store(
+    ls = add_on_store(
         subcommands,
         "ls",
         "print the nodes below others as a tree, with their values",
@@ -47,7 +47,7 @@ def add_ls(subcommands: "Any") -> None:
     _add_utf8(ls)
     _add_color(ls)
     _add_json(ls, "path, value; perms with -p")
-    _add_paths(ls, "*", _PATTERN + "; by default the root")
+    add_paths(ls, "*", _PATTERN + "; by default the root")
 
 
 def _add_utf8(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +69,7 @@ def _add_color(parser: argparse.ArgumentParser) -> None:
 
 
 def add_list(subcommands: "Any") -> None:
-    list_ = _add_on_store(
+    list_ = add_on_store(
         subcommands,
         "list",
         "print the names of the children of nodes",
@@ -78,11 +78,11 @@ def add_list(subcommands: "Any") -> None:
     )
     list_.add_argument("-p", "--prefix", action="store_true", help="print 'PATH/' before names")
     _add_json(list_, "path, children")
-    _add_paths(list_, help=_PATTERN)
+    add_paths(list_, help=_PATTERN)
 
 
 def add_exists(subcommands: "Any") -> None:
-    exists = _add_on_store(
+    exists = add_on_store(
         subcommands,
         "exists",
         "exit with status 0 if all nodes exist, else with 1",
@@ -90,11 +90,11 @@ def add_exists(subcommands: "Any") -> None:
         on_store("commands", "exists"),
     )
     _add_json(exists, "path, exists")
-    _add_paths(exists, help=_PATTERN)
+    add_paths(exists, help=_PATTERN)
 
 
 def add_perms(subcommands: "Any") -> None:
-    perms = _add_on_store(
+    perms = add_on_store(
         subcommands,
         "perms",
         "print the permissions of nodes, as 'pyxs chmod' takes them",
@@ -103,7 +103,7 @@ def add_perms(subcommands: "Any") -> None:
     )
     perms.add_argument("-p", "--prefix", action="store_true", help="print 'PATH: ' before them")
     _add_json(perms, "path, perms")
-    _add_paths(perms, help=_PATTERN)
+    add_paths(perms, help=_PATTERN)
 
 
 def _add_json(parser: argparse.ArgumentParser, fields: str) -> None:
@@ -115,7 +115,7 @@ def _add_json(parser: argparse.ArgumentParser, fields: str) -> None:
 
 
 def add_watch(subcommands: "Any") -> None:
-    watch = _add_on_store(
+    watch = add_on_store(
         subcommands,
         "watch",
         "print the path of each node that changes, at or below the given nodes",
@@ -151,14 +151,14 @@ def add_watch(subcommands: "Any") -> None:
         help="print a JSON object for each event: time in seconds since 1970, path, token, "
         "value, and old with -v; a value is null if the node does not exist",
     )
-    _add_paths(
+    add_paths(
         watch,
         help="a node, or a pattern as for 'pyxs read': also nodes above and below those that match",
     )
 
 
 def add_wait(subcommands: "Any") -> None:
-    wait = _add_on_store(
+    wait = add_on_store(
         subcommands,
         "wait",
         "wait until a node exists, or has a value",
@@ -171,7 +171,7 @@ def add_wait(subcommands: "Any") -> None:
         type=seconds,
         help="how long to wait; then exit with status 124",
     )
-    _as_path(wait.add_argument("path", metavar="PATH", help="the node"))
+    as_path(wait.add_argument("path", metavar="PATH", help="the node"))
     wait.add_argument(
         "value", metavar="VALUE", nargs="?", help="its value, with the escapes of 'pyxs write'"
     )

@@ -1,7 +1,7 @@
 """The arguments of ``pyxs dump`` and ``pyxs load``."""
 
+from .parsers import add_on_store, add_paths
 from .run import on_store
-from .subcommands import _add_on_store, _add_paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,19 +12,19 @@ __all__ = ["add_dump", "add_load"]
 
 def add_dump(subcommands: "Any") -> None:
     """Add the parser of ``pyxs dump``."""
-    dump = _add_on_store(
+    dump = add_on_store(
         subcommands,
         "dump",
         "print nodes and all nodes below them as JSON, with values and permissions",
         "pyxs dump /local/domain/1 > guest.json",
         on_store("snapshots", "dump"),
     )
-    _add_paths(dump, "*", "a node; by default the root")
+    add_paths(dump, "*", "a node; by default the root")
 
 
 def add_load(subcommands: "Any") -> None:
     """Add the parser of ``pyxs load``."""
-    load = _add_on_store(
+    load = add_on_store(
         subcommands,
         "load",
         "write the nodes of a file that 'pyxs dump' printed, with their permissions",

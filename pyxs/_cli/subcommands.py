@@ -7,6 +7,7 @@ time of ``pyxs read``.
 import argparse
 
 from .arguments import Formatter, Pairs, Parser, SubcommandParser, count, domid, guest, limit
+from .parsers import add, add_connection, add_on_store, add_paths, as_path
 from .run import later, on_store
 
 TYPE_CHECKING = False
@@ -25,9 +26,6 @@ examples:
   pyxs run -- python3 dom0_script.py
 """
 
-#: Marks an argument that shells complete as a path; see tests/completion_scripts.py.
-PATH = "pyxs path"
-
 
 def make_parser(names: "Iterable[str]", called: str = "pyxs ") -> argparse.ArgumentParser:
     """Return the parser of the command with some of its subcommands.
@@ -42,7 +40,7 @@ def make_parser(names: "Iterable[str]", called: str = "pyxs ") -> argparse.Argum
         formatter_class=Formatter,
     )
     parser.add_argument("--version", action=_Version, help="show the version and exit")
-    _add_connection(parser, default=None)
+    add_connection(parser, default=None)
     parser.add_argument(
         "--timeout",
         dest="within",
@@ -77,54 +75,11 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _add_connection(parser: argparse.ArgumentParser, default: "Any") -> None:
-    group = parser.add_argument_group("connection")
-    group.add_argument("--socket", metavar="PATH", default=default, help="the socket of the daemon")
-    group.add_argument("--device", metavar="PATH", default=default, help="a XenBus device")
-    group.add_argument(
-        "--xenbus", action="store_true", default=default, help="the XenBus device of this system"
-    )
-
-
-def _add(
-    subcommands: "Any", name: str, summary: str, example: str, run: "Any", **options: "Any"
-) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = subcommands.add_parser(
-        name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog="example:\n  " + example,
-        formatter_class=Formatter,
-        **options,
-    )
-    parser.set_defaults(run=run)
-    return parser
-
-
-def _add_on_store(
-    subcommands: "Any", name: str, summary: str, example: str, run: "Any", **options: "Any"
-) -> argparse.ArgumentParser:
-    parser = _add(subcommands, name, summary, example, run, **options)
-    _add_connection(parser, default=argparse.SUPPRESS)
-    parser.add_argument(
-        "-s", dest="socket_only", action="store_true", help="never fall back to the XenBus device"
-    )
-    return parser
-
-
-def _add_paths(parser: argparse.ArgumentParser, nargs: str = "+", help: str = "a node") -> None:
-    _as_path(parser.add_argument("paths", metavar="PATH", nargs=nargs, help=help))
-
-
-def _as_path(action: argparse.Action) -> None:
-    action.complete = PATH  # type: ignore[attr-defined]  # shtab reads it
-
-
 # -- changing ------------------------------------------------------------------------------
 
 
 def _add_write(subcommands: "Any") -> None:
-    write = _add_on_store(
+    write = add_on_store(
         subcommands,
         "write",
         "set the values of nodes, and create nodes that do not exist",
@@ -142,7 +97,7 @@ def _add_write(subcommands: "Any") -> None:
         action="store_true",
         help="the last PATH has no VALUE: the standard input, as it is, becomes its value",
     )
-    _as_path(
+    as_path(
         write.add_argument(
             "pairs",
             metavar="PATH VALUE",
@@ -154,18 +109,18 @@ def _add_write(subcommands: "Any") -> None:
 
 
 def _add_mkdir(subcommands: "Any") -> None:
-    mkdir = _add_on_store(
+    mkdir = add_on_store(
         subcommands,
         "mkdir",
         "create nodes with an empty value, unless they exist",
         "pyxs mkdir /tool/demo",
         on_store("commands", "mkdir"),
     )
-    _add_paths(mkdir)
+    add_paths(mkdir)
 
 
 def _add_rm(subcommands: "Any") -> None:
-    rm = _add_on_store(
+    rm = add_on_store(
         subcommands,
         "rm",
         "remove nodes and all below them",
@@ -178,11 +133,11 @@ def _add_rm(subcommands: "Any") -> None:
         action="store_true",
         help="then remove ancestors that have neither a value nor a child",
     )
-    _add_paths(rm)
+    add_paths(rm)
 
 
 def _add_chmod(subcommands: "Any") -> None:
-    chmod = _add_on_store(
+    chmod = add_on_store(
         subcommands,
         "chmod",
         "set the permissions of a node",
@@ -193,7 +148,7 @@ def _add_chmod(subcommands: "Any") -> None:
     chmod.add_argument(
         "-u", "--upto", action="store_true", help="also of its ancestors, without the root"
     )
-    _as_path(chmod.add_argument("path", metavar="PATH", help="the node"))
+    as_path(chmod.add_argument("path", metavar="PATH", help="the node"))
     chmod.add_argument(
         "perms",
         metavar="PERMISSION",
@@ -207,7 +162,7 @@ def _add_chmod(subcommands: "Any") -> None:
 
 
 def _add_control(subcommands: "Any") -> None:
-    control = _add_on_store(
+    control = add_on_store(
         subcommands,
         "control",
         "send the daemon a command and print its answer",
@@ -219,7 +174,7 @@ def _add_control(subcommands: "Any") -> None:
 
 
 def _add_quota(subcommands: "Any") -> None:
-    quota = _add_on_store(
+    quota = add_on_store(
         subcommands,
         "quota",
         "print the quotas of new domains, or of one domain, or set one; Xen 4.22 or later",
@@ -232,7 +187,7 @@ def _add_quota(subcommands: "Any") -> None:
 
 
 def _add_feature(subcommands: "Any") -> None:
-    feature = _add_on_store(
+    feature = add_on_store(
         subcommands,
         "feature",
         "print the features that the daemon has, or offers a domain; Xen 4.21 or later",
@@ -247,7 +202,7 @@ def _add_domid(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_shell(subcommands: "Any") -> None:
-    shell = _add_on_store(
+    shell = add_on_store(
         subcommands,
         "shell",
         "run subcommands from a prompt, or from the standard input, over one connection",
@@ -268,7 +223,7 @@ quoted as in sh. A line that begins with '#' is ignored. At a prompt, Tab comple
 
 
 def _add_serve(subcommands: "Any") -> None:
-    serve = _add(
+    serve = add(
         subcommands,
         "serve",
         "serve a store in memory until SIGINT or SIGTERM",
@@ -293,7 +248,7 @@ def _add_serve(subcommands: "Any") -> None:
 
 
 def _add_run(subcommands: "Any") -> None:
-    run = _add(
+    run = add(
         subcommands,
         "run",
         "run a command with a new store in memory",
@@ -328,7 +283,7 @@ def _add_daemon(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_completion(subcommands: "Any") -> None:
-    completion = _add(
+    completion = add(
         subcommands,
         "completion",
         "print a script that lets a shell complete command lines",
@@ -339,9 +294,7 @@ def _add_completion(subcommands: "Any") -> None:
 
 
 def _add_help(subcommands: "Any") -> None:
-    help_ = _add(
-        subcommands, "help", "print help", "pyxs help write", later("helping", "show_help")
-    )
+    help_ = add(subcommands, "help", "print help", "pyxs help write", later("helping", "show_help"))
     help_.add_argument(
         "about", metavar="SUBCOMMAND", nargs="?", help="the subcommand; by default pyxs itself"
     )
