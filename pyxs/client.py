@@ -4,7 +4,7 @@ import itertools
 
 from . import helpers
 from ._annotations import t
-from ._channels.failures import decoded
+from ._channels.failures import accepted, decoded
 from ._channels.pool import Pool
 from ._choice import choose_connection
 from ._client.special import (
@@ -51,7 +51,6 @@ __all__ = [
 
 _MISSING: "t.Any" = object()  # a default that was not given
 
-_ERROR = int(Op.ERROR)
 _READ = int(Op.READ)
 
 _ATTEMPTS_MAX = 2**31
@@ -188,7 +187,7 @@ class Client:
         payload = self._encode(op, args)
         if op in DOM0_ONLY and not self.SU:
             raise not_control_domain()
-        return self._accepted(op, payload, self._channels().exchange(op, payload))
+        return accepted(op, payload, self._channels().exchange(op, payload))
 
     def _encode(self, op: int, args: "t.Tuple[t.Any, ...]") -> bytes:
         payload = encode(op, args)
@@ -203,28 +202,14 @@ class Client:
     def _decoded(self, decoder: "t.Callable[[bytes], t.T]", op: int, payload: bytes) -> "t.T":
         return decoded(self._channels(), decoder, op, payload)
 
-    @staticmethod
-    def _accepted(op: int, payload: bytes, reply: "Reply") -> bytes:
-        """Return the payload of a reply.
-
-        :param payload: of the request.
-        :raises PyXSError: the daemon refused the request.
-        """
-        kind, result = reply
-        if kind == _ERROR:
-            from ._wire.refusals import refusal  # here: most requests succeed
-
-            raise refusal(op, payload, result[:-1])
-        return result
-
     def _value(self, payload: bytes, reply: "Reply", default: "t.Any") -> "t.Any":
         """Return the value in the reply to a READ, or the default for ENOENT."""
         if default is not _MISSING and reply == MISSING_NODE:
             return default
-        return decode_text(self._accepted(Op.READ, payload, reply))
+        return decode_text(accepted(Op.READ, payload, reply))
 
     def _acknowledge(self, request: "Request") -> None:
-        result = self._accepted(request.op, request.payload, request.answered())
+        result = accepted(request.op, request.payload, request.answered())
         self._decoded(decode_ack, request.op, result)
 
     def _exchange_many(self, messages: "t.Sequence[t.Tuple[int, bytes]]") -> "t.List[Request]":
@@ -721,7 +706,7 @@ class Client:
         op = Op.TRANSACTION_END
         reply = running.end(commit)
         if reply is not None:
-            result = self._accepted(op, b"", reply)
+            result = accepted(op, b"", reply)
             if commit:
                 decoded(self._pool, decode_ack, op, result)
 

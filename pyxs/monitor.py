@@ -8,7 +8,7 @@ from collections import namedtuple
 
 from . import helpers
 from ._annotations import t
-from ._channels.failures import decoded
+from ._channels.failures import accepted, decoded
 from ._channels.watch import Watch
 from ._channels.watching import Watching
 from ._choice import choose_connection
@@ -184,13 +184,8 @@ class Monitor:
 
     def _acknowledge(self, op: Op, watch: "t.Optional[Watch]", reply: "Reply") -> None:
         """Raise an exception unless the reply is OK."""
-        kind, payload = reply
-        if kind == Op.ERROR:
-            from ._wire.refusals import refusal  # here: most requests succeed
-
-            request = b"" if watch is None else watch.payload
-            raise refusal(op, request, payload[:-1])
-        decoded(self._watching, decode_ack, op, payload)
+        request = b"" if watch is None else watch.payload
+        decoded(self._watching, decode_ack, op, accepted(op, request, reply))
 
     # -- events ------------------------------------------------------------------------
 

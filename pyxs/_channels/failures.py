@@ -15,11 +15,13 @@ from .deadlines import LateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Optional, TypeVar
+    from typing import Any, Callable, Optional, Tuple, TypeVar
 
     from .._annotations.types import Stream
 
     T = TypeVar("T")
+
+_ERROR = int(Op.ERROR)
 
 
 def raised_by_handler(exc: "Optional[BaseException]" = None) -> bool:
@@ -93,6 +95,20 @@ def failure_of(path: str, cause: Exception, reason: str = "", hint: str = "") ->
     failure = kind("{}: {}{}".format(path, reason, hint))
     failure.__cause__ = cause
     return failure
+
+
+def accepted(op: int, payload: bytes, reply: "Tuple[int, bytes]") -> bytes:
+    """Return the payload of a reply.
+
+    :param payload: of the request.
+    :raises PyXSError: the daemon refused the request.
+    """
+    kind, result = reply
+    if kind == _ERROR:
+        from .._wire.refusals import refusal  # here: most requests succeed
+
+        raise refusal(op, payload, result[:-1])
+    return result
 
 
 def decoded(channels: "Any", decoder: "Callable[[bytes], T]", op: int, payload: bytes) -> "T":

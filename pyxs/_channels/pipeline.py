@@ -3,9 +3,8 @@
 from collections import deque
 
 from .._wire.packets import HEADER_SIZE, Op
-from .._wire.refusals import refusal
 from .channel import Channel
-from .failures import too_long
+from .failures import accepted, too_long
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,9 +45,7 @@ class Request:
 
         :raises PyXSError: the daemon refused the request.
         """
-        if self.refusal:
-            raise refusal(self.op, self.payload, self.refusal)
-        return self.answered()[1]
+        return accepted(self.op, self.payload, self.answered())
 
 
 class Pipeline:

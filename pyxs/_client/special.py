@@ -1,6 +1,7 @@
 """Requests that take more than one message, or that not every domain may send."""
 
 from .._annotations import t
+from .._channels.failures import accepted
 from .._wire.packets import Op
 from .._wire.replies import decode_names, decode_number, decode_part, decode_string, join_parts
 from .._wire.requests import encode
@@ -61,7 +62,7 @@ def list_names(client: "t.Client", path: "Text") -> "Optional[List[str]]":
         return None
     if reply == _TOO_LONG:
         return list_in_parts(client, path, channels)
-    return client._decoded(decode_names, op, client._accepted(op, payload, reply))
+    return client._decoded(decode_names, op, accepted(op, payload, reply))
 
 
 def list_in_parts(client: "t.Client", path: "Text", channels: "Channels") -> "Optional[List[str]]":
@@ -79,7 +80,7 @@ def list_in_parts(client: "t.Client", path: "Text", channels: "Channels") -> "Op
         if reply == _UNKNOWN:  # oxenstored over XenBus; it lacks this request
             reply = _TOO_LONG
         # In the words for DIRECTORY: the caller did not ask for parts.
-        return client._decoded(decode_part, op, client._accepted(Op.DIRECTORY, payload, reply))
+        return client._decoded(decode_part, op, accepted(Op.DIRECTORY, payload, reply))
 
     return join_parts(ask_part)
 
@@ -96,7 +97,7 @@ def own_features(client: "t.Client") -> int:
     reply = channels.exchange(op, payload)
     if payload and reply == _NOT_ALLOWED:
         reply = channels.exchange(op, b"")
-    return client._decoded(decode_number, op, client._accepted(op, payload, reply))
+    return client._decoded(decode_number, op, accepted(op, payload, reply))
 
 
 def quota_names(client: "t.Client") -> "List[str]":
@@ -104,5 +105,5 @@ def quota_names(client: "t.Client") -> "List[str]":
     if client.connection.trusts_ids:
         own_features(client)  # an older oxenstored refuses this, and never answers the other
     op = Op.GET_QUOTA
-    payload = client._accepted(op, b"", client._channels().exchange(op, b""))
+    payload = accepted(op, b"", client._channels().exchange(op, b""))
     return client._decoded(decode_string, op, payload).split()
