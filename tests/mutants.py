@@ -30,7 +30,7 @@ _XS = "test_compat.py faults/test_handlers.py faults/test_forks.py"
 #: By module: the tests that should fail, in the order in which they run: those that are quick
 #: and fail for most mutants come first.
 TESTS = {
-    "pyxs/connection.py": "test_connection.py test_names.py",
+    "pyxs/connection.py": "test_connection.py test_names.py test_client.py test_channels.py",
     "pyxs/helpers.py": "test_helpers.py test_messages.py test_client.py",
     "pyxs/_wire/framing.py": "test_wire.py test_connection.py",
     "pyxs/_wire/packets.py": "test_wire.py test_connection.py",
@@ -69,6 +69,12 @@ EQUIVALENT = {
         "it imports modules that only annotations need": [
             "TYPE_CHECKING = True",
             "if not TYPE_CHECKING:",
+        ],
+    },
+    "pyxs/connection.py": {
+        "the kernel rounds it up to one of its ticks": [
+            'timeval = struct.pack("@ll", *divmod(max( 2, int(seconds * 1e6)), 10**6))',
+            'timeval = struct.pack("@ll", *divmod(max(1, int(seconds * 999999.0)), 10**6))',
         ],
     },
     "pyxs/helpers.py": {

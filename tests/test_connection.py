@@ -129,7 +129,7 @@ def test_the_device_is_the_platforms(monkeypatch, platform, existing, expected):
     assert XenBusConnection().path == expected
 
 
-@pytest.mark.parametrize("timeout", [0, -1, "1", float("nan"), float("inf"), 1e10])
+@pytest.mark.parametrize("timeout", [0, -1, "1", float("nan"), float("inf"), 2000001])
 @pytest.mark.parametrize("make", [UnixSocketConnection, Client, pyxs.monitor])
 def test_a_time_out_is_a_positive_number_of_seconds(make, timeout):
     with pytest.raises(InvalidPayload, match="socket_timeout"):
@@ -141,6 +141,18 @@ def test_a_time_out_is_a_positive_number_of_seconds(make, timeout):
 def test_a_time_out_may_be_as_short_or_as_long_as_the_kernel_takes(make, timeout):
     made = make("/socket", socket_timeout=timeout)
     assert getattr(made, "connection", made).socket_timeout == timeout
+
+
+@pytest.mark.parametrize("option", [socket.SO_SNDTIMEO, socket.SO_RCVTIMEO])
+def test_the_kernel_limits_what_a_socket_waits_to_the_time_out(option, xenstored):
+    def limit(seconds):
+        stream = UnixSocketConnection(xenstored.path, seconds).open()
+        with stream:
+            return struct.unpack("@ll", stream.getsockopt(socket.SOL_SOCKET, option, 16))
+
+    assert limit(None) == (0, 0)
+    assert limit(1.5) == (1, 500000)
+    assert (0, 0) < limit(1e-9) < (0, 100000)  # 0 would be none; the kernel rounds it up
 
 
 def test_a_client_chooses_its_connection(tmp_path):
