@@ -14,6 +14,7 @@ from ._channels.watching import Watching
 from ._choice import choose_connection
 from ._names_of_0_4 import MONITOR, explain
 from ._wire.packets import Op
+from ._wire.refusals import refusal
 from ._wire.replies import decode_ack
 from ._wire.requests import strings
 from .connection import TIMEOUT_MAX, PacketConnection
@@ -155,8 +156,6 @@ class Monitor:
         self._watching.check()
         watch = self._watching.first_like(wanted)
         if watch is wanted:
-            from ._wire.refusals import refusal
-
             raise refusal(Op.UNWATCH, strings(wanted.wpath, wanted.token), b"ENOENT")
         self._end(watch)
 

@@ -7,6 +7,7 @@ import sys
 import time
 
 from .._wire.packets import Op
+from .._wire.refusals import refusal
 from .._wire.replies import MalformedError
 from .._wire.requests import path_of
 from ..connection import PacketConnection
@@ -105,8 +106,6 @@ def accepted(op: int, payload: bytes, reply: "Tuple[int, bytes]") -> bytes:
     """
     kind, result = reply
     if kind == _ERROR:
-        from .._wire.refusals import refusal  # here: most requests succeed
-
         raise refusal(op, payload, result[:-1])
     return result
 
