@@ -232,9 +232,11 @@ class Explorer:
         hook = getattr(sys, "unraisablehook", None)  # not on 3.7; that of pytest keeps objects
         sys.unraisablehook = self._dropped
         gc.disable()  # objects must be freed by their reference counts alone
+        _freeze()
         try:
             return self._explore()
         finally:
+            _unfreeze()
             gc.enable()
             sys.unraisablehook = hook
             signal.signal(signal.SIGUSR1, old)
@@ -388,6 +390,11 @@ def _is_caused_by(exc, raised):
 def _collect():
     """Free the cycles of recent objects only: pytest keeps a great many old ones."""
     gc.collect(1)
+
+
+# A collection then does not look at all that pytest keeps. 3.6 has no freeze().
+_freeze = getattr(gc, "freeze", bool)
+_unfreeze = getattr(gc, "unfreeze", bool)
 
 
 def _dispose(operation):
