@@ -73,24 +73,25 @@ def test_calls_connect_again_after_the_daemon_has_restarted(make, daemon):
     monitor.close()
 
 
+def closed_during(call, *args):
+    """Check that a method ends when another thread closes its object."""
+    closing = threading.Timer(0.1, call.__self__.close)
+    closing.start()
+    with pytest.raises(ConnectionError, match="closed"):
+        call(*args)
+    closing.join()
+
+
 @pytest.mark.parametrize("make", MAKERS)
 def test_close_of_another_thread_ends_a_read_and_a_wait(make):
     with FakeServer(lambda peer: peer.linger(), honest) as server:
         client = Client(connection=make(server.path))
-        closing = threading.Timer(0.05, client.close)
-        closing.start()
-        with pytest.raises(ConnectionError, match="closed"):
-            client.read("/a")
-        closing.join()
+        closed_during(client.read, "/a")
         assert client.read("/a") == "value"
         client.close()
         monitor = Monitor(make(server.path))
         monitor.watch("/a")
-        closing = threading.Timer(0.05, monitor.close)
-        closing.start()
-        with pytest.raises(ConnectionError, match="closed"):
-            monitor.wait()
-        closing.join()
+        closed_during(monitor.wait)
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -169,11 +170,7 @@ def test_over_tls_calls_connect_again_after_a_loss(tls):
 def test_over_tls_close_of_another_thread_ends_a_read(tls):
     with FakeServer(tls(lambda peer: peer.linger()), tls(honest)) as server:
         client = Client(connection=TlsConnection(server.path))
-        closing = threading.Timer(0.2, client.close)
-        closing.start()
-        with pytest.raises(ConnectionError, match="closed"):
-            client.read("/a")
-        closing.join()
+        closed_during(client.read, "/a")
         assert client.read("/a") == "value"
         client.close()
 
