@@ -2,7 +2,6 @@
 
 import os
 import stat
-import warnings
 
 from .connection import (
     PacketConnection,
@@ -12,6 +11,7 @@ from .connection import (
     checked_timeout,
     is_xenbus_file,
 )
+from .helpers import warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _warn_unused(
     xen_bus_path: "Optional[AnyPath]",
     connection: "Optional[PacketConnection]",
 ) -> None:
-    """Warn at the call of ``Client()`` or ``monitor()`` about arguments that have no effect."""
+    """Warn of arguments of ``Client()`` or ``monitor()`` that have no effect."""
     given = {
         "unix_socket_path": unix_socket_path,
         "xen_bus_path": xen_bus_path,
@@ -70,11 +70,7 @@ def _warn_unused(
             return
     unused = [name for name in others if given[name] is not None]
     if unused:
-        warnings.warn(
-            "{} is used; {} has no effect beside it".format(used, " and ".join(unused)),
-            RuntimeWarning,
-            stacklevel=4,
-        )
+        warn("{} is used; {} has no effect beside it".format(used, " and ".join(unused)))
 
 
 def named_connection(socket_timeout: "Optional[float]" = None) -> "Optional[PacketConnection]":

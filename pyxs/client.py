@@ -143,7 +143,7 @@ class Client:
         if exc_type is None and running is not None and not running.is_used:
             from ._client.transactions import warn_unused
 
-            warn_unused(stacklevel=2)
+            warn_unused()
 
     def close(self) -> None:
         """Abort a running transaction and disconnect; the next command reconnects.

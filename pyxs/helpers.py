@@ -7,6 +7,8 @@ or the ``int`` that goes on the wire.
 import enum
 import errno
 import os
+import sys
+import warnings
 
 from ._annotations import t
 from .exceptions import (
@@ -97,6 +99,28 @@ _MEANINGS = {
 _RELATIVE = (
     "a path without '/' in front begins at the domain's own home, which is /local/domain/0 in dom0"
 )
+
+
+def warn(
+    message: str,
+    category: "t.Type[Warning]" = RuntimeWarning,
+    source: "t.Optional[object]" = None,
+) -> None:
+    """Warn at the line of the program that called pyxs, by whichever method.
+
+    :param source: what :mod:`tracemalloc` is to find the origin of.
+    """
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and _is_own(frame.f_globals):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level, source=source)
+
+
+def _is_own(names: "t.Dict[str, t.Any]") -> bool:
+    return (str(names.get("__name__")) + ".").startswith(_PACKAGE)
+
+
+_PACKAGE = __name__.rpartition(".")[0] + "."
 
 
 def validate_path(path: "t.Text") -> bytes:

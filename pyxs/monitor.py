@@ -3,7 +3,6 @@
 import errno
 import sys
 import time
-import warnings
 from collections import namedtuple
 
 from . import helpers
@@ -19,7 +18,7 @@ from ._wire.replies import decode_ack
 from ._wire.requests import strings
 from .connection import TIMEOUT_MAX, PacketConnection
 from .exceptions import InvalidPayload, PyXSError
-from .helpers import decode_text, validate_number, validate_token, validate_watch_path
+from .helpers import decode_text, validate_number, validate_token, validate_watch_path, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -206,18 +205,14 @@ class Monitor:
             check_sleep(sleep)
         return self._wait(timeout)
 
-    def _wait(self, timeout: "t.Optional[float]", stacklevel: int = 3) -> "t.Optional[Event]":
+    def _wait(self, timeout: "t.Optional[float]") -> "t.Optional[Event]":
         deadline = None
         if timeout is not None:
             deadline = deadline_after(timeout)
         elif not self._watching.has_watches() and _in_main_thread():
             # In another thread the program may be about to watch, as docs/examples/callbacks.py.
             self._watching.check()
-            warnings.warn(
-                "this monitor has no watch, so no event comes until another thread calls watch()",
-                RuntimeWarning,
-                stacklevel=stacklevel,
-            )
+            warn("this monitor has no watch, so no event comes until another thread calls watch()")
         return self._watching.wait_event(_event, deadline)
 
     def check(self) -> "t.Optional[Event]":
@@ -285,16 +280,11 @@ def _in_main_thread() -> bool:
 
 
 def _warn_of_special(wpath: "t.Text") -> None:
-    """Warn at the caller of ``watch()`` if a relative path is the name of a special one."""
+    """Warn if a relative path is the name of a special one."""
     path = wpath.encode("ascii", "replace") if isinstance(wpath, str) else wpath
     if isinstance(path, bytes) and path.partition(b"/")[0] in _SPECIAL:
-        warnings.warn(
-            "{!r} is watched as a node; the special path is {!r}".format(
-                decode_text(path), "@" + decode_text(path)
-            ),
-            RuntimeWarning,
-            stacklevel=3,
-        )
+        text = decode_text(path)
+        warn("{!r} is watched as a node; the special path is {!r}".format(text, "@" + text))
 
 
 def _event(path: bytes, watch: Watch) -> Event:
@@ -311,17 +301,16 @@ def deadline_after(timeout: float) -> float:
 
 
 def check_sleep(sleep: float) -> None:
-    """Give a ``FutureWarning`` at the caller's caller, because *sleep* is given.
+    """Give a ``FutureWarning``, because *sleep* is given.
 
     :raises InvalidPayload: *sleep* is not a number of seconds.
     """
     seconds(sleep, "sleep")
-    warnings.warn(
+    warn(
         "the first argument of wait() is sleep, which has no effect: this call waits without "
         "limit. For a timeout write wait(timeout={!r})".format(sleep),
         # A DeprecationWarning is only shown in the main program, so it is none.
         FutureWarning,
-        stacklevel=3,
     )
 
 

@@ -20,7 +20,6 @@ In a snapshot that you write by hand, an entry may be a value alone:
 """
 
 import errno
-import warnings
 
 from ._annotations import t
 from ._client.trees import check_lengths, read_records, send
@@ -28,7 +27,7 @@ from ._records import Record, make_entry, make_line, parse_json, read_snapshot
 from ._wire.packets import Op
 from .client import Client
 from .exceptions import InvalidPath, PyXSError
-from .helpers import DOMID_ANY, validate_path
+from .helpers import DOMID_ANY, validate_path, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -140,11 +139,9 @@ def _without_any_domain(records: "t.List[Record]") -> "t.List[Record]":
         result.append(Record(path, value, kept))
     if changed:
         more = ", and {} more".format(len(changed) - _NAMED) if len(changed) > _NAMED else ""
-        warnings.warn(
+        warn(
             "permissions of DOMID_ANY (32757) were left out, because xenstored 4.22.0 would crash "
-            "over a socket: {}{}".format(", ".join(changed[:_NAMED]), more),
-            RuntimeWarning,
-            stacklevel=3,
+            "over a socket: {}{}".format(", ".join(changed[:_NAMED]), more)
         )
     return result
 

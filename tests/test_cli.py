@@ -273,6 +273,19 @@ def _utc_now():
     return datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
 
 
+@pytest.mark.filterwarnings("default")
+def test_what_the_library_warns_of_is_one_line(pyxs, tmp_path):
+    status, _, err = pyxs("watch", "-n", "1", "releaseDomain/3")
+    said = b"is watched as a node; the special path is '@releaseDomain/3'"
+    assert (status, err) == (0, b"pyxs watch: 'releaseDomain/3' " + said + b"\n")
+    file = tmp_path / "nodes.json"
+    file.write_text('{"/b": {"value": "2", "perms": ["n0", "w32757"]}}')
+    status, _, err = pyxs("load", str(file))
+    assert status == 0
+    assert err.startswith(b"pyxs load: permissions of DOMID_ANY (32757) were left out")
+    assert err.endswith(b": /b\n")
+
+
 def test_watch_shows_the_time(pyxs):
     before = _utc_now() - datetime.timedelta(seconds=1)
     status, out, _ = pyxs("watch", "-n", "1", "--time", "-v", "/")

@@ -6,6 +6,8 @@ import pickle
 import pytest
 
 import pyxs
+from pyxs import snapshot
+from pyxs._channels.watching import Watching
 from pyxs.xenstored import XenStored
 
 
@@ -79,19 +81,54 @@ def test_the_warning_comes_after_the_commit(client):
     assert t.tx_id == 0
 
 
-@pytest.mark.parametrize("wait", [lambda m: m.wait(), lambda m: next(m)])
-def test_a_monitor_without_a_watch_warns_that_it_waits_for_ever(client, wait):
-    with client.monitor() as monitor, pytest.raises(RuntimeWarning, match="has no watch"):
-        wait(monitor)
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda c: c.wait(),
+        lambda c: c.monitor().wait(),
+        lambda c: next(c.monitor()),
+        lambda c: next(iter(c.monitor())),
+    ],
+)
+def test_waiting_for_ever_without_a_watch_warns(client, monkeypatch, wait):
+    monkeypatch.setattr(Watching, "wait_event", lambda *_: pyxs.Event("/a", "/a"))
+    with pytest.warns(RuntimeWarning, match="has no watch") as caught:
+        wait(client)
+    only(caught)
+
+
+def test_a_monitor_without_a_watch_may_be_asked_for_events(client):
     with client.monitor() as monitor:
         assert monitor.wait(timeout=0) is None
 
 
 @pytest.mark.parametrize("name", ["introduceDomain", b"releaseDomain", "releaseDomain/7"])
-@pytest.mark.parametrize("of", [lambda c: c, lambda c: c.monitor()])
-def test_a_special_path_without_its_at_warns(client, name, of):
-    with pytest.warns(RuntimeWarning, match="the special path is '@"):
-        of(client).watch(name)
+@pytest.mark.parametrize(
+    "watch",
+    [
+        lambda c, name: c.watch(name),
+        lambda c, name: c.monitor(name),
+        lambda c, name: c.monitor().watch(name),
+        lambda c, name: Mine(c.connection).watch(name),
+    ],
+)
+def test_a_special_path_without_its_at_warns(client, name, watch):
+    with pytest.warns(RuntimeWarning, match="the special path is '@") as caught:
+        watch(client, name)
+    only(caught)
+
+
+class Mine(pyxs.Monitor):
+    """A monitor of a program's own."""
+
+    def watch(self, wpath):
+        super().watch(wpath, "token")
+
+
+def test_a_snapshot_that_cannot_be_restored_whole_warns(client):
+    with pytest.warns(RuntimeWarning, match="left out") as caught:
+        snapshot.restore(client, {"/a": {"value": "1", "perms": ["n0", "r32757"]}})
+    only(caught)
 
 
 def test_the_argument_that_has_no_effect_is_named(daemon):

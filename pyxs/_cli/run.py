@@ -1,6 +1,7 @@
 """Runs one command line and reports its failure."""
 
 import os
+import warnings
 
 from ..exceptions import PyXSError
 from .console import CommandError, flush, reason, warn
@@ -16,12 +17,22 @@ __all__ = ["end_by", "later", "on_store", "run"]
 def run(args: "argparse.Namespace") -> int:
     """Run the subcommand of the arguments and return the exit status.
 
-    It prints a failure as one line on the standard error.
+    It prints a failure, and what the library warns of, as one line on the standard error.
     """
+    show = warnings.showwarning
+
+    def show_plainly(message: "Any", category: "Any", *where: "Any", **options: "Any") -> None:
+        if issubclass(category, RuntimeWarning):
+            warn("{}: {}".format(args.title, message))
+        else:
+            show(message, category, *where, **options)
+
     try:
+        warnings.showwarning = show_plainly
         try:
             status: int = args.run(args)
         finally:
+            warnings.showwarning = show
             flush()
         return status
     except BrokenPipeError:

@@ -1,10 +1,8 @@
 """The clients of transactions: how they are made, and what is said when one is not used."""
 
-import warnings
-
 from .._annotations import t
 from .._channels.transaction import start_transaction
-from ..helpers import error
+from ..helpers import error, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,13 +53,11 @@ def _twin(client: "t.Client") -> "t.Client":
     return twin
 
 
-def warn_unused(stacklevel: int) -> None:
+def warn_unused() -> None:
     """Warn that a ``with`` block of a transaction has asked nothing in it."""
-    warnings.warn(
+    warn(
         "nothing was asked in this transaction; what the block wrote with another client was "
-        "written at once. Write 'with client.transaction() as t:', and use t in the block",
-        RuntimeWarning,
-        stacklevel=stacklevel + 1,
+        "written at once. Write 'with client.transaction() as t:', and use t in the block"
     )
 
 
@@ -69,12 +65,10 @@ def warn_dropped(running: "Transaction") -> None:
     """Warn that a client was dropped in a transaction, from its ``__del__``."""
     # Not a ResourceWarning, which Python hides by default: the program may have written
     # outside the transaction what it meant to write in it.
-    warnings.warn(
+    warn(
         "transaction {} was neither committed nor aborted before its client was dropped; "
         "it is aborted. Use the client that transaction() returns, in a with block".format(
             running.tx_id
         ),
-        RuntimeWarning,
-        stacklevel=3,
         source=running,  # not the client, of which tracemalloc has no traceback on Python 3.11
     )
