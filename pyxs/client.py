@@ -277,7 +277,8 @@ class Client:
         :raises InvalidPayload: the value is ``None``, a ``bool``, a container or another object,
             is too long, or ends with NUL; nothing was sent.
         :raises InvalidPermission: an entry of *perms* breaks a rule; nothing was sent.
-        :raises PyXSError: ``EACCES`` not writable, ``ENOSPC`` or ``E2BIG`` over a quota.
+        :raises PyXSError: ``EACCES`` not writable, ``ENOSPC`` or ``E2BIG`` over a quota,
+            ``ENOENT`` no such domain to own the node.
         """
         if perms is not None:
             from ._client.trees import write_with_permissions

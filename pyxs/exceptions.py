@@ -76,7 +76,9 @@ class PyXSError(Exception):
 class NodeNotFound(PyXSError, KeyError):
     """``ENOENT``: there is no such node. It is a ``KeyError`` too, as ``client[path]`` raises it.
 
-    ``ENOENT`` about a domain or a watch is a plain :exc:`PyXSError`.
+    ``ENOENT`` about a domain or a watch is a plain :exc:`PyXSError`. Only for
+    :meth:`Client.set_permissions` the answer does not tell whether the node is missing or the
+    domain that is to own it.
     """
 
 

@@ -618,7 +618,7 @@ def test_an_error_of_load_names_the_node(pyxs, xenstored, xenstore, tmp_path):
     words = ["--socket", xenstored.socket_for(1), "load", str(file)]
     assert pyxs(*words) == (1, b"", b"pyxs load: /vm/b: Permission denied\n")
     file.write_text(json.dumps({"/a": {"value": "1", "perms": ["n32752"]}}))
-    said = b"pyxs load: /a: No such file or directory; or there is no domain 32752 to own it\n"
+    said = b"pyxs load: /a: No such file or directory; there is no domain 32752 to own it\n"
     assert pyxs("load", str(file)) == (1, b"", said)
 
 

@@ -239,7 +239,7 @@ def test_a_bad_snapshot_starts_no_daemon(tmp_path):
         (
             {"/a": "1", "/a/b": {"perms": ["n32752"]}},
             errno.ENOENT,
-            "[Errno 2] No such file or directory: '/a/b'; n32752: the owner is not a domain",
+            "[Errno 2] No such file or directory: '/a/b'; there is no domain 32752 to own it",
         ),
         (
             {"/" + "n" * 2048: "1"},
@@ -253,6 +253,7 @@ def test_a_bad_snapshot_starts_no_daemon(tmp_path):
 def test_an_error_of_a_snapshot_names_the_node_and_the_reason(snapshot, number, message):
     with pytest.raises(PyXSError) as caught:
         XenStored(snapshot=snapshot).start()
+    assert type(caught.value) is PyXSError
     assert caught.value.errno == number
     assert caught.value.path == max(snapshot)
     assert str(caught.value) == message

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from .._annotations import t
 from .._channels.failures import too_long
 from .._wire.packets import Op
+from .._wire.refusals import missing_owner
 from .._wire.requests import encode
 from ..exceptions import InvalidPath, InvalidPayload
 from ..helpers import decode_text, error, validate_path
@@ -115,6 +116,9 @@ def send(client: "t.Client", messages: "Sequence[Message]") -> None:
     """Send requests, and raise the first error in their order."""
     for start in range(0, len(messages), _BATCH):
         for request in client._exchange_many(messages[start : start + _BATCH]):
+            if client.tx_id and request.op == Op.SET_PERMS and request.refusal == b"ENOENT":
+                # The node was written before, and nobody else can remove it.
+                raise missing_owner(*request.payload.split(b"\0")[:2])
             client._acknowledge(request)
 
 

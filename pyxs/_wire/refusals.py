@@ -1,7 +1,7 @@
 """What the error that a daemon answers means, for each request."""
 
 from ..exceptions import PyXSError, QuotaExceeded
-from ..helpers import error
+from ..helpers import decode_text, error
 from .packets import Op
 from .requests import path_of
 
@@ -57,5 +57,19 @@ def refusal(op: int, payload: bytes, answer: bytes) -> PyXSError:
 
 def _owner_may_be_missing(payload: bytes) -> "Optional[str]":
     """Return a hint unless the owner in a SET_PERMS is dom0, which always exists."""
-    owner = payload.split(b"\0")[1][1:].decode("ascii")
-    return None if owner == "0" else "or there is no domain {} to own it".format(owner)
+    owner = payload.split(b"\0")[1]
+    return None if int(owner[1:]) == 0 else "or " + _no_owner(owner)
+
+
+def _no_owner(perm: bytes) -> str:
+    return "there is no domain {} to own it".format(perm[1:].decode("ascii"))
+
+
+def missing_owner(path: bytes, perm: bytes) -> PyXSError:
+    """Return the exception for ``ENOENT`` where the node is known to exist.
+
+    :param perm: the first permission, which names the owner.
+    """
+    exc = error("ENOENT", why=_no_owner(perm))
+    exc.path = decode_text(path)
+    return exc

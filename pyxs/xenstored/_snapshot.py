@@ -3,6 +3,7 @@
 from typing import Iterable
 
 from .._records import Record
+from .._wire.refusals import missing_owner
 from ..helpers import error
 from . import _permissions
 from ._errors import Refused
@@ -37,9 +38,8 @@ def fill(store: Store, records: "Iterable[Record]") -> None:
         store.mkdir(session, store.tree, path)
         try:
             store.set_perms(session, store.tree, path, _permissions.parse(record.perms))
-        except Refused as refused:
-            why = "{}: the owner is not a domain".format(record.perms[0].decode("ascii"))
-            raise error(refused.name, path.decode("ascii"), why) from None
+        except Refused:
+            raise missing_owner(path, record.perms[0]) from None
     store.disconnect(session)
     domains = store.tree.get(_DOMAINS)
     for name in domains.names if domains is not None else ():

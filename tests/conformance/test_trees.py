@@ -1,8 +1,11 @@
 """Subtrees as dicts, and values that are stored together with something else."""
 
+import errno
+
 import pytest
 
 import pyxs
+from pyxs import snapshot
 
 
 def test_a_tree_comes_back_as_it_was_written(client, root):
@@ -70,6 +73,30 @@ def test_a_value_is_written_with_its_permissions(client, root, store):
         t.write(root + "/key", "x", perms=iter([owner]))
         assert client.get_permissions(root + "/key") == [owner, "r0"]
     assert client.get_permissions(root + "/key") == [owner]
+
+
+@pytest.mark.own_daemon
+def test_a_domain_that_is_missing_is_no_missing_node(client, root, store):
+    """The daemon answers ENOENT about either; oxenstored takes any owner."""
+    if store.kind == "ocaml":
+        client.write(root + "/a", "1", perms=["n33000"])
+        return
+    client[root + "/b"] = "old"
+    saved = {root + "/a": {"value": "1", "perms": ["n33000"]}}
+    unread = {root + "/a": {"perms": ["r33000", "r1"]}}
+    for write in (
+        lambda: client.write(root + "/a", "1", perms=["n33000"]),
+        lambda: client.write(root + "/b", "new", perms=iter([b"b33000"])),
+        lambda: snapshot.restore(client, saved),
+        lambda: snapshot.restore(client, unread),
+        lambda: client.run_transaction(lambda t: snapshot.restore(t, saved)),
+    ):
+        with pytest.raises(pyxs.PyXSError, match="; there is no domain 33000 to own") as caught:
+            write()
+        assert type(caught.value) is pyxs.PyXSError
+        assert caught.value.errno == errno.ENOENT
+        assert caught.value.path in (root + "/a", root + "/b")
+    assert client.read_tree(root) == {"": "", "b": "old"}
 
 
 def test_nothing_is_written_when_the_permissions_break_a_rule(client, root):
