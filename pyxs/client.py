@@ -120,8 +120,6 @@ class Client:
         """
         if self._running is None:
             self._pool.connect()
-        elif self._borrowed:
-            self._running.is_used = False
         return self
 
     def __exit__(

@@ -66,6 +66,21 @@ def test_a_transaction_in_which_something_was_asked_does_not_warn(client, ask):
     assert client["/x"] == "2"
 
 
+def test_a_transaction_that_was_used_before_its_block_does_not_warn(client):
+    t = client.transaction()
+    t["/x"] = 3
+    with t:
+        pass
+    assert client["/x"] == "3"
+
+
+def test_a_block_that_wrote_nothing_is_not_said_to_have_written(client):
+    said = "; if the block wrote with another client, that was written"
+    with pytest.warns(RuntimeWarning, match=said) as caught, client.transaction():
+        pass
+    only(caught)
+
+
 def test_a_transaction_that_ends_by_an_exception_does_not_warn(client):
     with pytest.raises(KeyError), client.transaction():
         raise KeyError

@@ -30,6 +30,7 @@ def client_in_transaction(client: "t.Client") -> "t.Client":
     twin = _twin(client)
     twin._borrowed = True
     twin._running = running
+    running.is_used = False  # so far, for warn_unused()
     return twin
 
 
@@ -54,9 +55,9 @@ def _twin(client: "t.Client") -> "t.Client":
 
 
 def warn_unused() -> None:
-    """Warn that a ``with`` block of a transaction has asked nothing in it."""
+    """Warn that nothing was asked in a transaction up to the end of its ``with`` block."""
     warn(
-        "nothing was asked in this transaction; what the block wrote with another client was "
+        "nothing was asked in this transaction; if the block wrote with another client, that was "
         "written at once. Write 'with client.transaction() as t:', and use t in the block"
     )
 
