@@ -309,6 +309,9 @@ def _as_str(value: "t.Any") -> str:
         raise InvalidPayload(value, "value: an integer of too many digits") from None
 
 
+_NAMES_OF_MEMBERS = (enum.Enum.__str__, enum.Flag.__str__)
+
+
 def _why_no_value(value: object) -> str:
     """Return why an object cannot be stored, or ``""`` if it can."""
     if isinstance(value, bool):
@@ -316,7 +319,7 @@ def _why_no_value(value: object) -> str:
     if value is None:
         return "None is no value; rm() removes a node, and an empty value is ''"
     if isinstance(value, enum.Enum):
-        plain = not isinstance(value, int) and type(value).__str__ is enum.Enum.__str__
+        plain = not isinstance(value, int) and type(value).__str__ in _NAMES_OF_MEMBERS
         return "an Enum is no value; store its name or its value" if plain else ""
     # Numbers have no __str__ of their own.
     if type(value).__str__ is object.__str__ and not isinstance(value, (int, float, complex)):

@@ -25,6 +25,18 @@ class State(enum.IntFlag):
     ON = 4
 
 
+class Rights(enum.Flag):
+    READ = 1
+    WRITE = 2
+
+
+class Bits(enum.Flag):
+    LOW = 1
+
+    def __str__(self):
+        return str(self.value)
+
+
 class Named(str, enum.Enum):
     DISK = "disk"
 
@@ -55,6 +67,8 @@ class Silent:
         (ipaddress.ip_network("10.0.0.0/8"), b"10.0.0.0/8"),  # it can be iterated over
         (Level.HIGH, b"3"),
         (State.ON, b"4"),
+        (State.ON | State(0), b"4"),
+        (Bits.LOW, b"1"),
         (Named.DISK, b"disk"),
         (Spoken.YES, b"yes"),
         (memoryview(b"raw"), b"raw"),
@@ -77,6 +91,8 @@ def test_what_has_a_text_of_its_own_is_stored(value, stored):
         (Silent, "not type"),
         (len, "not builtin_function_or_method"),
         (Colour.RED, "an Enum"),
+        (Rights.READ, "an Enum"),
+        (Rights.READ | Rights.WRITE, "an Enum"),
         (Speed.FAST, "an Enum"),  # its str() is its name
     ],
 )
