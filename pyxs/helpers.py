@@ -220,8 +220,10 @@ def refuse_any_domain(perm: bytes, entry: "t.Optional[t.Text]" = None) -> None:
         )
 
 
-def validate_domid(domid: "t.Domid", name: str = "domid", minimum: int = 0) -> int:
-    """Return *domid* as ``int`` if it is from *minimum* to 65535.
+def validate_domid(
+    domid: "t.Domid", name: str = "domid", minimum: int = 0, maximum: int = DOMID_MAX
+) -> int:
+    """Return *domid* as ``int`` if it is from *minimum* to *maximum*.
 
     :param domid: an integer, or its digits, as ``ls("/local/domain")`` returns them.
     :param name: the argument's name, for the message.
@@ -230,10 +232,10 @@ def validate_domid(domid: "t.Domid", name: str = "domid", minimum: int = 0) -> i
     if isinstance(domid, (str, bytes)):
         digits = domid.encode("ascii", "replace") if isinstance(domid, str) else domid
         if not digits.isdigit() or len(digits) > _DOMID_DIGITS or not minimum <= int(digits):
-            rule = "must be an integer from {} to {}, or its digits".format(minimum, DOMID_MAX)
+            rule = "must be an integer from {} to {}, or its digits".format(minimum, maximum)
             raise InvalidPayload(domid, "{} {}: {}".format(name, _shown(domid), rule))
         domid = int(digits)
-    return validate_number(domid, name, minimum, DOMID_MAX)
+    return validate_number(domid, name, minimum, maximum)
 
 
 def validate_number(number: int, name: str, minimum: int, maximum: int) -> int:

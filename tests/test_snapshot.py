@@ -300,7 +300,7 @@ def test_domains_come_and_go(xenstored, xenstore):
     assert not xenstore.exists("/mine")
     with pytest.raises(PyXSError, match="No such file"):
         xenstored.release(5)
-    for bad in (0, 40000, "5"):
+    for bad in (0, "0", 40000, "40000", " 5"):
         with pytest.raises(InvalidPayload):
             xenstored.introduce(bad)
 

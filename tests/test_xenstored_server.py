@@ -319,10 +319,23 @@ def test_clients_of_a_daemon():
         daemon.client()
 
 
-@pytest.mark.parametrize("domid", [-1, 32752, "1", None, True])
+@pytest.mark.parametrize("domid", [-1, 32752, "32752", "1x", 1.0, None, True])
 def test_a_domid_that_no_domain_can_have(daemon, domid):
     with pytest.raises(InvalidPayload, match="domid"):
         daemon.socket_for(domid)
+
+
+def test_a_domid_of_the_daemon_may_be_its_digits(daemon):
+    daemon.introduce("3")
+    with daemon.client() as client:
+        client.mkdir("/local/domain/12")
+        for domid in client.ls("/local/domain"):
+            with daemon.client(domid) as guest:
+                assert guest.connection.path == daemon.socket_for(int(domid))
+                assert client.is_domain_introduced(domid)
+        daemon.release(b"3")
+        assert not client.is_domain_introduced(3)
+    assert daemon.socket_for("0") == daemon.path
 
 
 def test_a_released_domain_cannot_speak_until_it_is_introduced_again(daemon, client, connect):

@@ -95,6 +95,9 @@ def connections() -> None:
         assert_type(daemon.path, str)
         assert_type(daemon.socket_for(1), str)
         assert_type(daemon.client(1), pyxs.Client)
+        assert_type(daemon.socket_for("1"), str)
+        daemon.introduce("1")
+        daemon.release(b"1")
 
 
 class Tunnel(SocketConnection):

@@ -3,10 +3,11 @@
 import os
 from typing import TYPE_CHECKING, Any, Mapping, Optional, Union
 
+from .._annotations.types import Domid
 from .._records import read_any
 from ..client import Client
 from ..exceptions import ConnectionError
-from ..helpers import validate_number
+from ..helpers import validate_domid
 from ._permissions import DOM0, DOMID_FIRST_RESERVED
 from ._versions import version_of
 from .server import Server
@@ -96,7 +97,7 @@ class XenStored:
     #: Another name of :meth:`stop`, as files and clients have it.
     close = stop
 
-    def client(self, domid: int = DOM0) -> Client:
+    def client(self, domid: Domid = DOM0) -> Client:
         """Return a client that speaks as a domain, which is introduced unless it is.
 
         .. code-block:: python
@@ -107,58 +108,62 @@ class XenStored:
         It connects when it is entered, or with its first command. Close it, or use it in a
         ``with`` block.
 
-        :param domid: 0 to 32751.
-        :raises InvalidPayload: *domid* is not such an integer.
+        :param domid: 0 to 32751, or its digits.
+        :raises InvalidPayload: *domid* is not such a number.
         :raises ConnectionError: the daemon is not running in this process.
         """
         return Client(self.socket_for(domid))
 
-    def socket_for(self, domid: int, path: "Optional[str]" = None) -> str:
+    def socket_for(self, domid: Domid, path: "Optional[str]" = None) -> str:
         """Introduce a domain and return the path of a socket for it.
 
         Connections to the socket speak as that domain: its permissions and quotas apply, and
         their relative paths begin at ``/local/domain/<domid>``.
 
-        :param domid: 1 to 32751; for 0 the result is :attr:`path`.
+        :param domid: 1 to 32751, or its digits; for 0 the result is :attr:`path`.
         :param path: where to make the socket; by default in a new directory that only this user
             can enter, the same for each call.
-        :raises InvalidPayload: *domid* is not such an integer.
+        :raises InvalidPayload: *domid* is not such a number.
         :raises ConnectionError: the daemon is not running in this process, or the socket cannot
             be created.
         """
-        domid = validate_number(domid, "domid", DOM0, DOMID_FIRST_RESERVED - 1)
-        if domid == DOM0:
+        number = _domid(domid, DOM0)
+        if number == DOM0:
             return self.path
         server = self._running()
         given = None if path is None else os.path.abspath(os.fspath(path))
-        return str(server.call(lambda: server.socket_for(domid, given)))
+        return str(server.call(lambda: server.socket_for(number, given)))
 
-    def introduce(self, domid: int) -> None:
+    def introduce(self, domid: Domid) -> None:
         """Introduce a domain, unless it is introduced; see :meth:`~pyxs.Client.introduce_domain`.
 
-        :param domid: 1 to 32751.
-        :raises InvalidPayload: *domid* is not such an integer.
+        :param domid: 1 to 32751, or its digits.
+        :raises InvalidPayload: *domid* is not such a number.
         :raises ConnectionError: the daemon is not running in this process.
         """
-        domid = validate_number(domid, "domid", DOM0 + 1, DOMID_FIRST_RESERVED - 1)
+        number = _domid(domid, DOM0 + 1)
         server = self._running()
-        server.call(lambda: server.introduce(domid))
+        server.call(lambda: server.introduce(number))
 
-    def release(self, domid: int) -> None:
+    def release(self, domid: Domid) -> None:
         """Release a domain; see :meth:`~pyxs.Client.release_domain`.
 
         This ends the domain's connections, and removes its nodes with all nodes below them.
 
-        :param domid: 1 to 32751.
-        :raises InvalidPayload: *domid* is not such an integer.
+        :param domid: 1 to 32751, or its digits.
+        :raises InvalidPayload: *domid* is not such a number.
         :raises PyXSError: ``ENOENT`` the domain is not introduced; ``EINVAL`` it owns ``/``.
         :raises ConnectionError: the daemon is not running in this process.
         """
-        domid = validate_number(domid, "domid", DOM0 + 1, DOMID_FIRST_RESERVED - 1)
+        number = _domid(domid, DOM0 + 1)
         server = self._running()
-        server.call(lambda: server.release(domid))
+        server.call(lambda: server.release(number))
 
     def _running(self) -> "Server":
         if self._server is None:
             raise ConnectionError("the daemon is not running; call start(), or use a with block")
         return self._server
+
+
+def _domid(domid: Domid, minimum: int) -> int:
+    return validate_domid(domid, minimum=minimum, maximum=DOMID_FIRST_RESERVED - 1)
