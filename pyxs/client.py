@@ -49,7 +49,14 @@ __all__ = [
 ]
 
 
-_MISSING: "t.Any" = object()  # a default that was not given
+class _NotGiven:
+    """A default that was not given, as help() shows it."""
+
+    def __repr__(self) -> str:
+        return "<not given>"
+
+
+_MISSING: "t.Any" = _NotGiven()
 
 _READ = int(Op.READ)
 

@@ -96,6 +96,12 @@ def test_help_says_where_a_class_is_found(name):
     assert shown.splitlines()[0] == "Help on class {} in module pyxs:".format(name)
 
 
+@pytest.mark.parametrize("name", sorted(public()))
+def test_help_shows_defaults_that_mean_something(name):
+    for function in functions_of(public()[name]):
+        assert " at 0x" not in str(inspect.signature(function))
+
+
 # -- 0.4 -----------------------------------------------------------------------------------
 
 
