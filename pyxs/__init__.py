@@ -45,14 +45,23 @@ __all__ = [
 
 __version__ = "1.0.0"
 
+if TYPE_CHECKING:
+    from . import snapshot as snapshot
+    from . import xenstored as xenstored
+
 if TYPE_CHECKING or sys.version_info < (3, 7):
     from ._xs import Error, install_as_xen_lowlevel_xs, xs
 else:
     # These names are imported when a program first uses them: importing _xs takes a sixth of
     # the time that importing pyxs takes.
     _XS = ("Error", "install_as_xen_lowlevel_xs", "xs")
+    _MODULES = ("snapshot", "xenstored")
 
     def __getattr__(name):
+        if name in _MODULES:
+            import importlib
+
+            return importlib.import_module("." + name, __name__)
         if name not in _XS:
             from ._names_of_0_4 import PACKAGE, with_note
 
@@ -64,6 +73,6 @@ else:
         return globals()[name]
 
     def __dir__():
-        modules = {"client", "connection", "exceptions", "helpers", "snapshot", "xenstored"}
-        here = {name for name in globals() if name[:2] == "__" or name in modules}
-        return sorted(here.union(__all__))
+        modules = ("client", "connection", "exceptions", "helpers", *_MODULES)
+        hidden = {name for name in globals() if name[:2] == "__"}
+        return sorted(hidden.union(modules, __all__))

@@ -2,6 +2,8 @@
 
 .. code-block:: python
 
+    from pyxs import snapshot
+
     saved = snapshot.take(client, "/local/domain/1")
     client.rm("/local/domain/1")
     snapshot.restore(client, saved)

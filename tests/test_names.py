@@ -76,6 +76,25 @@ def test_only_what_is_public_is_listed():
     assert all(hasattr(pyxs, name) for name in dir(pyxs))
 
 
+MODULES_LATER = """
+import sys, pyxs
+loaded = [name for name in sys.modules if name.startswith(("pyxs.snapshot", "pyxs.xenstored"))]
+print(loaded, pyxs.snapshot.take.__module__, pyxs.xenstored.XenStored.__name__)
+from pyxs import snapshot, xenstored
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 7), reason="modules have no __getattr__ before 3.7")
+def test_modules_are_imported_when_they_are_first_used():
+    printed = subprocess.run(
+        [sys.executable, "-c", MODULES_LATER],
+        stdout=subprocess.PIPE,
+        universal_newlines=True,
+        check=True,
+    ).stdout
+    assert printed == "[] pyxs.snapshot XenStored\n"
+
+
 def test_names_that_0_4_had_in_other_modules_are_there_too():
     from pyxs import Event, UnixSocketConnection, XenBusConnection
     from pyxs.client import UnixSocketConnection as Socket

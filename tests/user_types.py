@@ -87,6 +87,11 @@ def events(c: pyxs.Client) -> None:
             assert_type(event.token, str)
 
 
+def modules(c: pyxs.Client) -> None:
+    assert_type(pyxs.snapshot.restore(c, pyxs.snapshot.take(c)), bool)
+    pyxs.xenstored.XenStored().stop()
+
+
 def connections() -> None:
     pyxs.Client(connection=UnixSocketConnection("/a", socket_timeout=1.5))
     pyxs.Client(connection=XenBusConnection())
