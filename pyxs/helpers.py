@@ -74,8 +74,9 @@ def error(
             unknown = QuotaExceeded if name == "EQUOTA" else PyXSError  # oxenstored's own
             return unknown(errno.EINVAL, text, path=path, why=why)
     kind = _KINDS.get(number, PyXSError)
-    if number == errno.ENOENT and path is not None:
-        kind = NodeNotFound
+    if path is not None and number in (errno.ENOENT, errno.EACCES):
+        if number == errno.ENOENT:
+            kind = NodeNotFound
         if why is None and path[:1] not in ("/", "@"):
             why = _RELATIVE
     if why is None:

@@ -10,13 +10,29 @@ if TYPE_CHECKING:
     from typing import Dict, Optional, Tuple, Type
 
 _AGAIN = "another client changed a node of the transaction: start over, as run_transaction() does"
+_NOT_INTRODUCED = "this domain is not introduced"
+_NO_DOMAIN = "there is no such domain"
+_NO_QUOTA = "there is no such quota"
 _QUOTA = "over a quota of the daemon for this domain"
 
 #: By the errno and the request.
 _MEANINGS: "Dict[Tuple[str, int], str]" = {
     ("EAGAIN", Op.TRANSACTION_END): _AGAIN,
     ("ENOENT", Op.UNWATCH): "there is no watch of this path with this token",
-    ("ENOENT", Op.RELEASE): "this domain is not introduced",
+    ("ENOENT", Op.RELEASE): _NOT_INTRODUCED,
+    ("EINVAL", Op.RELEASE): _NOT_INTRODUCED + ", or it owns the root of the store",
+    ("ENOENT", Op.RESUME): _NOT_INTRODUCED,
+    ("EINVAL", Op.RESUME): _NOT_INTRODUCED + ", or it is domain 0",
+    ("ENOENT", Op.SET_TARGET): "one of these domains is not introduced",
+    ("ENOENT", Op.GET_FEATURE): _NO_DOMAIN,
+    ("ENOENT", Op.SET_FEATURE): _NO_DOMAIN,
+    ("EINVAL", Op.SET_FEATURE): "this daemon does not have all of these features",
+    ("ENOENT", Op.GET_QUOTA): _NO_DOMAIN,
+    ("EINVAL", Op.GET_QUOTA): _NO_QUOTA + "; without a name, all are listed",
+    ("ENOENT", Op.SET_QUOTA): _NO_DOMAIN,
+    ("EINVAL", Op.SET_QUOTA): _NO_QUOTA + ", or it cannot have this value",
+    ("EINVAL", Op.CONTROL): "the daemon has no such command, or it takes other arguments; "
+    "the command 'help' lists them",
     ("ENOSPC", Op.WRITE): _QUOTA + ": too many nodes, or too long a value",
     ("ENOSPC", Op.MKDIR): _QUOTA + ": too many nodes",
     ("ENOSPC", Op.SET_PERMS): _QUOTA + ": too many permissions, or nodes of the owner",

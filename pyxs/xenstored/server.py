@@ -24,9 +24,9 @@ from typing import (
 
 from .._records import Record
 from .._wire.framing import Framer
-from .._wire.packets import PAYLOAD_MAX
+from .._wire.packets import PAYLOAD_MAX, Op
+from .._wire.refusals import refusal
 from ..exceptions import ConnectionError, UnexpectedPacket
-from ..helpers import error as refusal
 from ._errors import Refused
 from ._permissions import DOM0
 from ._session import Session
@@ -176,7 +176,7 @@ class Server:
         try:
             self._store.release(domid)
         except Refused as refused:
-            raise refusal(refused.name) from None
+            raise refusal(Op.RELEASE, b"", refused.name.encode("ascii")) from None
 
     def _private(self, name: str) -> str:
         if self._directory is None:

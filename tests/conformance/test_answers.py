@@ -1,7 +1,9 @@
 """The classes and the messages of what a daemon answers."""
 
 import copy
+import errno
 import pickle
+import re
 
 import pytest
 
@@ -24,6 +26,33 @@ def test_a_missing_node_is_a_key_error_that_shows_its_path(client, root):
 def test_a_relative_path_that_is_missing_says_where_it_was_looked_for(client):
     with pytest.raises(NodeNotFound, match="'no/such'; .* begins at the domain's own home"):
         client.read("no/such")
+
+
+@pytest.mark.own_daemon
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (lambda c: c.release_domain(44), "this domain is not introduced"),
+        (lambda c: c.resume_domain(44), "this domain is not introduced"),
+        (lambda c: c.set_target(44, 45), "one of these domains is not introduced"),
+        (lambda c: c.control("nope"), "no such command, .* the command 'help' lists them"),
+        (lambda c: c.control("log", "x"), "no such command, or it takes other arguments"),
+        (lambda c: c.get_quota("nope"), "no such quota; without a name, all are"),
+        (lambda c: c.get_quota("nope", 7), "no such quota"),
+        (lambda c: c.set_quota("nope", 7), "no such quota, or it cannot have this"),
+        (lambda c: c.get_quota("nodes", 40000), "there is no such domain"),
+        (lambda c: c.set_quota("nodes", 5, 40000), "there is no such domain"),
+        (lambda c: c.get_feature(40000), "there is no such domain"),
+        (lambda c: c.set_feature(40000, 0), "there is no such domain"),
+        (lambda c: c.set_feature(7, 2**31), "does not have all of these features"),
+    ],
+)
+def test_an_answer_about_a_domain_or_the_daemon_says_what_is_missing(client, ask, said):
+    try:
+        ask(client)  # oxenstored ignores unknown commands
+    except PyXSError as exc:
+        assert exc.errno == errno.ENOSYS or re.search("; .*" + said, str(exc))  # noqa: PT017
+        assert type(exc) is PyXSError  # noqa: PT017
 
 
 @pytest.mark.anywhere

@@ -186,6 +186,16 @@ def test_exists_of_a_node_that_the_guest_may_not_read_is_refused(guest):
         guest.exists("/secret")
 
 
+def test_a_refused_relative_path_says_where_it_was_looked_for(guest, client):
+    client.write(HOME + "/hidden", "")
+    client.set_permissions(HOME + "/hidden", ["n0"])
+    for ask in (guest.read, guest.ls, guest.get_permissions, lambda path: guest.write(path, "")):
+        with pytest.raises(PermissionError, match="'hidden'; .* begins at the domain's own home"):
+            ask("hidden")
+        with pytest.raises(PermissionError, match="denied: '{}/hidden'$".format(HOME)):
+            ask(HOME + "/hidden")
+
+
 def test_a_default_does_not_hide_a_refusal(guest):
     with refused("EACCES"):
         guest.read("/secret", default="fallback")
