@@ -26,9 +26,22 @@ DICT = {
     "values": "use read_tree(), or walk()",
 }
 
+_NOTHING_OPEN = (
+    "it is not needed: a connection holds nothing open, see close() of Client and Monitor"
+)
+
+CONNECTION = {
+    "close": _NOTHING_OPEN,
+    "connect": _NOTHING_OPEN,
+    "create_transport": "it is open()",
+    "is_connected": "there is none: a client and a monitor connect when they are used",
+    "transport": "there is none: open() returns a new one",
+}
+
 MONITOR = {
     "client": "it is not needed: a monitor has a connection of its own",
     "events": "it is not needed: see check()",
+    "unwatch_queue": "it is not needed: no event comes of a watch that has ended",
     "watched": "there is none: your program has to remember its watches",
 }
 

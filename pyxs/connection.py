@@ -10,6 +10,7 @@ import struct
 import sys
 
 from ._annotations import t
+from ._names_of_0_4 import CONNECTION, explain
 from ._wire.packets import HEADER_SIZE, PAYLOAD_MAX, Op, Packet
 from .exceptions import InvalidPayload
 
@@ -71,6 +72,9 @@ class PacketConnection(abc.ABC):
     def __repr__(self) -> str:
         """Return the path."""
         return "<{} {!r}>".format(type(self).__name__, self.path)
+
+
+explain(PacketConnection, CONNECTION)
 
 
 class SocketConnection(PacketConnection):

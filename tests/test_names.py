@@ -146,10 +146,39 @@ def test_a_name_that_a_client_of_0_4_had_says_what_it_is_now(name, now):
     assert now in message
 
 
-@pytest.mark.parametrize("name", ["client", "events", "watched"])
+@pytest.mark.parametrize("name", ["client", "events", "unwatch_queue", "watched"])
 def test_a_name_that_a_monitor_of_0_4_had_says_what_it_is_now(name):
     with pytest.raises(AttributeError, match="'Monitor' object .* since pyxs 1.0 "):
         getattr(pyxs.Client("/nowhere").monitor(), name)
+
+
+@pytest.mark.parametrize("connection", [pyxs.UnixSocketConnection("/s"), pyxs.XenBusConnection()])
+@pytest.mark.parametrize(
+    ("name", "now"),
+    [("close", "Client"), ("connect", "not needed"), ("create_transport", "open()")]
+    + [("is_connected", "connect when they are used"), ("transport", "open()")],
+)
+def test_a_name_that_a_connection_of_0_4_had_says_what_it_is_now(connection, name, now):
+    with pytest.raises(AttributeError) as caught:
+        getattr(connection, name)
+    assert "Connection' object has no attribute {!r}; since".format(name) in str(caught.value)
+    assert now in str(caught.value)
+    assert name not in dir(connection)
+
+
+def test_a_connection_of_ones_own_may_have_the_names_of_0_4():
+    class Own(pyxs.connection.SocketConnection):
+        def __init__(self):
+            super().__init__()
+            self.transport = "tcp"
+
+        def open(self):
+            raise NotImplementedError
+
+        def close(self):
+            return "closed"
+
+    assert (Own().close(), Own().transport) == ("closed", "tcp")
 
 
 @pytest.mark.skipif(sys.version_info < (3, 7), reason="modules have no __getattr__ before 3.7")
