@@ -169,14 +169,21 @@ def _value_bytes(node: bytes, value: "Any") -> bytes:
     if isinstance(value, int) and not isinstance(value, bool):
         value = _digits(node, value)
     if not isinstance(value, (str, bytes)):
-        raise InvalidPayload(
-            value,
-            '{}: {!r:.80}: a value is a string, or {{"base64": "…"}}'.format(_text(node), value),
-        )
+        rule = 'a value is a string, or {"base64": "…"}'
+        if isinstance(value, bool):
+            rule = "XenStore has no booleans; most programs store 1 and 0"
+        raise InvalidPayload(value, "{}: {:.80}: {}".format(_text(node), _in_json(value), rule))
     try:
         return encode_text(value, "value")
     except PyXSError as exc:
         raise InvalidPayload(value, "{}: {}".format(_text(node), exc)) from None
+
+
+def _in_json(value: "Any") -> str:
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        return repr(value)
 
 
 def _digits(node: bytes, value: int) -> str:

@@ -171,6 +171,8 @@ def test_without_a_transaction_where_a_quota_forbids_one(xenstored, xenstore):
         ("{} {}", "line 1, column 4: Extra data"),
         ('{\n  "/a": "1",\n  "/a//b": "2"}', "line 3, column 3: '/a//b': a path may not"),
         ('{\n  "/a": [1]}', "line 2, column 3: /a: [1]: a value is a string"),
+        ('{"/a": {"value": false}}', "line 1, column 2: /a: false: XenStore has no booleans; most"),
+        ('{"/a": [null, true]}', "line 1, column 2: /a: [null, true]: a value is a string"),
         ('{\n"/a": {"perms": ["n0", "q1"]}}', "line 2, column 1: /a: 'q1': a permission"),
         ('{"/a": "1",\n "/a": "2"}', "line 2, column 2: /a: this path occurs twice"),
         ("[" * 100000, "line 1, column 1: Expecting '{'"),
