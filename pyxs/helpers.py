@@ -78,7 +78,7 @@ def error(
         if number == errno.ENOENT:
             kind = NodeNotFound
         if why is None and path[:1] not in ("/", "@"):
-            why = _RELATIVE
+            why = RELATIVE
     if why is None:
         why = _MEANINGS.get(number)
     return kind(number, os.strerror(number), path=path, why=why)
@@ -97,7 +97,8 @@ _MEANINGS = {
     errno.ENOSPC: "over a quota of the daemon for this domain",
 }
 
-_RELATIVE = (
+#: Where the daemon looks for a relative path.
+RELATIVE = (
     "a path without '/' in front begins at the domain's own home, which is /local/domain/0 in dom0"
 )
 

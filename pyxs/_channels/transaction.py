@@ -53,7 +53,7 @@ class Transaction:
         self.tx_id = tx_id
         self._pool = pool
         self.path = channel.path
-        self.is_used = True  #: whether a request was made in its ``with`` block, if it has one
+        self.is_used = True  #: whether a request was made; transaction() sets it to False first
         self._ended = False
         self._shared = Shared(channel)
 

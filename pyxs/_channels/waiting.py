@@ -5,16 +5,16 @@ import time
 from .._wire.packets import Op
 from .._wire.requests import strings
 from ..connection import PacketConnection
-from ..helpers import decode_text, error
+from ..helpers import RELATIVE, decode_text
 from .channel import Channel
 from .deadlines import LateError
+from .failures import accepted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Iterator, Optional
 
-_ERROR = int(Op.ERROR)
-_MISSING = _ERROR, b"ENOENT\0"
+_MISSING = int(Op.ERROR), b"ENOENT\0"
 _TOKEN = b"w"
 _ASK = 1.0  # seconds for the answer if the timeout is 0: it asks once all the same
 
@@ -40,7 +40,7 @@ def wait_for_value(
             for value in _values(channel, path, deadline):
                 if value is not None and satisfied(value):
                     return value
-                state = _state(value)
+                state = _state(value, path)
                 if timeout == 0:
                     break
         finally:
@@ -64,24 +64,21 @@ def _values(
             _receive(channel, deadline)
 
 
-def _state(value: "Optional[str]") -> str:
-    return "there is no such node" if value is None else "the value is {:.80}".format(repr(value))
+def _state(value: "Optional[str]", path: bytes) -> str:
+    if value is not None:
+        return "the value is {:.80}".format(repr(value))
+    return "there is no such node" + ("" if path.startswith(b"/") else "; " + RELATIVE)
 
 
 def _read(channel: Channel, path: bytes) -> "Optional[str]":
-    kind, payload = channel.exchange(Op.READ, path + b"\0", 0, {})
-    return None if (kind, payload) == _MISSING else decode_text(_accepted(kind, payload, path))
+    payload = path + b"\0"
+    reply = channel.exchange(Op.READ, payload, 0, {})
+    return None if reply == _MISSING else decode_text(accepted(Op.READ, payload, reply))
 
 
 def _watch(channel: Channel, path: bytes) -> None:
-    kind, payload = channel.exchange(Op.WATCH, strings(path, _TOKEN), 0, {})
-    _accepted(kind, payload, path)
-
-
-def _accepted(kind: int, payload: bytes, path: bytes) -> bytes:
-    if kind == _ERROR:
-        raise error(payload[:-1], decode_text(path))
-    return payload
+    payload = strings(path, _TOKEN)
+    accepted(Op.WATCH, payload, channel.exchange(Op.WATCH, payload, 0, {}))
 
 
 def _receive(channel: Channel, deadline: "Optional[float]") -> None:
