@@ -32,6 +32,8 @@ nitpick_ignore_regex = [
     (r"py:class", r"pyxs\._annotations\.types\.[PT]"),  # type variables
 ]
 
+highlight_language = "sh"  # of a block after ``::``; other blocks name theirs
+
 html_theme = "furo"
 html_title = "pyxs {}".format(release)
 html_static_path = ["_static"]
@@ -39,7 +41,7 @@ html_css_files = ["pages.css"]
 html_js_files = ["pages.js"]
 
 # The button copies what one types, without the prompts and without what is printed.
-copybutton_prompt_text = r">>> |\.\.\. ?|\$ "
+copybutton_prompt_text = r">>> |\.\.\. ?|\$ |pyxs(?: /\S*)?> "
 copybutton_prompt_is_regexp = True
 copybutton_only_copy_prompt_lines = True
 
