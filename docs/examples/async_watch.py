@@ -37,18 +37,16 @@ def events_of(monitor, loop):
 
 async def show_changes(client, path):
     loop = asyncio.get_event_loop()
-    with client.monitor() as monitor:
-        monitor.watch(path)
-        with events_of(monitor, loop) as queue:
-            while True:
-                event = await queue.get()
-                if isinstance(event, Exception):
-                    raise event
-                # A request waits for its reply; in a thread it does not block the loop.
-                value = await loop.run_in_executor(None, client.read, event.path, None)
-                print("{} = {!r}".format(event.path, value), flush=True)
-                if event.path == path + "/done":
-                    return
+    with client.monitor(path) as monitor, events_of(monitor, loop) as queue:
+        while True:
+            event = await queue.get()
+            if isinstance(event, Exception):
+                raise event
+            # A request waits for its reply; in a thread it does not block the loop.
+            value = await loop.run_in_executor(None, client.get, event.path)
+            print("{} = {!r}".format(event.path, value), flush=True)
+            if event.path == path + "/done":
+                return
 
 
 def main():

@@ -53,7 +53,7 @@ def balance(t, budget):
     changed = {}
     for domid, target in share(budget, read_guests(t)).items():
         path = "{}/{}/memory/target".format(DOMAINS, domid)
-        if t.read(path, default=None) != str(target):
+        if t.get(path) != str(target):
             t.write(path, target)
             changed[domid] = target
     return changed
@@ -68,9 +68,8 @@ def main():
     parser = argparse.ArgumentParser(description="share memory among the guests")
     parser.add_argument("--budget", type=int, required=True, metavar="KIB")
     args = parser.parse_args()
-    with Client() as client, client.monitor() as monitor:
-        for wpath in ("@introduceDomain", "@releaseDomain", DOMAINS):
-            monitor.watch(wpath)
+    wpaths = ("@introduceDomain", "@releaseDomain", DOMAINS)
+    with Client() as client, client.monitor(*wpaths) as monitor:
         for event in monitor:
             if not is_news(event):
                 continue

@@ -47,7 +47,7 @@ def main():
     with Client() as client, Callbacks(client) as callbacks:
 
         def show(path):
-            print("{} = {!r}".format(path, client.read(path, default=None)), flush=True)
+            print("{} = {!r}".format(path, client.get(path)), flush=True)
 
         for path in sys.argv[1:]:
             callbacks.add(path, show)

@@ -9,9 +9,7 @@ from pyxs import Client
 def changes(client):
     """Yield the domids that have come and those that have gone; at first, all that exist."""
     known = set()
-    with client.monitor() as monitor:
-        monitor.watch("@introduceDomain")
-        monitor.watch("@releaseDomain")
+    with client.monitor("@introduceDomain", "@releaseDomain") as monitor:
         for _event in monitor:
             present = domids(client)
             if present != known:

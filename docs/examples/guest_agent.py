@@ -58,8 +58,7 @@ def take_request(client):
 
 def serve(client, act, interval):
     """Publish every *interval* seconds until a request comes; call *act* with the request."""
-    with client.monitor() as monitor:
-        monitor.watch("control/shutdown")
+    with client.monitor("control/shutdown") as monitor:
         client.write_many([("control/feature-" + name, "1") for name in COMMANDS])
         request = None
         while request is None:

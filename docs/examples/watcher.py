@@ -6,9 +6,9 @@ Ends at SIGINT or SIGTERM. With --idle SECONDS it prints a line when no event co
 """
 
 import argparse
-import selectors
 import signal
 import socket
+from selectors import EVENT_READ, DefaultSelector
 
 from pyxs import Client
 
@@ -27,7 +27,7 @@ def show_changes(monitor, client):
     """Print all events that there are, without waiting for more."""
     event = monitor.check()
     while event is not None:
-        print("{} = {!r}".format(event.path, client.read(event.path, default=None)), flush=True)
+        print("{} = {!r}".format(event.path, client.get(event.path)), flush=True)
         event = monitor.check()
 
 
@@ -37,12 +37,10 @@ def main():
     parser.add_argument("--idle", type=float, metavar="SECONDS")
     args = parser.parse_args()
 
-    with Client() as client, client.monitor() as monitor, selectors.DefaultSelector() as selector:
-        for path in args.paths:
-            monitor.watch(path)
-        selector.register(monitor.fileno(), selectors.EVENT_READ, "store")
+    with Client() as client, client.monitor(*args.paths) as monitor, DefaultSelector() as selector:
+        selector.register(monitor.fileno(), EVENT_READ, "store")
         with ending_signals() as signals:
-            selector.register(signals, selectors.EVENT_READ, "signal")
+            selector.register(signals, EVENT_READ, "signal")
             while True:
                 ready = {key.data for key, _ in selector.select(args.idle)}
                 if "signal" in ready:
