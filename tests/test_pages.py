@@ -31,7 +31,7 @@ def directory(tmp_path):
     """A directory with the examples, and the programs of README, which name themselves."""
     for program in blocks(README, "python"):
         (tmp_path / program.split()[1]).write_text(program, encoding="utf-8")
-    (tmp_path / "docs").symlink_to(DOCS)
+    (tmp_path / "host.json").symlink_to(DOCS / "examples" / "host.json")
     return tmp_path
 
 
