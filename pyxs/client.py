@@ -274,8 +274,8 @@ class Client:
         :param path: absolute, or relative to the caller's own domain.
         :param value: ``bytes``, ``bytearray`` and ``memoryview`` are stored as they are;
             ``str``, numbers, and ``str(value)`` of an object whose class defines ``__str__`` in
-            UTF-8. The value may be empty. Path, NUL and value together have at most 4096 bytes
-            (*xs_wire.h*).
+            UTF-8. Type checkers do not know which classes do: give them ``str(value)``. The value
+            may be empty. Path, NUL and value together have at most 4096 bytes (*xs_wire.h*).
         :param perms: the permissions of the node, as :meth:`set_permissions` takes them; they
             are set with the value, in the running transaction or in one of their own.
         :raises InvalidPath: the path breaks a rule of *xenstore.txt*; nothing was sent.

@@ -97,7 +97,7 @@ class XenStored:
     #: Another name of :meth:`stop`, as files and clients have it.
     close = stop
 
-    def client(self, domid: Domid = DOM0) -> Client:
+    def client(self, domid: Domid = 0) -> Client:
         """Return a client that speaks as a domain, which is introduced unless it is.
 
         .. code-block:: python
