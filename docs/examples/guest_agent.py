@@ -21,6 +21,7 @@ COMMANDS = {
     "halt": ["systemctl", "halt"],
     "reboot": ["systemctl", "reboot"],
 }
+ANNOUNCED = ("poweroff", "reboot")  # libxl lets a guest write the nodes of these
 
 
 def facts():
@@ -59,7 +60,7 @@ def take_request(client):
 def serve(client, act, interval):
     """Publish every *interval* seconds until a request comes; call *act* with the request."""
     with client.monitor("control/shutdown") as monitor:
-        client.write_many([("control/feature-" + name, "1") for name in COMMANDS])
+        client.write_many([("control/feature-" + name, "1") for name in ANNOUNCED])
         request = None
         while request is None:
             publish(client)
