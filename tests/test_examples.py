@@ -1,17 +1,21 @@
 """The programs in docs/examples/, run as a user runs them, on the in-memory daemon."""
 
 import contextlib
+import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import threading
 
 import pytest
 
-from pyxs import Client
+from pyxs import Client, snapshot
+from pyxs._cli.guests import with_guests
 from pyxs.xenstored import XenStored
 
 EXAMPLES = pathlib.Path(__file__).parent.parent / "docs" / "examples"
@@ -41,6 +45,85 @@ def running(name, *args, **environ):
             yield process
         finally:
             process.kill()
+
+
+def table():
+    """Return the commands of the page, by the program that each is for."""
+    page = (EXAMPLES.parent / "examples.rst").read_text(encoding="utf-8")
+    blocks = re.findall(r"^      - ::\n\n((?: {12}.*\n|\n)+)", page, re.M)
+    commands = [textwrap.dedent(block).strip() for block in blocks]
+    return {re.findall(r"python (\w+\.py)", command)[-1]: command for command in commands}
+
+
+#: In a line that the command of the table prints on the store that the page serves. The other two
+#: need socat, and an ssh server: see below, and test_ssh.py.
+SHOWN = {
+    "tour.py": "read /pyxs-tour/1/name        -> 'web'",
+    "tree.py": "    name = web",
+    "watcher.py": "/local/domain = ''",
+    "callbacks.py": "/local/domain/1 = ''",
+    "async_watch.py": "/local/domain/1 = ''",
+    "signals.py": "/tool/demo",
+    "across_restarts.py": "web",
+    "domains.py": "domain 2 is there",
+    "balloon.py": "domain 1 gets 786432 KiB",
+    "stuck_devices.py": "domain 2: vif/0: frontend Initialising, backend InitWait",
+    "repeated_requests.py": "READ /pyxs-tour/1/memory/target",
+    "guest_agent.py": "asked for poweroff",
+}
+
+
+def test_the_table_has_a_command_for_each_program():
+    assert set(table()) == {path.name for path in EXAMPLES.glob("*.py")}
+    assert set(table()) - set(SHOWN) == {"fleet.py", "tcp_connection.py"}
+
+
+@pytest.fixture
+def served(tmp_path):
+    """The store that the page serves, in which the guest is asked to end."""
+    nodes = with_guests(json.loads((EXAMPLES / "host.json").read_text()), [7])
+    with XenStored(str(tmp_path / "store"), snapshot=nodes) as daemon, daemon.client() as client:
+        daemon.socket_for(7, str(tmp_path / "guest"))
+        client.write("/local/domain/7/control/shutdown", "poweroff")
+        yield daemon
+
+
+@contextlib.contextmanager
+def in_the_shell(command, directory):
+    """Run a command of the table in the background; end its processes in any case."""
+    for name, words in [("python", ""), ("pyxs", "-m pyxs")]:
+        program = directory / name
+        program.write_text('#!/bin/sh\nexec {} {} "$@"\n'.format(sys.executable, words))
+        program.chmod(0o755)
+    environ = dict(os.environ, XENSTORED_PATH=str(directory / "store"))
+    environ["PATH"] = "{}:{}".format(directory, environ["PATH"])
+    with subprocess.Popen(
+        ["sh", "-c", command.replace("/tmp/", "{}/".format(directory))],
+        cwd=str(EXAMPLES),
+        env=environ,
+        stdout=subprocess.PIPE,
+        universal_newlines=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("name", sorted(SHOWN))
+def test_the_command_of_the_table_works(served, tmp_path, name):
+    command = table()[name].replace("stuck_devices.py 5", "stuck_devices.py 0.1")
+    with in_the_shell(command, tmp_path) as process:
+        assert any(SHOWN[name] in line for line in process.stdout)
+
+
+@pytest.mark.parametrize("name", sorted(set(table()) - {"tour.py", "domains.py"}))
+def test_wrong_arguments_are_answered_with_the_usage(name):
+    command = [sys.executable, str(EXAMPLES / name), "--no-such-option"]
+    done = subprocess.run(command, stderr=subprocess.PIPE, universal_newlines=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: " + name)
 
 
 def until(monitor, path):
@@ -109,16 +192,8 @@ def test_the_watcher_says_when_nothing_happens(xenstore):
         assert watcher.stdout.readline() == "nothing for 0.1 s\n"
 
 
-def make_guest(xenstore, domid):
-    """Make what a toolstack lets a guest write."""
-    for name in ("data", "control", "control/shutdown"):
-        path = "/local/domain/{}/{}".format(domid, name)
-        xenstore.write(path, "")
-        xenstore.set_permissions(path, ["n{}".format(domid)])
-
-
 def test_the_guest_agent_publishes_and_answers_a_shutdown(xenstored, xenstore):
-    make_guest(xenstore, 7)
+    snapshot.restore(xenstore, with_guests({}, [7]))
     home = "/local/domain/7"
     with xenstore.monitor() as monitor:
         monitor.watch(home)

@@ -3,6 +3,7 @@
 python docs/examples/across_restarts.py /local/domain/1/memory/target
 """
 
+import argparse
 import sys
 import time
 
@@ -24,9 +25,12 @@ def values(client, path):
 
 
 def main():
+    parser = argparse.ArgumentParser(description="print the values of a node")
+    parser.add_argument("path", metavar="PATH")
+    path = parser.parse_args().path
     with Client() as client:
         last = object()
-        for value in values(client, sys.argv[1]):
+        for value in values(client, path):
             if value != last:
                 print(value, flush=True)
             last = value

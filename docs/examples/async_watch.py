@@ -5,9 +5,9 @@
 Prints each change below PATH, and ends when PATH/done appears.
 """
 
+import argparse
 import asyncio
 import contextlib
-import sys
 
 from pyxs import Client
 
@@ -50,10 +50,13 @@ async def show_changes(client, path):
 
 
 def main():
+    parser = argparse.ArgumentParser(description="print what changes")
+    parser.add_argument("path", metavar="PATH")
+    path = parser.parse_args().path
     with Client() as client:
         loop = asyncio.new_event_loop()
         try:
-            loop.run_until_complete(show_changes(client, sys.argv[1]))
+            loop.run_until_complete(show_changes(client, path))
         finally:
             loop.close()
 

@@ -5,7 +5,7 @@
 Ends when a node /callbacks/stop appears.
 """
 
-import sys
+import argparse
 import threading
 
 from pyxs import Client, ConnectionError
@@ -44,12 +44,15 @@ class Callbacks:
 
 
 def main():
+    parser = argparse.ArgumentParser(description="print what changes")
+    parser.add_argument("paths", nargs="+", metavar="PATH")
+    paths = parser.parse_args().paths
     with Client() as client, Callbacks(client) as callbacks:
 
         def show(path):
             print("{} = {!r}".format(path, client.get(path)), flush=True)
 
-        for path in sys.argv[1:]:
+        for path in paths:
             callbacks.add(path, show)
         client.wait_for("/callbacks/stop")
 

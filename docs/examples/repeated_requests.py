@@ -6,9 +6,9 @@
     python3 repeated_requests.py requests.json
 """
 
+import argparse
 import collections
 import json
-import sys
 
 
 def main(file):
@@ -28,4 +28,6 @@ def main(file):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(description="print the requests that are repeated most")
+    parser.add_argument("file", metavar="FILE")
+    main(parser.parse_args().file)

@@ -5,14 +5,16 @@
 SIGHUP increments PATH/reloads. SIGTERM writes PATH/state and ends the program.
 """
 
+import argparse
 import signal
-import sys
 
 from pyxs import Client, ConnectionError
 
 
 def main():
-    path = sys.argv[1]
+    parser = argparse.ArgumentParser(description="print what changes")
+    parser.add_argument("path", metavar="PATH")
+    path = parser.parse_args().path
     with Client() as client, client.monitor() as monitor:
 
         def reload(*_args):

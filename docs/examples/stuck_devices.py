@@ -5,6 +5,7 @@
     pyxs devices --watch --json | python3 stuck_devices.py 30
 """
 
+import argparse
 import json
 import sys
 import threading
@@ -32,4 +33,6 @@ def main(seconds):
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]))
+    parser = argparse.ArgumentParser(description="report devices that stay stuck")
+    parser.add_argument("seconds", type=float, metavar="SECONDS")
+    main(parser.parse_args().seconds)
