@@ -95,6 +95,12 @@ def _parser_for(words: "List[str]", called: str) -> "argparse.ArgumentParser":
     name = _subcommand_in(words)
     if name is None:
         return get_parser()
+    if name.startswith("-") and name != "-":
+        from ._cli.helping import check_option
+
+        parser = get_parser()
+        check_option(name, parser._option_string_actions)
+        return parser
     if name == "-":
         name = "shell"
     if name not in SUBCOMMANDS:
@@ -105,13 +111,13 @@ def _parser_for(words: "List[str]", called: str) -> "argparse.ArgumentParser":
 
 
 def _subcommand_in(words: "List[str]") -> "Optional[str]":
-    """Return the first operand, or ``None`` if an unknown option comes before it."""
+    """Return the first operand, or an option before it that needs the whole parser."""
     rest = iter(words)
     for word in rest:
         if word in ("--socket", "--device", "--timeout"):
             next(rest, None)
         elif not word.startswith(("--socket=", "--device=", "--timeout=")) and word != "--xenbus":
-            return None if word.startswith("-") and word != "-" else word
+            return word
     return None
 
 

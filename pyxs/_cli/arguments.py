@@ -10,7 +10,9 @@ DOMID_FIRST_RESERVED = 0x7FF0  # of xen.h
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, List, NoReturn, Optional, Tuple
+    from typing import Any, Callable, List, NoReturn, Optional, Tuple, TypeVar
+
+    T = TypeVar("T", int, float)
 
 __all__ = ["Formatter", "Pairs", "Parser", "SubcommandParser", "count", "domid", "guest", "seconds"]
 
@@ -137,9 +139,16 @@ class Pairs(argparse.Action):
         setattr(namespace, self.dest, list(zip(values[::2], values[1::2])))
 
 
+def _number(text: str, kind: "Callable[[str], T]") -> "T":
+    try:
+        return kind(text)
+    except ValueError:  # of it argparse would name the function that is the type
+        raise argparse.ArgumentTypeError("{}: must be a number".format(text)) from None
+
+
 def count(text: str) -> int:
     """Return *text* as an integer from 0 up; an argument has this as its ``type``."""
-    number = int(text)
+    number = _number(text, int)
     if number < 0:
         raise argparse.ArgumentTypeError("{}: must be 0 or more".format(text))
     return number
@@ -147,7 +156,7 @@ def count(text: str) -> int:
 
 def seconds(text: str) -> float:
     """Return *text* as a number of seconds; an argument has this as its ``type``."""
-    number = float(text)
+    number = _number(text, float)
     if not 0 <= number <= TIMEOUT_MAX:
         raise argparse.ArgumentTypeError("{}: must be 0 to {}".format(text, TIMEOUT_MAX))
     return number
@@ -163,7 +172,7 @@ def limit(text: str) -> float:
 
 def domid(text: str) -> int:
     """Return *text* as the number of a guest; an argument has this as its ``type``."""
-    number = int(text)
+    number = _number(text, int)
     if not 0 < number < DOMID_FIRST_RESERVED:
         raise argparse.ArgumentTypeError(
             "{}: must be 1 to {}".format(text, DOMID_FIRST_RESERVED - 1)

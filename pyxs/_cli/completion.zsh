@@ -78,7 +78,7 @@ _shtab_pyxs_chmod_defaults_added=0
 
 _shtab_pyxs_completion_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  ":the shell:(bash zsh)"
+  ":the shell, bash or zsh:(bash zsh)"
 )
 
 # guard to ensure default positional specs are added only once per session

@@ -1,4 +1,4 @@
-"""``pyxs help``, and the message about a subcommand that does not exist."""
+"""``pyxs help``, and messages about a subcommand or an option that does not exist."""
 
 import argparse
 import difflib
@@ -8,20 +8,32 @@ from .subcommands import SUBCOMMANDS, make_parser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Iterable, NoReturn
 
-__all__ = ["no_such_subcommand", "refuse", "show_help"]
+__all__ = ["check_option", "no_such_subcommand", "refuse", "show_help"]
 
 #: The names that other programs have for the same.
 _MEANT = {"cat": "read", "get": "read", "set": "write", "tree": "ls"}
+_MEANT.update(dict.fromkeys(["del", "delete", "remove", "rmdir"], "rm"))
 
 
 def no_such_subcommand(name: str) -> str:
     """Return the message about a subcommand that does not exist; it names a similar one."""
-    meant = _MEANT.get(name)
-    nearest = difflib.get_close_matches(name, SUBCOMMANDS, 1) if meant is None else [meant]
-    hint = "did you mean '{}'?".format(nearest[0]) if nearest else "see 'pyxs -h'"
-    return "{}: no such subcommand; {}".format(name, hint)
+    meant = _MEANT.get(name.lower(), name.lower())
+    return "{}: no such subcommand; {}".format(name, _hint(meant, SUBCOMMANDS))
+
+
+def _hint(meant: str, names: "Iterable[str]") -> str:
+    nearest = difflib.get_close_matches(meant, names, 1)
+    return "did you mean '{}'?".format(nearest[0]) if nearest else "see 'pyxs -h'"
+
+
+def check_option(word: str, options: "Iterable[str]") -> None:
+    """Exit with status 2 and a message if a word before the subcommand begins no option."""
+    name = word.partition("=")[0] if word.startswith("--") else word[:2]
+    if not any(option.startswith(name) for option in options):
+        warn("pyxs: {}: no such option; {}".format(name, _hint(name, options)))
+        raise SystemExit(2)
 
 
 def refuse(name: str) -> "NoReturn":

@@ -290,7 +290,9 @@ def _add_completion(subcommands: "Any") -> None:
         "pyxs completion bash > /etc/bash_completion.d/pyxs",
         later("completion", "completion"),
     )
-    completion.add_argument("shell", choices=["bash", "zsh"], help="the shell")
+    completion.add_argument(
+        "shell", metavar="SHELL", choices=["bash", "zsh"], help="the shell, bash or zsh"
+    )
 
 
 def _add_help(subcommands: "Any") -> None:
