@@ -9,7 +9,6 @@ from ._channels.pool import Pool
 from ._choice import choose_connection
 from ._client.special import (
     DOM0_ONLY,
-    MISSING_NODE,
     is_control_domain,
     list_in_parts,
     list_names,
@@ -20,7 +19,7 @@ from ._client.special import (
 )
 from ._names_of_0_4 import CLIENT, DICT, explain
 from ._wire import replies
-from ._wire.packets import Op
+from ._wire.packets import MISSING, Op
 from ._wire.replies import decode_ack
 from ._wire.requests import encode
 from .connection import PacketConnection, UnixSocketConnection, XenBusConnection
@@ -209,7 +208,7 @@ class Client:
 
     def _value(self, payload: bytes, reply: "Reply", default: "t.Any") -> "t.Any":
         """Return the value in the reply to a READ, or the default for ENOENT."""
-        if default is not _MISSING and reply == MISSING_NODE:
+        if default is not _MISSING and reply == MISSING:
             return default
         return decode_text(accepted(Op.READ, payload, reply))
 

@@ -31,7 +31,9 @@ _XS = "test_compat.py faults/test_handlers.py faults/test_forks.py"
 #: and fail for most mutants come first.
 TESTS = {
     "pyxs/connection.py": "test_connection.py test_names.py test_client.py test_channels.py",
-    "pyxs/helpers.py": "test_helpers.py test_values.py test_messages.py test_client.py test_misleading.py",
+    "pyxs/helpers.py": (
+        "test_helpers.py test_values.py test_messages.py test_client.py test_misleading.py"
+    ),
     "pyxs/_wire/framing.py": "test_wire.py test_connection.py",
     "pyxs/_wire/packets.py": "test_wire.py test_connection.py",
     "pyxs/_wire/replies.py": "test_messages.py test_client.py faults/test_hostile_daemon.py",

@@ -9,7 +9,7 @@ from itertools import chain, repeat
 from types import BuiltinMethodType
 
 from .._wire.framing import REPLY_MAX
-from .._wire.packets import HEADER, HEADER_SIZE, Op
+from .._wire.packets import ERROR, HEADER, HEADER_SIZE
 from ..connection import PacketConnection, limit_waiting
 from ..exceptions import ConnectionError, PyXSError, UnexpectedPacket
 from .deadlines import LateError, sooner
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     #: The type and the payload of a reply; an ERROR is a reply.
     Reply = Tuple[int, bytes]
 
-_ERROR = int(Op.ERROR)
 _IDS = range(1, 2**32)  # uint32_t req_id, xs_wire.h
 _RECV_SIZE = (1 << 16,)
 
@@ -200,7 +199,7 @@ class Channel:
         if not refused:
             self.fail(exc)
         for rq_id in list(due):
-            answers[rq_id] = _ERROR, rq_id, 0, refused
+            answers[rq_id] = ERROR, rq_id, 0, refused
         due.clear()
         return True
 

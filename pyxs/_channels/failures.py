@@ -6,7 +6,7 @@ import errno
 import sys
 import time
 
-from .._wire.packets import Op
+from .._wire.packets import ERROR, Op
 from .._wire.refusals import refusal
 from .._wire.replies import MalformedError
 from .._wire.requests import path_of
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from .._annotations.types import Stream
 
     T = TypeVar("T")
-
-_ERROR = int(Op.ERROR)
 
 
 def raised_by_handler(exc: "Optional[BaseException]" = None) -> bool:
@@ -105,7 +103,7 @@ def accepted(op: int, payload: bytes, reply: "Tuple[int, bytes]") -> bytes:
     :raises PyXSError: the daemon refused the request.
     """
     kind, result = reply
-    if kind == _ERROR:
+    if kind == ERROR:
         raise refusal(op, payload, result[:-1])
     return result
 

@@ -1,7 +1,7 @@
 """What has arrived on a channel, without I/O: replies and events."""
 
 from .._wire.framing import Framer
-from .._wire.packets import Op, packet_from_wire
+from .._wire.packets import ERROR, Op, packet_from_wire
 from .._wire.replies import MalformedError, decode_event
 
 TYPE_CHECKING = False
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     #: The path and the token of an event.
     Event = Tuple[bytes, bytes]
 
-_ERROR = int(Op.ERROR)
 _WATCH_EVENT = int(Op.WATCH_EVENT)
 _HEAD = (0,)  # an index
 
@@ -93,8 +92,8 @@ class Inbox:
         """Return why a message is not the reply to a request; empty if it is."""
         op, _, tx_id, payload = frame
         wanted, in_tx = due.get(key, (None, 0))
-        if op not in (wanted, _ERROR) or wanted is None or (self._trusts_ids and tx_id != in_tx):
+        if op not in (wanted, ERROR) or wanted is None or (self._trusts_ids and tx_id != in_tx):
             return "a reply that answers no request: {!r}".format(packet_from_wire(*frame))
-        if op == _ERROR and not (payload[-1:] == b"\0" and payload[:-1].isalnum()):
+        if op == ERROR and not (payload[-1:] == b"\0" and payload[:-1].isalnum()):
             return "an error that is no name: {!r}".format(payload)
         return ""

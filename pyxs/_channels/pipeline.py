@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from .._wire.packets import HEADER_SIZE, Op
+from .._wire.packets import ERROR, HEADER_SIZE
 from .channel import Channel
 from .failures import accepted, too_long
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 #: Bytes of requests that may be unanswered: neither side can fill the other's buffers.
 WINDOW_BYTES = 1 << 16
-
-_ERROR = int(Op.ERROR)
 
 
 class Request:
@@ -38,7 +36,7 @@ class Request:
     def refusal(self) -> bytes:
         """The name of the daemon's error, such as ``b"ENOENT"``; empty if there is none."""
         kind, payload = self.answered()
-        return payload[:-1] if kind == _ERROR else b""
+        return payload[:-1] if kind == ERROR else b""
 
     def result(self) -> bytes:
         """Return the payload of the reply.

@@ -3,7 +3,7 @@
 import os
 import time
 
-from .._wire.packets import Op
+from .._wire.packets import ERROR
 from .._wire.replies import MalformedError
 from ..exceptions import ConnectionError
 from .channel import Channel
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     #: Returns what undoes a request, given its reply: a type, a payload and a transaction.
     Undo = Optional[Callable[[bytes], Optional[Tuple[int, bytes, int]]]]
 
-_ERROR = int(Op.ERROR)
 _GRACE = 0.1  # seconds to wait for a reply after an exception
 _CLOSE_WITHIN = 1  # seconds for a call in progress to leave
 
@@ -153,7 +152,7 @@ class Shared:
 
 def _undo(channel: Channel, answers: "Answers", undo: "Undo", deadline: float) -> None:
     for kind, _, _, result in list(answers.values()):
-        request = None if undo is None or kind == _ERROR else undo(result)
+        request = None if undo is None or kind == ERROR else undo(result)
         if request is not None:
             due: Due = {}
             channel.send([request[:2]], request[2], due, {})

@@ -1,6 +1,6 @@
 """A transaction: it has a channel for itself until it ends."""
 
-from .._wire.packets import Op
+from .._wire.packets import ERROR, Op
 from .._wire.refusals import refusal
 from .._wire.replies import decode_transaction
 from ..exceptions import ConnectionError
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from .inbox import Answers
     from .pipeline import Request
 
-_ERROR = int(Op.ERROR)
-
 
 def start_transaction(pool: Pool) -> "Transaction":
     """Start a transaction on a channel of a pool.
@@ -31,7 +29,7 @@ def start_transaction(pool: Pool) -> "Transaction":
     op = Op.TRANSACTION_START
     try:
         kind, payload = channel.exchange(op, b"\0", 0, {})
-        if kind != _ERROR:
+        if kind != ERROR:
             return Transaction(pool, channel, decoded(pool, decode_transaction, op, payload))
     except BaseException as exc:
         pool.discard(channel, exc)
@@ -103,7 +101,7 @@ class Transaction:
         payload = b"T\0" if commit else b"F\0"
         reply = channel.exchange(Op.TRANSACTION_END, payload, self.tx_id, answers)
         self._shared.channel = None
-        if reply[0] == _ERROR or reply[1] == b"OK\0":
+        if reply[0] == ERROR or reply[1] == b"OK\0":
             self._pool.put_back(channel)
         else:
             channel.close()

@@ -2,7 +2,7 @@
 
 import time
 
-from .._wire.packets import Op
+from .._wire.packets import MISSING, Op
 from .._wire.requests import strings
 from ..connection import PacketConnection
 from ..helpers import RELATIVE, decode_text
@@ -14,7 +14,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Iterator, Optional
 
-_MISSING = int(Op.ERROR), b"ENOENT\0"
 _TOKEN = b"w"
 _ASK = 1.0  # seconds for the answer if the timeout is 0: it asks once all the same
 
@@ -73,7 +72,7 @@ def _state(value: "Optional[str]", path: bytes) -> str:
 def _read(channel: Channel, path: bytes) -> "Optional[str]":
     payload = path + b"\0"
     reply = channel.exchange(Op.READ, payload, 0, {})
-    return None if reply == _MISSING else decode_text(accepted(Op.READ, payload, reply))
+    return None if reply == MISSING else decode_text(accepted(Op.READ, payload, reply))
 
 
 def _watch(channel: Channel, path: bytes) -> None:

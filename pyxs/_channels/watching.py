@@ -5,7 +5,7 @@ import time
 from collections import deque
 from itertools import islice
 
-from .._wire.packets import Op
+from .._wire.packets import ERROR, Op
 from .._wire.requests import strings
 from ..connection import PacketConnection
 from ..exceptions import ConnectionError
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from .shared import Ready, Undo
 
     T = TypeVar("T")
-
-_ERROR = int(Op.ERROR)
 
 
 class Watching:
@@ -115,7 +113,7 @@ class Watching:
                 self.forget([watch])
                 continue
             kind, payload = channel.exchange(Op.WATCH, watch.payload, 0, {})
-            if kind == _ERROR:
+            if kind == ERROR:
                 self._shared.channel = channel
                 channel.fail(error(payload[:-1], decode_text(watch.wpath)))
         self._shared.channel = channel
@@ -194,7 +192,7 @@ class Watching:
             self._live = dict(self._live)
             self._live[watch.token] = [*self._live.get(watch.token, ()), watch]
             reply = channel.exchange(Op.WATCH, watch.payload, 0, answers)
-            watch.is_set = reply[0] != _ERROR
+            watch.is_set = reply[0] != ERROR
         finally:
             if not watch.is_set:
                 self.forget([watch])

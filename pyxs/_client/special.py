@@ -2,7 +2,7 @@
 
 from .._annotations import t
 from .._channels.failures import accepted
-from .._wire.packets import Op
+from .._wire.packets import ERROR, MISSING, Op
 from .._wire.replies import decode_names, decode_number, decode_part, decode_string, join_parts
 from .._wire.requests import encode
 from ..exceptions import PyXSError
@@ -21,11 +21,9 @@ if TYPE_CHECKING:
 #: What only the control domain may send.
 DOM0_ONLY = frozenset((Op.INTRODUCE, Op.RELEASE, Op.RESUME, Op.SET_TARGET))
 
-_ERROR = int(Op.ERROR)
-MISSING_NODE = _ERROR, b"ENOENT\0"
-_TOO_LONG = _ERROR, b"E2BIG\0"
-_UNKNOWN = _ERROR, b"ENOSYS\0"
-_NOT_ALLOWED = _ERROR, b"EACCES\0"
+_TOO_LONG = ERROR, b"E2BIG\0"
+_UNKNOWN = ERROR, b"ENOSYS\0"
+_NOT_ALLOWED = ERROR, b"EACCES\0"
 
 
 def is_control_domain() -> bool:
@@ -58,7 +56,7 @@ def list_names(client: "t.Client", path: "Text") -> "Optional[List[str]]":
     payload = encode(op, (path,))
     channels = client._channels()
     reply = channels.exchange(op, payload)
-    if reply == MISSING_NODE:
+    if reply == MISSING:
         return None
     if reply == _TOO_LONG:
         return list_in_parts(client, path, channels)
@@ -75,7 +73,7 @@ def list_in_parts(client: "t.Client", path: "Text", channels: "Channels") -> "Op
     def ask_part(offset: int) -> "Optional[Tuple[bytes, bytes, bool]]":
         payload = encode(op, (path, offset))
         reply = channels.exchange(op, payload)
-        if reply == MISSING_NODE:
+        if reply == MISSING:
             return None
         if reply == _UNKNOWN:  # oxenstored over XenBus; it lacks this request
             reply = _TOO_LONG

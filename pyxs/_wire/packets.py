@@ -48,6 +48,8 @@ class Op(enum.IntEnum):
 
 
 OPS = {int(op): op for op in Op}
+ERROR = int(Op.ERROR)  #: the type of a reply that has the name of an errno
+MISSING = ERROR, b"ENOENT\0"  #: the reply about a node that does not exist
 
 
 _new = object.__new__

@@ -11,7 +11,7 @@ from .._channels.turns import NestedCallError
 from .._channels.watch import Watch
 from .._channels.watching import Watching
 from .._choice import connection_at
-from .._wire.packets import Op
+from .._wire.packets import ERROR, MISSING, Op
 from .._wire.replies import (
     MalformedError,
     decode_ack,
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from .._channels.inbox import Answers
 
 T = TypeVar("T")
-
-_ERROR = int(Op.ERROR)
 
 
 def open_handle() -> "Handle":
@@ -117,14 +115,14 @@ class Handle:
     ) -> "Optional[T]":
         """Do as :meth:`ask`, but return ``None`` if the daemon answers ``ENOENT``."""
         reply = self._exchange(op, payload, tx_id)
-        return None if reply == (_ERROR, b"ENOENT\0") else self._decoded(decoder, op, reply)
+        return None if reply == MISSING else self._decoded(decoder, op, reply)
 
     def names(self, path: bytes, tx_id: int) -> "Optional[List[str]]":
         """Return the names of a node's children, however many; ``None``: no such node."""
         reply = self._exchange(Op.DIRECTORY, path, tx_id)
-        if reply == (_ERROR, b"ENOENT\0"):
+        if reply == MISSING:
             return None
-        if reply != (_ERROR, b"E2BIG\0"):
+        if reply != (ERROR, b"E2BIG\0"):
             return self._decoded(decode_names, Op.DIRECTORY, reply)
         return join_parts(
             lambda offset: self.find(decode_part, Op.DIRECTORY_PART, path + b"%d\0" % offset, tx_id)
@@ -142,7 +140,7 @@ class Handle:
         while True:
             answers.clear()
             reply = channel.exchange(Op.TRANSACTION_START, b"\0", 0, answers)
-            if reply[0] == _ERROR:
+            if reply[0] == ERROR:
                 return reply
             tx_id = _number(reply[1])
             if self._started.setdefault(tx_id, channel) is channel:
@@ -158,7 +156,7 @@ class Handle:
         op, payload = Op.TRANSACTION_END, b"T\0" if commit else b"F\0"
         reply = self._translated(self._watching.use, self._request, op, payload, tx_id)
         self._started.pop(tx_id, None)
-        if reply == (_ERROR, b"EAGAIN\0"):
+        if reply == (ERROR, b"EAGAIN\0"):
             return False
         self._decoded(decode_ack, op, reply)
         return True
@@ -199,7 +197,7 @@ class Handle:
 
     def _decoded(self, decoder: "Callable[[bytes], T]", op: Op, reply: "Reply") -> T:
         kind, payload = reply
-        if kind == _ERROR:
+        if kind == ERROR:
             raise make_error(error(payload[:-1]).errno or errno.EINVAL)
         try:
             return decoded(self._watching, decoder, op, payload)
