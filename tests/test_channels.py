@@ -278,6 +278,7 @@ def test_too_long_a_payload_is_refused_and_nothing_is_sent(connect, count):
         client.write("/long", "x" * 95)
     assert connection.sent == []
     client.write("/long", "x" * 94)
+    assert len(connection.streams) == 1
 
 
 # -- time-outs -----------------------------------------------------------------------------
@@ -803,7 +804,7 @@ def test_what_a_handler_raises_in_the_clean_up_comes_out_though_there_is_an_even
     old = signal.signal(signal.SIGUSR1, handler)
     try:
         monkeypatch.setattr(channel.Channel, "finish", interrupted)
-        twice = before_line(Shared.wait, "while not take()", interrupt, passes=2)
+        twice = before_line(Shared.wait, "if take() or is_late", interrupt, passes=2)
         with twice, pytest.raises(ConnectionError, match="another client's"):
             monitor.wait()
     finally:
@@ -873,6 +874,27 @@ def open_handle(path):
     return xs()
 
 
+def test_calls_that_have_waited_for_their_turn_leave_nothing_behind():
+    queue, going_on = turns.Turns(), threading.Event()
+
+    def hold():
+        turn = turns.Turn()
+        queue.enter(turn)
+        going_on.wait(PATIENCE)
+        queue.leave(turn)
+
+    thread = threading.Thread(target=hold, daemon=True)
+    thread.start()
+    until(lambda: queue._queue)
+    for _ in range(3):
+        turn = turns.Turn()
+        assert not queue.enter(turn, deadline=time.monotonic() + 0.01)
+    assert len(queue._queue) == 1
+    assert queue._locks == {}
+    going_on.set()
+    thread.join()
+
+
 @pytest.mark.parametrize("make", [open_monitor, open_handle])
 def test_two_threads_that_first_ask_for_fileno_get_the_same_open_descriptor(
     xenstored, monkeypatch, make
@@ -890,7 +912,7 @@ def test_two_threads_that_first_ask_for_fileno_get_the_same_open_descriptor(
             os.fstat(one)
 
 
-@pytest.mark.parametrize("line", ["if kind != _ERROR", "return Transaction("])
+@pytest.mark.parametrize("line", ["if kind != ERROR", "return Transaction("])
 def test_a_transaction_whose_start_is_interrupted_behind_the_reply_is_not_left_open(
     xenstored, line
 ):

@@ -97,7 +97,7 @@ class Channel:
 
     # -- requests ----------------------------------------------------------------------
 
-    def exchange(self, op: int, payload: bytes, tx_id: int, answers: "Answers") -> "Reply":
+    def exchange(self, answers: "Answers", op: int, payload: bytes, tx_id: int = 0) -> "Reply":
         """Send one request and return the reply.
 
         :param answers: an empty dict. The reply is added, for an exception that comes later.

@@ -6,6 +6,7 @@ import weakref
 from ..connection import PacketConnection
 from ..exceptions import ConnectionError
 from .channel import Channel
+from .settling import settle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,9 +46,9 @@ class Pool:
         idle = self._idle
         channel = idle.pop(0, None) or self._take(idle)
         try:
-            reply = channel.exchange(op, payload, 0, {})
-        except BaseException as exc:  # half a message may be on its way
-            self.discard(channel, exc)
+            reply = channel.exchange({}, op, payload)
+        except BaseException as exc:
+            self._recover(channel, exc)
             raise
         if idle.setdefault(0, channel) is not channel:
             self._put_back(channel, idle)
@@ -64,7 +65,7 @@ class Pool:
         try:
             Pipeline(channel, 0, {}).exchange(requests)
         except BaseException as exc:
-            self.discard(channel, exc)
+            self._recover(channel, exc)
             raise
         self.put_back(channel)
 
@@ -113,6 +114,13 @@ class Pool:
         for channel in channels:
             channel.end("closed")
         _close_all(idle)
+
+    def _recover(self, channel: Channel, exc: BaseException) -> None:
+        """After an exception keep the channel, if nothing is under way; or discard it."""
+        if settle(channel):
+            self.put_back(channel)
+        if isinstance(exc, ConnectionError):
+            self.drop_idle()
 
     def _take(self, idle: "Dict[int, Channel]") -> Channel:
         for slot in _SLOTS:

@@ -4,18 +4,14 @@ import os
 import time
 
 from .._wire.packets import ERROR
-from .._wire.replies import MalformedError
-from ..exceptions import ConnectionError
 from .channel import Channel
-from .deadlines import LateError
-from .failures import raised_by_handler
+from .settling import settle
 from .turns import NestedCallError, Turn, Turns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, List, Optional, Tuple, TypeVar
 
-    from .channel import Reply
     from .inbox import Answers, Due
     from .pipeline import Request
 
@@ -26,12 +22,15 @@ if TYPE_CHECKING:
     #: Returns what undoes a request, given its reply: a type, a payload and a transaction.
     Undo = Optional[Callable[[bytes], Optional[Tuple[int, bytes, int]]]]
 
-_GRACE = 0.1  # seconds to wait for a reply after an exception
 _CLOSE_WITHIN = 1  # seconds for a call in progress to leave
 
 
 class Shared:
-    """A channel that calls use one after the other."""
+    """A channel that calls use one after the other.
+
+    An action is called with the channel, a dict that receives each reply first, and its own
+    arguments, as :meth:`Channel.exchange` is.
+    """
 
     __slots__ = ("_turns", "_unsettled", "channel")
 
@@ -77,16 +76,19 @@ class Shared:
         if not self._turns.enter(turn, yields=True, deadline=deadline):
             return
         try:
-            while not take():
-                channel = self._working(ready)
+            is_late = False
+            while True:
+                channel = self._working(ready)  # it may receive events when it connects
                 turn.wakeup = channel.poller.make_wakeup()
+                if take() or is_late:
+                    return
                 if self._turns.is_wanted():
                     if not self._turns.step_back(turn, deadline):
                         return
-                elif channel.is_readable(deadline):
+                    continue
+                is_late = deadline is not None and time.monotonic() >= deadline
+                if channel.is_readable(deadline):
                     channel.receive_events(may_block=deadline is None)
-                elif deadline is not None and time.monotonic() >= deadline:
-                    return
         except BaseException:
             self._clean_up({}, None)
             raise
@@ -130,23 +132,8 @@ class Shared:
     def _clean_up(self, answers: "Answers", undo: "Undo") -> None:
         """After an exception, wait a little for the replies that are due, or else close."""
         channel = self.channel
-        if channel is None:
-            self._unsettled = False
-            return
-        deadline = time.monotonic() + _GRACE
-        settled = False
-        try:
-            if channel.finish(deadline):
-                _undo(channel, answers, undo, deadline)
-                settled = True
-        except (LateError, MalformedError):
-            pass
-        except ConnectionError:
-            if channel.failure is None or raised_by_handler():
-                raise  # a signal handler raised it
-        finally:
-            if not settled:
-                channel.close()
+        if channel is not None:
+            settle(channel, lambda deadline: _undo(channel, answers, undo, deadline))
         self._unsettled = False
 
 
@@ -157,11 +144,6 @@ def _undo(channel: Channel, answers: "Answers", undo: "Undo", deadline: float) -
             due: Due = {}
             channel.send([request[:2]], request[2], due, {})
             channel.collect(due, {}, deadline=deadline)
-
-
-def exchange(channel: Channel, answers: "Answers", op: int, payload: bytes, tx_id: int) -> "Reply":
-    """Send one request and return the reply: an action for :meth:`Shared.use`."""
-    return channel.exchange(op, payload, tx_id, answers)
 
 
 def exchange_many(

@@ -8,7 +8,7 @@ from ..helpers import error
 from .channel import Channel
 from .failures import decoded, raised_by_handler
 from .pool import Pool
-from .shared import Shared, exchange, exchange_many
+from .shared import Shared, exchange_many
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def start_transaction(pool: Pool) -> "Transaction":
     channel = pool.take()
     op = Op.TRANSACTION_START
     try:
-        kind, payload = channel.exchange(op, b"\0", 0, {})
+        kind, payload = channel.exchange({}, op, b"\0")
         if kind != ERROR:
             return Transaction(pool, channel, decoded(pool, decode_transaction, op, payload))
     except BaseException as exc:
@@ -68,7 +68,7 @@ class Transaction:
         :raises ConnectionError: the transaction is lost, or the connection was.
         """
         self.is_used = True
-        return self._shared.use(self._ready, exchange, op, payload, self.tx_id)
+        return self._shared.use(self._ready, Channel.exchange, op, payload, self.tx_id)
 
     def exchange_many(self, requests: "List[Request]") -> None:
         """Send many requests and wait for all replies; see :meth:`exchange`."""
@@ -99,7 +99,7 @@ class Transaction:
     def _end(self, channel: Channel, answers: "Answers", commit: bool) -> "Reply":
         self._ended = True
         payload = b"T\0" if commit else b"F\0"
-        reply = channel.exchange(Op.TRANSACTION_END, payload, self.tx_id, answers)
+        reply = channel.exchange(answers, Op.TRANSACTION_END, payload, self.tx_id)
         self._shared.channel = None
         if reply[0] == ERROR or reply[1] == b"OK\0":
             self._pool.put_back(channel)

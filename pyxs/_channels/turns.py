@@ -48,9 +48,10 @@ class Turn:
     before it enters the queue: a signal handler may look for it after any instruction.
     """
 
-    __slots__ = ("__weakref__", "number", "thread", "wakeup", "yields")
+    __slots__ = ("__weakref__", "number", "pid", "thread", "wakeup", "yields")
 
     number: int  #: its place
+    pid: int
     thread: int
     wakeup: "Optional[Wakeup]"  #: ends its wait for an event
     yields: bool  #: it waits for an event, and lets the calls go first that do not
@@ -71,7 +72,7 @@ class Turns:
 
         :raises NestedCallError: this thread has the turn already.
         """
-        turn.number, turn.thread = next(self._numbers), get_ident()
+        turn.number, turn.pid, turn.thread = next(self._numbers), os.getpid(), get_ident()
         turn.yields, turn.wakeup = yields, None
         queue = self._queue
         has_turn = False
@@ -87,6 +88,8 @@ class Turns:
         """End a turn; the next call has it then."""
         queue = self._queue
         queue.pop(turn.number, None)
+        if self._locks:
+            self._locks.pop(turn.number, None)
         if queue:
             self._wake_first()
 
@@ -99,10 +102,9 @@ class Turns:
 
     def step_back(self, turn: Turn, deadline: "Optional[float]") -> bool:
         """Go to the end of the queue and wait; return ``False`` when the deadline passes."""
-        self._queue.pop(turn.number, None)
+        self.leave(turn)
         turn.number = next(self._numbers)
         self._queue[turn.number] = weakref.ref(turn)
-        self._wake_first()
         return self._wait(turn, deadline)
 
     # -- waiting -----------------------------------------------------------------------
@@ -146,11 +148,11 @@ class Turns:
                 lock.release()
 
     def _waiting(self) -> "List[Turn]":
-        """Return the calls in the queue; remove those that are gone."""
+        """Return the calls in the queue; remove those that are gone or a parent process's."""
         turns = []
         for number, reference in list(self._queue.items()):
             turn = reference()
-            if turn is None:
+            if turn is None or turn.pid != os.getpid():
                 self._queue.pop(number, None)
                 self._locks.pop(number, None)
             else:

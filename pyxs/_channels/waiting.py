@@ -71,13 +71,13 @@ def _state(value: "Optional[str]", path: bytes) -> str:
 
 def _read(channel: Channel, path: bytes) -> "Optional[str]":
     payload = path + b"\0"
-    reply = channel.exchange(Op.READ, payload, 0, {})
+    reply = channel.exchange({}, Op.READ, payload)
     return None if reply == MISSING else decode_text(accepted(Op.READ, payload, reply))
 
 
 def _watch(channel: Channel, path: bytes) -> None:
     payload = strings(path, _TOKEN)
-    accepted(Op.WATCH, payload, channel.exchange(Op.WATCH, payload, 0, {}))
+    accepted(Op.WATCH, payload, channel.exchange({}, Op.WATCH, payload))
 
 
 def _receive(channel: Channel, deadline: "Optional[float]") -> None:

@@ -112,7 +112,7 @@ class Watching:
             if not watch.is_set:  # the call that sets it was interrupted
                 self.forget([watch])
                 continue
-            kind, payload = channel.exchange(Op.WATCH, watch.payload, 0, {})
+            kind, payload = channel.exchange({}, Op.WATCH, watch.payload)
             if kind == ERROR:
                 self._shared.channel = channel
                 channel.fail(error(payload[:-1], decode_text(watch.wpath)))
@@ -191,7 +191,7 @@ class Watching:
             # Before WATCH is sent, because events may come before its reply.
             self._live = dict(self._live)
             self._live[watch.token] = [*self._live.get(watch.token, ()), watch]
-            reply = channel.exchange(Op.WATCH, watch.payload, 0, answers)
+            reply = channel.exchange(answers, Op.WATCH, watch.payload)
             watch.is_set = reply[0] != ERROR
         finally:
             if not watch.is_set:
@@ -209,7 +209,7 @@ class Watching:
         """
 
         def request(channel: Channel, answers: "Answers") -> "Reply":
-            reply = channel.exchange(op, payload, 0, answers)
+            reply = channel.exchange(answers, op, payload)
             self.forget(watches)
             return reply
 

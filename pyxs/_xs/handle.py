@@ -139,14 +139,14 @@ class Handle:
     def _start(self, channel: Channel, answers: "Answers") -> "Reply":
         while True:
             answers.clear()
-            reply = channel.exchange(Op.TRANSACTION_START, b"\0", 0, answers)
+            reply = channel.exchange(answers, Op.TRANSACTION_START, b"\0")
             if reply[0] == ERROR:
                 return reply
             tx_id = _number(reply[1])
             if self._started.setdefault(tx_id, channel) is channel:
                 return reply
             # The number is that of a lost transaction, and the program may still use it.
-            channel.exchange(Op.TRANSACTION_END, b"F\0", tx_id, {})
+            channel.exchange({}, Op.TRANSACTION_END, b"F\0", tx_id)
 
     def end_transaction(self, tx_id: int, commit: bool) -> bool:
         """End a transaction; return ``False`` if the daemon answers ``EAGAIN``.
@@ -181,7 +181,7 @@ class Handle:
     ) -> "Reply":
         if self._started.get(tx_id, channel) is not channel:
             raise make_error(errno.ENOENT)
-        return channel.exchange(op, payload, tx_id, answers)
+        return channel.exchange(answers, op, payload, tx_id)
 
     def _translated(self, call: "Callable[..., T]", *args: Any, **options: Any) -> T:
         """Return what *call* returns; raise the errors of the C extension."""

@@ -12,10 +12,11 @@ import warnings
 import pytest
 
 import pyxs
-from common import PATIENCE
+from common import PATIENCE, until
 from fakes import FakeServer, event, honest, reply_to
 from forks import fork
 from pyxs import Client, ConnectionError
+from pyxs._channels import turns
 
 from . import scaled
 
@@ -152,6 +153,27 @@ def test_a_monitor_in_a_child_raises_until_it_watches_again(daemon):
     assert monitor.wait(timeout=PATIENCE) == ("/a", "t")
     assert monitor.check() is None
     monitor.close()
+
+
+def test_a_child_waits_for_no_call_of_its_parents_threads(monkeypatch):
+    monkeypatch.setattr(turns, "_LOOK_AGAIN", 10 * PATIENCE)
+    with FakeServer(lambda peer: peer.linger(), honest) as server:
+        client = Client(server.path)
+
+        def start():
+            with pytest.raises(ConnectionError):
+                client.transaction_start()
+
+        def child():
+            client.transaction_start()
+            assert client.read("/a") == "value"
+
+        thread = threading.Thread(target=start, daemon=True)
+        thread.start()
+        until(lambda: server.requests)
+        in_child(child)
+        client.close()
+        thread.join()
 
 
 def test_a_child_that_watches_again_leaves_the_parents_descriptor_alone():

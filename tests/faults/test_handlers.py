@@ -10,8 +10,9 @@ import pytest
 
 import pyxs
 from common import PATIENCE, HandlerError, alarm, descriptors
-from fakes import FakeBus, FakeServer, honest, reply_to
+from fakes import FakeBus, FakeServer, event, honest, reply_to
 from pyxs import Client, ConnectionError, Monitor, PyXSError
+from pyxs._channels import settling
 from pyxs._channels.turns import NestedCallError, Turns
 from pyxs.connection import Op, UnixSocketConnection
 
@@ -139,6 +140,44 @@ def test_read_watch_raises_the_exception_of_a_signal_handler_and_keeps_its_watch
     assert handle.read("", "/a") == b"value"
     assert len(watched.peers) == 1
     handle.close()
+
+
+def test_a_request_whose_reply_comes_soon_after_the_exception_keeps_its_connection(
+    late, monkeypatch
+):
+    """Over another one, a later request could overtake it."""
+
+    def handler():
+        late.release.set()
+        raise HandlerError
+
+    monkeypatch.setattr(settling, "_GRACE", PATIENCE)
+    client = Client(late.path)
+    with pytest.raises(HandlerError), alarm(handler):
+        client.write("/a", "value")
+    assert client.read("/a") == "value"
+    assert len(late.peers) == 1
+    client.close()
+
+
+def test_wait_returns_the_event_that_comes_while_it_connects_again():
+    def first(peer):
+        peer.send(reply_to(peer.receive()), event("/a", "/a"))
+        peer.receive()
+        peer.linger()
+
+    def second(peer):
+        for request in peer:
+            peer.send(event("/a", "/a"), reply_to(request))
+
+    with FakeServer(first, second) as server:
+        monitor = pyxs.monitor(server.path)
+        monitor.watch("/a")
+        assert monitor.wait(timeout=PATIENCE) == ("/a", "/a")
+        until_raised(HandlerError(), lambda: monitor.watch("/b"))
+        assert monitor.wait(timeout=PATIENCE) == ("/a", "/a")
+        assert monitor.wait(timeout=0) is None
+        monitor.close()
 
 
 # -- handlers that use pyxs ----------------------------------------------------------------
