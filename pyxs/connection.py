@@ -123,7 +123,7 @@ class UnixSocketConnection(SocketConnection):
             # daemon's queue of new connections is full.
             sock.settimeout(None)
             limit_waiting(sock, self.socket_timeout)
-            sock.connect(self.path)
+            _connect(sock, self.path)
         except BaseException:
             sock.close()
             raise
@@ -188,6 +188,21 @@ def is_xenbus_file(found: os.stat_result) -> bool:
     """
     mounts = [path for path in ("/proc", "/proc/xen", "/kern") if os.path.ismount(path)]
     return found.st_dev in [os.stat(path).st_dev for path in mounts]
+
+
+def _connect(sock: socket.socket, path: str) -> None:
+    """Connect, also where a signal comes that a handler takes without an exception.
+
+    Python then takes a ``connect()`` that has not begun for one that goes on in the background.
+    """
+    while True:
+        sock.connect(path)
+        try:
+            sock.getpeername()
+            return
+        except OSError as exc:
+            if exc.errno != errno.ENOTCONN:
+                raise
 
 
 def limit_waiting(sock: "t.Any", seconds: "t.Optional[float]") -> None:

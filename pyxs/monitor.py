@@ -7,6 +7,7 @@ from collections import namedtuple
 
 from . import helpers
 from ._annotations import t
+from ._channels.descriptor import begin_anew_in_children
 from ._channels.failures import accepted, decoded
 from ._channels.watch import Watch
 from ._channels.watching import Watching
@@ -56,6 +57,7 @@ class Monitor:
 
     def __init__(self, connection: PacketConnection) -> None:
         self._watching = Watching(choose_connection(connection=connection))
+        begin_anew_in_children(self._watching)
 
     @property
     def connection(self) -> PacketConnection:

@@ -14,7 +14,16 @@ import time
 import pytest
 
 import pyxs
-from common import PATIENCE, HandlerError, before_line, descriptors, in_threads, interrupt, until
+from common import (
+    PATIENCE,
+    HandlerError,
+    alarm,
+    before_line,
+    descriptors,
+    in_threads,
+    interrupt,
+    until,
+)
 from fakes import FakeConnection, FakeServer, error_to, event, honest, reply_to
 from pyxs import (
     Client,
@@ -27,6 +36,7 @@ from pyxs import (
     xs,
 )
 from pyxs._channels import channel, turns
+from pyxs._channels.descriptor import Descriptor
 from pyxs._channels.shared import Shared
 from pyxs._channels.transaction import start_transaction
 from pyxs._channels.watching import Watching
@@ -872,6 +882,96 @@ def open_monitor(path):
 def open_handle(path):
     os.environ["XENSTORED_PATH"] = path
     return xs()
+
+
+@pytest.mark.parametrize("line", ["readiness.follow(channel)", "self._readiness = readiness"])
+def test_fileno_works_after_an_interruption_in_the_first(watching, line):
+    monitor, deliver = watching()
+    with pytest.raises(HandlerError), before_line(Watching._fileno, line, interrupt):
+        monitor.fileno()
+    descriptor = monitor.fileno()
+    assert not select.select([descriptor], [], [], 0)[0]
+    deliver(event("/a", "t"))
+    assert select.select([descriptor], [], [], PATIENCE)[0]
+
+
+@pytest.mark.parametrize("line", ["self._readiness.follow(channel)", "self._connecting = None"])
+def test_fileno_is_readable_after_an_interruption_while_it_connects_again(serve, line):
+    def silent_at_last(peer):
+        peer.send(reply_to(peer.receive()))
+        peer.receive()
+        peer.linger()
+
+    def tell(peer):
+        for request in peer:
+            peer.send(reply_to(request), event("/a", "/a"))
+
+    client, _ = serve(silent_at_last, tell)
+    monitor = client.monitor("/a")
+    descriptor = monitor.fileno()
+    with pytest.raises(HandlerError), alarm(interrupt):
+        monitor.watch("/b")
+    with pytest.raises(HandlerError), before_line(Watching._connect, line, interrupt):
+        monitor.check()
+    assert select.select([descriptor], [], [], PATIENCE)[0]
+    assert monitor.wait(timeout=PATIENCE) == ("/a", "/a")
+    monitor.close()
+
+
+def test_an_exception_while_fileno_is_brought_up_to_date_leaves_the_event(watching):
+    monitor, deliver = watching()
+    monitor.fileno()
+    deliver(event("/1", "t"))
+    with pytest.raises(HandlerError), before_line(Watching._refresh, "readiness.show", interrupt):
+        monitor.wait()
+    assert monitor.wait() == ("/1", "t")
+
+
+def test_close_of_another_thread_while_fileno_is_brought_up_to_date(watching):
+    monitor, deliver = watching()
+    monitor.fileno()
+    deliver(event("/1", "t"))
+    with before_line(Watching._refresh, "readiness.show", lambda: in_threads(monitor.close)):
+        assert monitor.check() == ("/1", "t")
+
+
+def test_a_watch_that_was_refused_and_interrupted_may_be_set_again(serve):
+    def script(peer):
+        for request in peer:
+            peer.send(error_to(request, b"EACCES\0"))
+
+    client, _ = serve(script)
+    monitor = client.monitor()
+    with pytest.raises(HandlerError), before_line(Watching.forget, "live = {}", interrupt, 2):
+        monitor.watch("/a")
+    with pytest.raises(PyXSError, match="Permission denied"):
+        monitor.watch("/a")
+    monitor.close()
+
+
+def test_a_descriptor_is_closed_though_something_refers_to_it():
+    ours, theirs = socket.socketpair()
+    descriptor = Descriptor(ours)
+    descriptor.close()
+    assert theirs.recv(1) == b""
+    theirs.close()
+
+
+def test_a_descriptor_that_another_thread_shuts_down_is_closed_after_that():
+    class Stream(socket.socket):
+        def shutdown(self, how):
+            held.close()
+            assert self.fileno() >= 0
+            super().shutdown(how)
+
+    ours, theirs = socket.socketpair()
+    held = Descriptor(Stream(fileno=ours.detach()))
+    number = held.file.fileno()
+    held.shut_down()
+    os.fstat(number)
+    held = None
+    with theirs, pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(number)
 
 
 def test_calls_that_have_waited_for_their_turn_leave_nothing_behind():

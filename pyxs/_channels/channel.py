@@ -5,6 +5,7 @@ import errno
 import os
 import struct
 import time
+from functools import partial
 from itertools import chain, repeat
 from types import BuiltinMethodType
 
@@ -14,17 +15,10 @@ from ..connection import PacketConnection, limit_waiting
 from ..exceptions import ConnectionError, PyXSError, UnexpectedPacket
 from .deadlines import LateError, sooner
 from .descriptor import Descriptor
-from .failures import (
-    again,
-    failure_of,
-    open_stream,
-    raised_by_handler,
-    refusal_from_write,
-    too_long,
-    within,
-)
+from .failures import again, failure_of, raised_by_handler, too_long
 from .inbox import Inbox
 from .readiness import Poller
+from .streams import closed, open_stream, receive_briefly, refusal_from_write, within
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,6 +88,8 @@ class Channel:
         if self._is_python or not isinstance(stream, _socket.socket):
             self._polls = True
             self.poller.make_wakeup()
+        if self._is_python and isinstance(stream, _socket.socket):
+            self._recv = partial(receive_briefly, stream)
 
     # -- requests ----------------------------------------------------------------------
 
@@ -239,6 +235,8 @@ class Channel:
         :raises ConnectionError: none came within the timeout.
         :raises LateError: the deadline has passed.
         """
+        if deadline is not None and time.monotonic() >= deadline:
+            raise LateError
         due = sooner(deadline, self._timeout)
         while not self._wait(due):
             if due is not None and time.monotonic() >= due:
@@ -256,13 +254,14 @@ class Channel:
         self._in_doubt = self._is_python
         try:
             pieces.extend(map(self._recv, _RECV_SIZE))
+            if not pieces[-1]:
+                self.fail(EOFError("the daemon closed the connection"))
         except OSError as exc:
             if isinstance(exc, PyXSError) or raised_by_handler(exc):
                 raise
-            self.fail(exc)
+            if not (self._is_python and isinstance(exc, _socket.timeout)):
+                self.fail(exc)
         self._in_doubt = False
-        if not pieces[-1]:
-            self.fail(EOFError("the daemon closed the connection"))
 
     def _sort(self, due: "Due", answers: "Answers") -> None:
         problem = self.inbox.sort(due, answers)
@@ -337,13 +336,10 @@ class Channel:
 
     def close(self) -> None:
         """Close the connection, by the call that uses it."""
-        last, self._descriptor = self._descriptor, None  # closed when this returns
+        last, self._descriptor = self._descriptor, None
         if last is not None and self.pid == os.getpid():
             self.before_close()
+            last.close()
         self.before_close = bool
-        self._send = self._recv = _closed
+        self._send = self._recv = closed
         self.poller.wakeup = None
-
-
-def _closed(_argument: "Any") -> "Any":
-    raise OSError(errno.EBADF, os.strerror(errno.EBADF))

@@ -1,5 +1,6 @@
 """Open files, and what becomes of them in a forked child."""
 
+import contextlib
 import os
 import socket
 import weakref
@@ -9,34 +10,45 @@ from .failures import raised_by_handler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, List, Optional, Tuple
+    from typing import Any, Dict, List, Optional, Tuple
 
-_open: "weakref.WeakValueDictionary[int, Descriptor]" = weakref.WeakValueDictionary()
+_inherited: "weakref.WeakValueDictionary[int, Any]" = weakref.WeakValueDictionary()
 _forgotten: "List[Any]" = []
 
 
-class Descriptor:
-    """An open file, which is closed when nobody refers to this object any more.
+def begin_anew_in_children(thing: "Any") -> None:
+    """Let a forked child call the method ``forked()`` of an object, before its first thread."""
+    _inherited[id(thing)] = thing
 
-    Nobody closes it earlier. So the number stays that of this file for a thread that is about
-    to shut it down while another leaves it.
+
+class Descriptor:
+    """An open file, which is closed at the latest when nobody refers to this object any more.
+
+    While one thread shuts it down, no other closes it: its number could be another file's then.
 
     :param file: has ``fileno`` and ``close``.
     """
 
-    __slots__ = ("__weakref__", "_identity", "_pid", "file")
+    __slots__ = ("__weakref__", "_identity", "_pid", "_right", "file")
 
     file: "Any"  #: the open file
 
     def __init__(self, file: "Any") -> None:
         self._pid = os.getpid()
         self._identity = _identity(file.fileno())
+        self._right: Dict[str, bool] = {"to end it": True}  # who takes it out may end the file
         self.file = file
-        _open[id(self)] = self
+        begin_anew_in_children(self)
+
+    def close(self) -> None:
+        """Close it, unless another thread is shutting it down."""
+        if self._right.pop("to end it", False):
+            self.file.close()
+            self.file = None
 
     def shut_down(self) -> None:
         """End the calls on it in other threads, if it is a socket."""
-        if not hasattr(self.file, "shutdown"):
+        if not (hasattr(self.file, "shutdown") and self._right.pop("to end it", False)):
             return
         try:
             self.file.shutdown(socket.SHUT_RDWR)
@@ -52,6 +64,16 @@ class Descriptor:
             file.close()
         else:
             _forget(file)
+
+    def forked(self) -> None:
+        """Close it in a forked child; nothing is sent or shut down.
+
+        At once, because a daemon closes all descriptors and opens files under the same numbers.
+        """
+        file, self.file = self.file, None
+        if file is not None:
+            with contextlib.suppress(Exception):  # of a stream that is not ours
+                file.close()
 
 
 def _identity(number: int) -> "Optional[Tuple[int, int]]":
@@ -73,17 +95,10 @@ def _forget(file: "Any") -> None:
         _forgotten.append(file)  # it would close the number when it is freed
 
 
-def _close_inherited() -> None:
-    """Close, in a forked child, what the parent had open; nothing is sent or shut down.
-
-    At once, because a daemon closes all descriptors and opens files under the same numbers.
-    """
-    for descriptor in list(_open.values()):
-        file, descriptor.file = descriptor.file, None
-        if file is not None:
-            file.close()
-    _open.clear()
+def _begin_anew() -> None:
+    for thing in list(_inherited.values()):
+        thing.forked()
 
 
-if hasattr(os, "register_at_fork"):  # from Python 3.7 on; before, __del__ looks
-    os.register_at_fork(after_in_child=_close_inherited)
+if hasattr(os, "register_at_fork"):  # from Python 3.7 on; before, each call looks at the pid
+    os.register_at_fork(after_in_child=_begin_anew)

@@ -1,24 +1,17 @@
-"""Failures to connect and of open connections, and exceptions of signal handlers."""
+"""Failures of connections, refused requests, and exceptions of signal handlers."""
 
 import _signal  # type: ignore[import-not-found]
-import copy
-import errno
 import sys
-import time
 
 from .._wire.packets import ERROR, Op
 from .._wire.refusals import refusal
 from .._wire.replies import MalformedError
 from .._wire.requests import path_of
-from ..connection import PacketConnection
-from ..exceptions import ConnectionError, InvalidPayload, PyXSError, UnexpectedPacket
-from .deadlines import LateError
+from ..exceptions import ConnectionError, InvalidPayload, UnexpectedPacket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Optional, Tuple, TypeVar
-
-    from .._annotations.types import Stream
 
     T = TypeVar("T")
 
@@ -43,43 +36,6 @@ def raised_by_handler(exc: "Optional[BaseException]" = None) -> bool:
     # Not signal.getsignal(), which leaves a cycle with the exception in it on Python 3.7.
     handlers = [_signal.getsignal(number) for number in range(1, _signal.NSIG)]
     return not codes.isdisjoint([getattr(handler, "__code__", None) for handler in handlers])
-
-
-def open_stream(connection: PacketConnection, deadline: "Optional[float]") -> "Stream":
-    """Return a new stream to the daemon.
-
-    :raises ConnectionError: connecting failed.
-    :raises LateError: the deadline has passed.
-    """
-    try:
-        return within(connection, deadline).open()
-    except OSError as exc:
-        if isinstance(exc, PyXSError) or raised_by_handler(exc):
-            raise
-        if deadline is not None and time.monotonic() >= deadline:
-            raise LateError from exc
-        raise failure_of(connection.path, exc, hint=connection.hint(exc)) from exc
-
-
-def within(connection: PacketConnection, deadline: "Optional[float]") -> PacketConnection:
-    """Return the connection, or one like it that waits no longer than until the deadline."""
-    if deadline is None:
-        return connection
-    hurried = copy.copy(connection)
-    left, timeout = max(0.001, deadline - time.monotonic()), connection.socket_timeout
-    hurried.socket_timeout = left if timeout is None else min(left, timeout)
-    return hurried
-
-
-def refusal_from_write(exc: OSError, op: int) -> bytes:
-    """Return the payload of the daemon's ERROR that write() on a device stands for, or ``b""``.
-
-    Linux sets watches itself: if xenstored refuses one, write() fails with its errno, and no
-    reply comes.
-    """
-    if exc.errno != errno.EINVAL and op != Op.WATCH:
-        return b""
-    return errno.errorcode.get(exc.errno or errno.EINVAL, "EINVAL").encode("ascii") + b"\0"
 
 
 def failure_of(path: str, cause: Exception, reason: str = "", hint: str = "") -> ConnectionError:

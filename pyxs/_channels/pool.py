@@ -6,11 +6,12 @@ import weakref
 from ..connection import PacketConnection
 from ..exceptions import ConnectionError
 from .channel import Channel
+from .descriptor import begin_anew_in_children
 from .settling import settle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, List
+    from typing import Any, Dict, List, Optional
 
     from .channel import Reply
     from .pipeline import Request
@@ -28,12 +29,15 @@ class Pool:
         self.connection = connection
         self.path = connection.path
         self._begin()
+        begin_anew_in_children(self)
 
     def _begin(self) -> None:
         self._pid = os.getpid()
         #: Replaced, never emptied: a call returns its channel to the slots that it came from.
         self._idle: Dict[int, Channel] = {}
         self._open: weakref.WeakValueDictionary[int, Channel] = weakref.WeakValueDictionary()
+
+    forked = _begin
 
     def exchange(self, op: int, payload: bytes) -> "Reply":
         """Send one request and return the reply.
@@ -105,11 +109,11 @@ class Pool:
 
     def is_connected(self) -> bool:
         """Return whether there is a channel that works."""
-        return True in [channel.is_usable() for channel in list(self._open.values())]
+        return True in [channel.is_usable() for channel in self._channels()]
 
     def close(self) -> None:
         """Disconnect; calls in progress raise ``ConnectionError``."""
-        channels, idle = list(self._open.values()), self._idle
+        channels, idle = self._channels(), self._idle
         self._begin()
         for channel in channels:
             channel.end("closed")
@@ -127,12 +131,21 @@ class Pool:
             channel = idle.pop(slot, None)
             if channel is not None:
                 return channel
+        return self.open()
+
+    def open(self, deadline: "Optional[float]" = None, events: "Any" = None) -> Channel:
+        """Connect; the arguments are those of :class:`Channel`. :meth:`close` ends its calls."""
         opened = self._open
-        channel = Channel(self.connection)
+        channel = Channel(self.connection, deadline, events)
         opened[id(channel)] = channel
         if opened is not self._open:
             channel.end("closed")
         return channel
+
+    def _channels(self) -> "List[Channel]":
+        # values() fails when another thread opens a channel meanwhile.
+        channels = [reference() for reference in self._open.valuerefs()]
+        return [channel for channel in channels if channel is not None]
 
     def _put_back(self, channel: Channel, idle: "Dict[int, Channel]") -> None:
         for slot in _SLOTS:

@@ -10,7 +10,7 @@ from .failures import raised_by_handler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Optional
+    from typing import Any, Callable, Optional
 
 
 class Wakeup:
@@ -84,6 +84,7 @@ class Readiness:
 
     def __init__(self) -> None:
         self._flag = Wakeup()
+        self._followed: Optional[int] = None
         self._selector = Descriptor(selectors.DefaultSelector())
         self._selector.file.register(self._flag.fileno(), selectors.EVENT_READ)
 
@@ -92,20 +93,22 @@ class Readiness:
         number: int = self._selector.file.fileno()
         return number
 
-    def follow(self, fd: int) -> None:
-        """Be readable when the descriptor of a channel is."""
+    def follow(self, channel: "Any") -> None:
+        """Be readable when the descriptor of a :class:`Channel` is, until that is closed."""
         self.unfollow()
-        self._selector.file.register(fd, selectors.EVENT_READ)
+        channel.before_close = self.unfollow
+        if channel.is_usable():
+            self._followed = channel.poller.fd
+            self._selector.file.register(self._followed, selectors.EVENT_READ)
 
     def unfollow(self) -> None:
         """Let the channel's descriptor go before it is closed.
 
         A copy of it in a forked child would keep it registered.
         """
-        selector = self._selector.file
-        for key in list(selector.get_map().values()):
-            if key.fd != self._flag.fileno():
-                selector.unregister(key.fd)
+        fd, self._followed = self._followed, None
+        if fd is not None and fd in self._selector.file.get_map():
+            self._selector.file.unregister(fd)
 
     def show(self, is_ready: "Callable[[], bool]") -> None:
         """Be readable if ``is_ready()``; look again, for another thread may come in between."""

@@ -10,22 +10,24 @@ from .failures import raised_by_handler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
+    from typing import Any, Callable, Optional
 
 _GRACE = 0.1  # seconds to wait for the replies that are due
 
 
-def settle(channel: Channel, then: "Callable[[float], object]" = bool) -> bool:
+def settle(channel: Channel, then: "Optional[Callable[..., object]]" = None, *args: "Any") -> bool:
     """Wait a little for the replies that are due, or else close the channel.
 
-    :param then: called when they have come, with the time until which it may wait.
+    :param then: called when they have come, with the channel, the time until which it may wait,
+        and *args*.
     :returns: whether the channel can be used.
     """
     deadline = time.monotonic() + _GRACE
     settled = False
     try:
         if channel.finish(deadline):
-            then(deadline)
+            if then is not None:
+                then(channel, deadline, *args)
             settled = True
     except (LateError, MalformedError):
         pass

@@ -133,11 +133,11 @@ class Shared:
         """After an exception, wait a little for the replies that are due, or else close."""
         channel = self.channel
         if channel is not None:
-            settle(channel, lambda deadline: _undo(channel, answers, undo, deadline))
+            settle(channel, _undo, answers, undo)
         self._unsettled = False
 
 
-def _undo(channel: Channel, answers: "Answers", undo: "Undo", deadline: float) -> None:
+def _undo(channel: Channel, deadline: float, answers: "Answers", undo: "Undo") -> None:
     for kind, _, _, result in list(answers.values()):
         request = None if undo is None or kind == ERROR else undo(result)
         if request is not None:
@@ -153,3 +153,12 @@ def exchange_many(
     from .pipeline import Pipeline  # here: most programs send one request at a time
 
     Pipeline(channel, tx_id, answers).exchange(requests)
+
+
+def look(channel: Channel, answers: "Answers", take: "Callable[[], bool]") -> None:  # noqa: ARG001
+    """Receive the events that have arrived; wait only for the rest of a message."""
+    if channel.is_readable(time.monotonic()):
+        channel.receive_events()
+    while not take() and channel.inbox.framer.begun:
+        if channel.is_readable(None):
+            channel.receive_events()

@@ -4,11 +4,11 @@ import time
 
 from .._wire.packets import MISSING, Op
 from .._wire.requests import strings
-from ..connection import PacketConnection
 from ..helpers import RELATIVE, decode_text
 from .channel import Channel
 from .deadlines import LateError
 from .failures import accepted
+from .pool import Pool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,13 +19,14 @@ _ASK = 1.0  # seconds for the answer if the timeout is 0: it asks once all the s
 
 
 def wait_for_value(
-    connection: PacketConnection,
+    pool: Pool,
     path: bytes,
     satisfied: "Callable[[str], object]",
     timeout: "Optional[float]",
 ) -> str:
     """Return the value of a node, once there is one that satisfies.
 
+    :param pool: gives a channel.
     :param timeout: seconds for all of it; ``None``: without limit.
     :raises TimeoutError: the time has passed.
     :raises PyXSError: the daemon's answer.
@@ -34,7 +35,7 @@ def wait_for_value(
     deadline = None if timeout is None else time.monotonic() + (timeout or _ASK)
     state = "the daemon has not answered"
     try:
-        channel = Channel(connection, deadline, [])
+        channel = pool.open(deadline, [])
         try:
             for value in _values(channel, path, deadline):
                 if value is not None and satisfied(value):

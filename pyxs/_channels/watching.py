@@ -1,7 +1,6 @@
 """Watches on one channel, and their events: what a monitor and an ``xs`` have in common."""
 
 import os
-import time
 from collections import deque
 from itertools import islice
 
@@ -13,7 +12,7 @@ from ..helpers import decode_text, error
 from .channel import Channel
 from .failures import raised_by_handler
 from .readiness import Readiness
-from .shared import Shared
+from .shared import Shared, look
 from .watch import Watch
 
 TYPE_CHECKING = False
@@ -42,6 +41,10 @@ class Watching:
         self.path = connection.path
         self._begin(None)
 
+    def forked(self) -> None:
+        """Begin anew in a child process, with a channel that is not its own."""
+        self._begin(self._shared.channel)
+
     def _begin(self, inherited: "Optional[Channel]") -> None:
         self._pid = os.getpid()
         self._shared = Shared(inherited)
@@ -49,6 +52,8 @@ class Watching:
         self._events: Deque[Event] = deque()
         self._oldest = iter(self._events.popleft, None)
         self._readiness: Optional[Readiness] = None
+        self._connecting: Optional[Channel] = None
+        self._closings = 0
 
     def use(
         self,
@@ -70,7 +75,7 @@ class Watching:
 
     def _here(self) -> Shared:
         if self._pid != os.getpid():
-            self._begin(self._shared.channel)
+            self.forked()
         return self._shared
 
     # -- the channel -------------------------------------------------------------------
@@ -107,7 +112,10 @@ class Watching:
         return channel or self._connect()
 
     def _connect(self) -> Channel:
-        channel = Channel(self.connection, events=self._events)
+        closings = self._closings
+        self._connecting = channel = Channel(self.connection, events=self._events)
+        if closings != self._closings:
+            channel.end("closed")
         for watch in self.watches():
             if not watch.is_set:  # the call that sets it was interrupted
                 self.forget([watch])
@@ -116,8 +124,10 @@ class Watching:
             if kind == ERROR:
                 self._shared.channel = channel
                 channel.fail(error(payload[:-1], decode_text(watch.wpath)))
+        if self._readiness is not None:
+            self._readiness.follow(channel)
         self._shared.channel = channel
-        self._follow(channel)
+        self._connecting = None
         return channel
 
     def connect(self) -> None:
@@ -125,7 +135,7 @@ class Watching:
 
         :raises ConnectionError: the daemon cannot be reached.
         """
-        self.use(_nothing, ready=self._renewed)
+        self.use(lambda _channel, _answers: None, ready=self._renewed)
 
     def check(self) -> None:
         """Raise an exception if the connection is lost, and with it the watches.
@@ -146,6 +156,10 @@ class Watching:
 
     def close(self) -> None:
         """Disconnect; calls in progress raise ``ConnectionError``, and so do later ones."""
+        self._closings += 1
+        connecting = self._connecting
+        if connecting is not None:
+            connecting.end("closed")
         self._here().close()
         self._readiness = None
 
@@ -185,6 +199,7 @@ class Watching:
         return self.use(self._watch, watch, once, undo=undo, ready=ready)
 
     def _watch(self, channel: Channel, answers: "Answers", watch: Watch, once: bool) -> "Reply":
+        self.forget([each for each in self.watches() if not each.is_set])  # interrupted ones
         if once and self.first_like(watch) is not watch:
             raise error("EEXIST", decode_text(watch.wpath))
         try:
@@ -259,7 +274,7 @@ class Watching:
 
         :raises NestedCallError, ConnectionError: as :meth:`wait_event`.
         """
-        return self._next(make, lambda take: self._here().use(self._ready, _look, take))
+        return self._next(make, lambda take: self._here().use(self._ready, look, take))
 
     def _next(
         self,
@@ -279,12 +294,13 @@ class Watching:
                 except ConnectionError:
                     if self.is_connected() or raised_by_handler() or not take():
                         raise
-            return make(held[0][0], held[1]) if held else None
+            result = make(held[0][0], held[1]) if held else None
+            self._refresh()
+            return result
         except BaseException:
             self._events.extendleft(held[:1])
-            raise
-        finally:
             self._refresh()
+            raise
 
     def _take(self, held: "List[Any]") -> bool:
         """Move the oldest event that a watch covers to *held*; ``False``: there is none."""
@@ -313,32 +329,22 @@ class Watching:
         return self.use(self._fileno, ready=self._as_it_is)
 
     def _fileno(self, channel: Channel, answers: "Answers") -> int:  # noqa: ARG002
-        if self._readiness is None:
-            self._readiness = Readiness()
-            self._follow(channel)
-        return self._readiness.fileno()
-
-    def _follow(self, channel: Channel) -> None:
-        if self._readiness is not None:
-            channel.before_close = self._readiness.unfollow
-            if channel.is_usable():
-                self._readiness.follow(channel.poller.fd)
+        readiness = self._readiness
+        if readiness is None:
+            readiness = Readiness()
+            readiness.follow(channel)
+            self._readiness = readiness  # last: whoever sees it can rely on it
+        return readiness.fileno()
 
     def _refresh(self) -> None:
         """Show whether there is an event, or the channel has ended."""
-        if self._readiness is not None:
-            self._drop_strays()
-            self._readiness.show(lambda: bool(self._events) or not self.is_connected())
+        readiness = self._readiness
+        if readiness is not None:
+            readiness.show(lambda: self._has_event() or not self.is_connected())
 
-
-def _nothing(channel: Channel, answers: "Answers") -> None:
-    """Use the channel for nothing: it is connected now."""
-
-
-def _look(channel: Channel, answers: "Answers", take: "Callable[[], bool]") -> None:  # noqa: ARG001
-    """Receive the events that have arrived; wait only for the rest of a message."""
-    if channel.is_readable(time.monotonic()):
-        channel.receive_events()
-    while not take() and channel.inbox.framer.begun:
-        if channel.is_readable(None):
-            channel.receive_events()
+    def _has_event(self) -> bool:
+        # No generator, for Python drops an exception that is raised while it closes one.
+        for event in list(self._events):  # noqa: SIM110
+            if self._watch_of(event) is not None:
+                return True
+        return False

@@ -24,7 +24,7 @@ def wait_for(
         raise error("EALREADY", decode_text(node), why)
     from .._channels.waiting import wait_for_value
 
-    return wait_for_value(client.connection, node, satisfied, timeout)
+    return wait_for_value(client._pool, node, satisfied, timeout)
 
 
 def _satisfied(condition: "Condition") -> "Callable[[str], object]":

@@ -137,7 +137,8 @@ class Handle:
         return self._decoded(decode_transaction, Op.TRANSACTION_START, reply)
 
     def _start(self, channel: Channel, answers: "Answers") -> "Reply":
-        while True:
+        # The number may be that of a lost transaction, which the program may still use.
+        for _ in range(len(self._started) + 1):
             answers.clear()
             reply = channel.exchange(answers, Op.TRANSACTION_START, b"\0")
             if reply[0] == ERROR:
@@ -145,8 +146,8 @@ class Handle:
             tx_id = _number(reply[1])
             if self._started.setdefault(tx_id, channel) is channel:
                 return reply
-            # The number is that of a lost transaction, and the program may still use it.
             channel.exchange({}, Op.TRANSACTION_END, b"F\0", tx_id)
+        return channel.fail(UnexpectedPacket("a transaction has the number of another"))
 
     def end_transaction(self, tx_id: int, commit: bool) -> bool:
         """End a transaction; return ``False`` if the daemon answers ``EAGAIN``.

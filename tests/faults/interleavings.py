@@ -54,7 +54,7 @@ class _Thread:
         self.failure = None
         self.done = False
         self.ready = None  # when blocked: returns whether it can go on
-        self.timeout = None  # when blocked: seconds until its time-out
+        self.expires = None  # when blocked: the time of its time-out
         self.expired = False
         self.turn = threading.Semaphore(0)
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -175,10 +175,11 @@ class Scheduler:
             raise Stopped
         if ready():
             return True
-        me.ready, me.timeout, me.expired = ready, timeout, False
+        me.ready, me.expired = ready, False
+        me.expires = None if timeout is None else self.now + timeout
         if self._choose_next():
             me.turn.acquire()
-        me.ready = me.timeout = None
+        me.ready = me.expires = None
         if self.stopped:
             raise Stopped
         return not me.expired
@@ -201,13 +202,13 @@ class Scheduler:
             if all(thread.done for thread in self._threads):
                 self._over.release()
                 return True
-            late = [t for t in self._threads if not t.done and t.timeout is not None]
+            late = [t for t in self._threads if not t.done and t.expires is not None]
             if not late:
                 self._deadlock = self._stacks()
                 self._over.release()
                 return True
-            first = min(late, key=lambda thread: thread.timeout)
-            self.now += first.timeout
+            first = min(late, key=lambda thread: thread.expires)
+            self.now = first.expires
             first.expired, first.ready = True, lambda: True
 
     def _stacks(self):

@@ -1,10 +1,12 @@
 """A child process never touches its parent's connections."""
 
+import functools
 import multiprocessing
 import os
 import select
 import signal
 import stat
+import sys
 import threading
 import time
 import warnings
@@ -12,7 +14,7 @@ import warnings
 import pytest
 
 import pyxs
-from common import PATIENCE, until
+from common import PATIENCE, in_threads, until
 from fakes import FakeServer, event, honest, reply_to
 from forks import fork
 from pyxs import Client, ConnectionError
@@ -247,6 +249,26 @@ def test_a_walk_that_is_forked_ends_in_the_child():
         assert len(list(walk)) == 40
         assert client.read("/a") == ""
         client.close()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 7), reason="3.6 tells nobody that it has forked")
+@pytest.mark.parametrize("daemon", ["memory"], indirect=True)
+def test_threads_of_a_child_may_be_the_first_to_call(daemon):
+    client = Client(daemon.path)
+    monitor = client.monitor("/a")
+    assert client.read("/") == ""
+
+    def child():
+        sys.setswitchinterval(1e-6)
+        calls = [lambda: client.read("/")] * 2
+        watches = [functools.partial(monitor.watch, path) for path in ("/b", "/c")]
+        in_threads(*calls, *watches)
+        assert {monitor.wait().path, monitor.wait().path} == {"/b", "/c"}
+
+    for _ in range(scaled(20, 400)):
+        in_child(child)
+    client.close()
+    monitor.close()
 
 
 @pytest.mark.parametrize("daemon", ["memory", "c"], indirect=True)

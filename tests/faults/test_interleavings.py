@@ -125,9 +125,6 @@ class Subject:
         return channel is not None and channel.take()
 
 
-SWITCHES = pytest.mark.parametrize("run", [False], indirect=True, ids=["switches"])
-
-
 @pytest.fixture(params=[False, True], ids=["switches", "interruptions"])
 def run(request, monkeypatch):
     """Explore threads; *threads* returns their functions and a check of the results."""
@@ -211,7 +208,6 @@ def test_two_waits_get_one_event_each(run):
     run(threads)
 
 
-@SWITCHES
 def test_a_wait_and_a_request_beside_close(run):
     def threads(subject):
         functions = [lambda: subject.wait(30), subject.request, subject.shared.close]

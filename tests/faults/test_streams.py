@@ -12,7 +12,7 @@ from unittest.mock import patch
 import pytest
 
 import pyxs
-from common import PATIENCE, in_threads
+from common import PATIENCE, HandlerError, alarm, in_threads, interrupt
 from fakes import FakeServer, honest, reply_to
 from pyxs import Client, ConnectionError, Monitor
 from pyxs.connection import SocketConnection, UnixSocketConnection
@@ -89,9 +89,39 @@ def test_close_of_another_thread_ends_a_read_and_a_wait(make):
         closed_during(client.read, "/a")
         assert client.read("/a") == "value"
         client.close()
+        closed_during(client.wait_for, "/a", "another value")
+        client.close()
         monitor = Monitor(make(server.path))
         monitor.watch("/a")
         closed_during(monitor.wait)
+
+
+def test_close_of_another_thread_ends_a_monitor_that_connects_again():
+    def lose(peer):
+        peer.send(reply_to(peer.receive()))
+        peer.receive()
+        peer.linger()
+
+    with FakeServer(lose, lambda peer: peer.linger()) as server:
+        monitor = Monitor(UnixSocketConnection(server.path))
+        monitor.watch("/a")
+        with pytest.raises(HandlerError), alarm(interrupt):
+            monitor.watch("/b")
+        closed_during(monitor.wait)
+
+
+def test_a_monitor_that_is_closed_while_it_opens_its_stream_is_closed():
+    class Slow(UnixSocketConnection):
+        def open(self):
+            stream = super().open()
+            in_threads(monitor.close)
+            return stream
+
+    with FakeServer(honest) as server:
+        monitor = Monitor(Slow(server.path))
+        with pytest.raises(ConnectionError, match="closed"):
+            monitor.watch("/a")
+        assert "not connected" in repr(monitor)
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -165,6 +195,33 @@ def test_over_tls_calls_connect_again_after_a_loss(tls):
             client.read("/a")
         assert client.read("/a") == "value"
         client.close()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client, monitor: client.read("/a"),
+        lambda client, monitor: client.wait_for("/a", timeout=0.2),
+        lambda client, monitor: monitor.watch("/b"),
+    ],
+)
+def test_over_tls_a_silent_daemon_is_not_waited_for_longer_than_the_time_out(tls, call):
+    """What TLS 1.3 sends behind its handshake makes the socket readable, and is no data."""
+    with FakeServer(tls(lambda peer: peer.linger())) as server:
+        connection = TlsConnection(server.path, 0.2)
+        client = Client(connection=connection)
+        with pytest.raises((ConnectionError, TimeoutError)):
+            call(client, client.monitor())
+        client.close()
+
+
+def test_over_tls_wait_ends_in_time_and_check_does_not_wait(tls):
+    with FakeServer(tls(honest)) as server:
+        monitor = Monitor(TlsConnection(server.path))
+        monitor.watch("/a")
+        assert monitor.check() is None
+        assert monitor.wait(timeout=0.05) is None
+        monitor.close()
 
 
 def test_over_tls_close_of_another_thread_ends_a_read(tls):

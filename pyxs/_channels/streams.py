@@ -1,0 +1,72 @@
+"""Streams to the daemon: how they are opened, and what is peculiar to some of them."""
+
+import copy
+import errno
+import os
+import time
+
+from .._wire.packets import Op
+from ..connection import PacketConnection
+from ..exceptions import PyXSError
+from .deadlines import LateError
+from .failures import failure_of, raised_by_handler
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Optional
+
+    from .._annotations.types import Stream
+
+_BRIEFLY = 0.01  # seconds
+
+
+def open_stream(connection: PacketConnection, deadline: "Optional[float]") -> "Stream":
+    """Return a new stream to the daemon.
+
+    :raises ConnectionError: connecting failed.
+    :raises LateError: the deadline has passed.
+    """
+    try:
+        return within(connection, deadline).open()
+    except OSError as exc:
+        if isinstance(exc, PyXSError) or raised_by_handler(exc):
+            raise
+        if deadline is not None and time.monotonic() >= deadline:
+            raise LateError from exc
+        raise failure_of(connection.path, exc, hint=connection.hint(exc)) from exc
+
+
+def within(connection: PacketConnection, deadline: "Optional[float]") -> PacketConnection:
+    """Return the connection, or one like it that waits no longer than until the deadline."""
+    if deadline is None:
+        return connection
+    hurried = copy.copy(connection)
+    left, timeout = max(0.001, deadline - time.monotonic()), connection.socket_timeout
+    hurried.socket_timeout = left if timeout is None else min(left, timeout)
+    return hurried
+
+
+def refusal_from_write(exc: OSError, op: int) -> bytes:
+    """Return the payload of the daemon's ERROR that write() on a device stands for, or ``b""``.
+
+    Linux sets watches itself: if xenstored refuses one, write() fails with its errno, and no
+    reply comes.
+    """
+    if exc.errno != errno.EINVAL and op != Op.WATCH:
+        return b""
+    return errno.errorcode.get(exc.errno or errno.EINVAL, "EINVAL").encode("ascii") + b"\0"
+
+
+def receive_briefly(stream: "Any", size: int) -> bytes:
+    """Receive from a socket in Python. It may have no data though it is readable, as one of TLS."""
+    stream.settimeout(_BRIEFLY)
+    try:
+        data: bytes = stream.recv(size)
+        return data
+    finally:
+        stream.settimeout(None)
+
+
+def closed(_argument: "Any") -> "Any":
+    """Stand for the methods of a stream that is closed."""
+    raise OSError(errno.EBADF, os.strerror(errno.EBADF))
