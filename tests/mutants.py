@@ -110,6 +110,15 @@ EQUIVALENT = {
             "domid = ((int(number) - 2**31) & UINT32_MASK) - 2**31  # an int in C"
         ],
     },
+    "pyxs/_xs/handle.py": {
+        "the reply makes it forget the watch too": ["if len(payload) >= self._max_payload:"],
+        "a refusal is returned all the same, and no transaction has the number": [
+            "if reply[ 1] == ERROR:",
+            "if reply[ -1] == ERROR:",
+            "return 1",
+            "return -1",
+        ],
+    },
     "pyxs/_channels/channel.py": {
         _SPEED: [
             "_RECV_SIZE = (2 << 16,)",
@@ -146,6 +155,9 @@ EQUIVALENT = {
         ],
     },
     "pyxs/xenstored/_tree.py": {
+        "the owner of a node is another domain": [
+            "if any(entry.domid != domid for entry in node.perms):",
+        ],
         "generations need only differ": [
             "self._generation = 1",
             "self._generation = -1",

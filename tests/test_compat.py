@@ -712,6 +712,46 @@ def interrupting(handled, reply):
     return script
 
 
+def test_a_call_inside_another_may_lose_its_connection(serve, on_alarm):
+    handled, seen = threading.Event(), []
+
+    def inside():
+        try:
+            seen.append(errno_of(handle.read, "", "/inner"))
+        finally:
+            handled.set()
+
+    handle, _ = serve(interrupting(handled, lambda request: reply_to(request, b"outer")), receive)
+    on_alarm(inside)
+    assert handle.read("", "/outer") == b"outer"
+    assert seen == [errno.EBADF]
+
+
+def test_what_a_hidden_handler_raises_is_not_taken_for_a_loss(serve):
+    """A handler that is no function is not recognized by its code."""
+    handled, others = threading.Event(), ConnectionError("another client's")
+
+    class Handler:
+        def __call__(self, *_):
+            handled.set()
+            raise others
+
+    previous = signal.signal(signal.SIGALRM, Handler())
+    handle, _ = serve(interrupting(handled, reply_to))
+    try:
+        with pytest.raises(ConnectionError) as caught:
+            handle.read("", "/outer")
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+    assert caught.value is others
+    assert handle.read("", "/key") == b"value"
+
+
+def receive(peer):
+    """Take one request and end the stream: a script."""
+    peer.receive()
+
+
 def test_a_signal_handler_calls_the_handle_inside_another_call(serve, on_alarm):
     handled, seen = threading.Event(), []
 

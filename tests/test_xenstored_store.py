@@ -520,6 +520,7 @@ def test_a_transaction_adds_up_the_nodes_that_it_creates_and_removes(guest, dom0
     assert guest.commit(tx_id) == "ENOSPC"
     tx_id = guest.begin()
     assert guest.ask(Op.RM, b"a", tx_id=tx_id) == OK
+    assert guest.ask(Op.SET_PERMS, b"b", b"n1", b"r3", tx_id=tx_id) == OK
     assert guest.write(b"d", tx_id=tx_id) == OK
     assert guest.commit(tx_id) == OK
     assert guest.write(b"e") == OK  # now the domain has as many nodes as it may have
