@@ -884,6 +884,42 @@ def open_handle(path):
     return xs()
 
 
+class Flood(FakeConnection):
+    """The daemon answers so many requests, and sends events without a pause."""
+
+    def __init__(self, answers):
+        replies = [b"0"] * answers
+        super().__init__(lambda packet: [reply_to(packet, replies.pop())] if replies else [])
+
+    def open(self):
+        stream, receive = super().open(), self.streams[-1].recv
+        stream.deliver(event("/other", "none"))
+
+        def receive_and_send(size):
+            data = receive(size)
+            stream.deliver(event("/other", "none"))
+            return data
+
+        stream.recv = receive_and_send
+        return stream
+
+
+@pytest.mark.parametrize("answers", [1, 2])
+def test_wait_for_ends_in_time_though_bytes_keep_coming(answers):
+    client = Client(connection=Flood(answers))
+    with pytest.raises(TimeoutError, match="waited for 0.1 s"):
+        client.wait_for("/a", "1", timeout=0.1)
+    client.close()
+
+
+def test_wait_ends_in_time_though_bytes_keep_coming():
+    monitor = Monitor(Flood(0))
+    monitor.connection.answer = lambda packet: [reply_to(packet)]
+    monitor.watch("/a")
+    assert monitor.wait(timeout=0.1) is None
+    monitor.close()
+
+
 @pytest.mark.parametrize("line", ["readiness.follow(channel)", "self._readiness = readiness"])
 def test_fileno_works_after_an_interruption_in_the_first(watching, line):
     monitor, deliver = watching()

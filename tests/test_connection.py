@@ -588,7 +588,28 @@ def test_many_clients_with_time_outs_connect_at_once(tmp_path):
         in_threads(accept, *[connect] * 20)
 
 
-@pytest.mark.parametrize(("timeout"), [0.1, 1.1])
+@pytest.mark.parametrize("timeout", [None, PATIENCE])
+def test_a_quiet_signal_handler_does_not_disturb_the_wait_for_a_busy_daemon(tmp_path, timeout):
+    path = str(tmp_path / "socket")
+    handled = threading.Event()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(0)
+
+        def accept():
+            assert handled.wait(PATIENCE)
+            for _ in range(2):
+                listener.accept()[0].close()
+
+        with Client(path), alarm(handled.set):
+            accepting = threading.Thread(target=accept)
+            accepting.start()
+            with Client(path, socket_timeout=timeout):
+                pass
+            accepting.join()
+
+
+@pytest.mark.parametrize("timeout", [0.1, 1.1])
 def test_connecting_to_a_daemon_that_accepts_nobody_times_out(tmp_path, timeout):
     path = str(tmp_path / "socket")
     with socket.socket(socket.AF_UNIX) as listener:
