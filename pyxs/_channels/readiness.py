@@ -84,7 +84,6 @@ class Readiness:
 
     def __init__(self) -> None:
         self._flag = Wakeup()
-        self._followed: Optional[int] = None
         self._selector = Descriptor(selectors.DefaultSelector())
         self._selector.file.register(self._flag.fileno(), selectors.EVENT_READ)
 
@@ -98,17 +97,17 @@ class Readiness:
         self.unfollow()
         channel.before_close = self.unfollow
         if channel.is_usable():
-            self._followed = channel.poller.fd
-            self._selector.file.register(self._followed, selectors.EVENT_READ)
+            self._selector.file.register(channel.poller.fd, selectors.EVENT_READ)
 
     def unfollow(self) -> None:
         """Let the channel's descriptor go before it is closed.
 
         A copy of it in a forked child would keep it registered.
         """
-        fd, self._followed = self._followed, None
-        if fd is not None and fd in self._selector.file.get_map():
-            self._selector.file.unregister(fd)
+        selector = self._selector.file
+        for key in list(selector.get_map().values()):
+            if key.fd != self._flag.fileno():
+                selector.unregister(key.fd)
 
     def show(self, is_ready: "Callable[[], bool]") -> None:
         """Be readable if ``is_ready()``; look again, for another thread may come in between."""
