@@ -118,6 +118,8 @@ def test_help_says_where_a_class_is_found(name):
 @pytest.mark.parametrize("name", sorted(public()))
 def test_help_shows_defaults_that_mean_something(name):
     for function in functions_of(public()[name]):
+        if function.__name__ == "_make":
+            continue  # of a namedtuple of Python 3.6
         assert " at 0x" not in str(inspect.signature(function))
 
 

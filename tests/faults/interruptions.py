@@ -360,9 +360,10 @@ class Explorer:
             return missed, "then {}".format(
                 "".join(traceback.format_exception(type(exc), exc, exc.__traceback__)[-4:])
             )
-        # A second exception may leave a cycle of the first and the frame that caught it. The
-        # selectors of Python are part of cycles, if nobody closes them.
-        if points.finalizing or len(points.places) > 1:
+        # A second exception may leave a cycle of the first and the frame that caught it, and so may
+        # tracing that goes on after the first. The selectors of Python are part of cycles, if
+        # nobody closes them.
+        if points.finalizing or len(run) > 1:
             gc.collect()
         if descriptors() != level:
             return missed, "{} descriptors, not {}".format(descriptors(), level)
