@@ -1,6 +1,5 @@
 """Open files, and what becomes of them in a forked child."""
 
-import contextlib
 import os
 import socket
 import weakref
@@ -71,9 +70,11 @@ class Descriptor:
         At once, because a daemon closes all descriptors and opens files under the same numbers.
         """
         file, self.file = self.file, None
-        if file is not None:
-            with contextlib.suppress(Exception):  # of a stream that is not ours
+        try:
+            if file is not None:
                 file.close()
+        except Exception:  # noqa: S110 - the other files have to be closed, too
+            pass
 
 
 def _identity(number: int) -> "Optional[Tuple[int, int]]":

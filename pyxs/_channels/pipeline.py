@@ -20,7 +20,9 @@ WINDOW_BYTES = 1 << 16
 class Request:
     """A request, and its reply once that has arrived."""
 
-    __slots__ = ("op", "payload", "reply")
+    __slots__ = ("op", "payload", "refusal", "reply")
+
+    refusal: bytes  #: once answered: the daemon's error, such as ``b"ENOENT"``, or ``b""``
 
     def __init__(self, op: int, payload: bytes) -> None:
         self.op = op
@@ -31,12 +33,6 @@ class Request:
         """Return the reply, for which somebody has waited."""
         assert self.reply is not None
         return self.reply
-
-    @property
-    def refusal(self) -> bytes:
-        """The name of the daemon's error, such as ``b"ENOENT"``; empty if there is none."""
-        kind, payload = self.answered()
-        return payload[:-1] if kind == ERROR else b""
 
     def result(self) -> bytes:
         """Return the payload of the reply.
@@ -106,6 +102,7 @@ class Pipeline:
         sent, answers = self._sent, self._answers
         for rq_id, (kind, _, _, payload) in answers.items():
             request = sent.pop(rq_id)
+            request.refusal = payload[:-1] if kind == ERROR else b""
             request.reply = kind, payload
             self._bytes -= HEADER_SIZE + len(request.payload)
         answers.clear()

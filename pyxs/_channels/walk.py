@@ -30,9 +30,9 @@ _AHEAD_MAX = 64
 
 
 class _Node:
-    """A node to visit; *listing*, *granting* and *reading* are its requests, once sent."""
+    """A node to visit; *listing*, *granting* and *reading* are its requests, once it is asked."""
 
-    __slots__ = ("children", "granting", "listing", "path", "reading")
+    __slots__ = ("asked", "children", "granting", "listing", "path", "reading")
 
     granting: Request
     listing: Request
@@ -40,10 +40,8 @@ class _Node:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.asked = False
         self.children: Optional[Dict[str, _Node]] = None  # by name, once listed
-
-    def asked(self) -> bool:
-        return hasattr(self, "listing")
 
     def child(self, name: str) -> "_Node":
         return _Node("/" + name if self.path == "/" else self.path + "/" + name)
@@ -207,7 +205,7 @@ class Walker:
         """Wait for the answers about a node; return whether one says that it does not exist."""
         for request in requests:
             self._requests.wait(request)
-        return any(request.refusal == b"ENOENT" for request in requests)
+        return b"ENOENT" in [request.refusal for request in requests]
 
     def _permissions(self, node: _Node) -> "Tuple[str, ...]":
         """Return the permissions of a node, none if they may not be read."""
@@ -250,7 +248,7 @@ class Walker:
             flying.popleft()
         room = min(self._flying_max - len(flying), _AHEAD_MAX - self._ahead)
         # A few at a time: messages sent together cost one system call.
-        if node.asked() and room < self._flying_max // 2:
+        if node.asked and room < self._flying_max // 2:
             return
         nodes = list(itertools.islice(self._unasked(node), max(room, 1)))
         requests: List[Request] = []
@@ -258,6 +256,7 @@ class Walker:
             payload = encode_text(each.path, "path") + b"\0"
             each.listing = Request(Op.DIRECTORY, payload)
             each.reading = Request(Op.READ, payload)
+            each.asked = True
             requests.append(each.listing)
             if self._for_records:
                 each.granting = Request(Op.GET_PERMS, payload)
@@ -273,7 +272,7 @@ class Walker:
             todo = [start]
             while todo:
                 each = todo.pop()
-                if not each.asked():
+                if not each.asked:
                     yield each
                 elif each.listing.reply is not None and not each.listing.refusal:
                     todo.extend(reversed(list((self._children(each) or {}).values())))
