@@ -44,7 +44,7 @@ ROWS = [
         figure="cpu",
     ),
     Row("xs.read, beside the limit", "xs_read", 50, 120, 1.25, 1.10, "bare loop", one_cpu=True),
-    Row("xs.read, beside the limit, on any CPU", "xs_read", 50, 120, 1.40, 1.20, "bare loop"),
+    Row("xs.read, beside the limit, on any CPU", "xs_read", 50, 120, 2.60, 1.20, "bare loop"),
     Row("read of 2,000 bytes", "read_long", 50, 120, 1.08, 1.00, one_cpu=True),
     Row("write", "write", 50, 120, 1.05, 1.00, one_cpu=True),
     Row("ls", "ls", 50, 120, 1.05, 1.00, one_cpu=True),
@@ -52,12 +52,12 @@ ROWS = [
     Row(
         "transaction: start, read, write, commit", "transaction", 12, 120, 1.08, 1.00, one_cpu=True
     ),
-    Row("read_many, beside reads", "read_many", 1000, 15, 0.20, 0.15),
+    Row("read_many, beside reads", "read_many", 1000, 15, 0.26, 0.15),
     Row("write_many, beside writes", "write_many", 1000, 15, 0.35, 0.20),
-    Row("write to wait() in another process", "event", 25, 120, 1.05, 0.95, one_cpu=True),
+    Row("write to wait() in another process", "event", 25, 120, 1.20, 0.95, one_cpu=True),
     Row(
         "write to wait() in another process: CPU time",
-        *("event", 25, 120, 1.35, 1.10),
+        *("event", 25, 120, 1.95, 1.10),
         figure="cpu",
         one_cpu=True,
     ),
@@ -69,11 +69,11 @@ ROWS = [
     ),
     Row(
         "import pyxs, beside the modules it uses",
-        *("import_pyxs", 1, 40, 1.35, 1.10, "pyxs", "import_standard"),
+        *("import_pyxs", 1, 40, 1.65, 1.10, "pyxs", "import_standard"),
     ),
     Row(
         "the command in one file, beside installed",
-        *("command_zipapp", 1, 40, 1.5, 1.3, "pyxs", "command"),
+        *("command_zipapp", 1, 40, 2.6, 1.3, "pyxs", "command"),
         figure="cpu",
     ),
     Row(
@@ -81,7 +81,7 @@ ROWS = [
         *("command_read", 1, 40, 3.0, 2.4, "pyxs", "python_pass"),
         figure="cpu",
     ),
-    Row("walk", "walk", 12801, 9, 0.16, 0.14, "C tools", trees=(12801,)),
+    Row("walk", "walk", 12801, 9, 0.30, 0.14, "C tools", trees=(12801,)),
     Row(
         "walk(topdown=False), beside walk",
         *("walk_bottom_up", 12801, 9, 1.3, 1.0, "pyxs", "walk"),
