@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pyxs import InvalidPath, InvalidPayload, InvalidPermission, PyXSError
 from pyxs.helpers import (
     error,
+    refuse_any_domain,
     validate_domid,
     validate_number,
     validate_path,
@@ -196,8 +197,13 @@ def test_an_exception_of_an_iterable_of_permissions_is_raised():
 
 @pytest.mark.parametrize("entry", ["r32757", "n32757", "w32757", b"b32757"])
 def test_domid_any_is_refused(entry):
-    with pytest.raises(InvalidPermission, match="DOMID_ANY"):
-        validate_perms([entry])
+    for perms in ([entry], ["n0", entry]):
+        with pytest.raises(InvalidPermission, match="DOMID_ANY"):
+            validate_perms(perms)
+    with pytest.raises(InvalidPermission, match="^{!r}: this domid is DOMID_ANY".format(entry)):
+        refuse_any_domain(b"n32757", entry)
+    with pytest.raises(InvalidPermission, match="^'n32757': this domid is DOMID_ANY"):
+        refuse_any_domain(b"n32757")
 
 
 # -- numbers -------------------------------------------------------------------------------
