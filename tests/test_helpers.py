@@ -285,3 +285,10 @@ def test_a_bad_value_is_named(value):
 @given(st.binary(max_size=100).filter(lambda value: not value.endswith(b"\0")))
 def test_every_value_that_was_decoded_encodes_to_the_same_bytes(value):
     assert validate_value(value.decode("utf-8", "surrogateescape")) == value
+
+
+@pytest.mark.parametrize(("minimum", "maximum"), [(0, 65535), (1, 32751)])
+def test_the_ends_of_the_range_of_a_domid_are_in_it_also_as_digits(minimum, maximum):
+    for domid in (minimum, maximum):
+        for form in (domid, str(domid), b"%d" % domid):
+            assert validate_domid(form, "domid", minimum, maximum) == domid
