@@ -51,7 +51,9 @@ TESTS = {
     "pyxs/_channels/pipeline.py": _CHANNELS,
     "pyxs/_channels/pool.py": _CHANNELS,
     "pyxs/_channels/readiness.py": _CHANNELS,
+    "pyxs/_channels/settling.py": _CHANNELS,
     "pyxs/_channels/shared.py": _CHANNELS,
+    "pyxs/_channels/streams.py": _CHANNELS,
     "pyxs/_channels/transaction.py": _CHANNELS,
     "pyxs/_channels/turns.py": _CHANNELS,
     "pyxs/_channels/waiting.py": _CHANNELS,
@@ -134,6 +136,9 @@ EQUIVALENT = {
         ],
     },
     "pyxs/_channels/turns.py": {
+        "a call that is alone has its turn at once, in _wait() too": [
+            "has_turn = len(queue) == 0 or self._wait(turn, deadline)",
+        ],
         "no test waits for a second look": [
             "_LOOK_AGAIN = 2.0  # seconds; in case that an interrupted call has woken nobody",
             "_LOOK_AGAIN = 0.0  # seconds; in case that an interrupted call has woken nobody",
