@@ -4,7 +4,6 @@ import _socket
 import errno
 import os
 import struct
-import time
 from functools import partial
 from itertools import chain, repeat
 from types import BuiltinMethodType
@@ -13,7 +12,7 @@ from .._wire.framing import REPLY_MAX
 from .._wire.packets import ERROR, HEADER, HEADER_SIZE
 from ..connection import PacketConnection, limit_waiting
 from ..exceptions import ConnectionError, PyXSError, UnexpectedPacket
-from .deadlines import LateError, sooner
+from .deadlines import LateError, has_passed, sooner
 from .descriptor import Descriptor
 from .failures import again, failure_of, raised_by_handler, too_long
 from .inbox import Inbox
@@ -225,7 +224,7 @@ class Channel:
         due = sooner(deadline, self._timeout) if begun else deadline
         if self._wait(due):
             return True
-        if begun and due is not None and due != deadline and time.monotonic() >= due:
+        if begun and due != deadline and has_passed(due):
             self.fail(TimeoutError(errno.ETIMEDOUT, "the rest of a message did not come in time"))
         return False
 
@@ -235,11 +234,11 @@ class Channel:
         :raises ConnectionError: none came within the timeout.
         :raises LateError: the deadline has passed.
         """
-        if deadline is not None and time.monotonic() >= deadline:
+        if has_passed(deadline):
             raise LateError
         due = sooner(deadline, self._timeout)
         while not self._wait(due):
-            if due is not None and time.monotonic() >= due:
+            if has_passed(due):
                 if due == deadline:
                     raise LateError
                 self.fail(BlockingIOError())

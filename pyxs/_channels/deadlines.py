@@ -19,6 +19,11 @@ def sooner(deadline: "Optional[float]", seconds: "Optional[float]") -> "Optional
     return due if deadline is None else min(due, deadline)
 
 
+def has_passed(deadline: "Optional[float]") -> bool:
+    """Return whether a deadline has passed."""
+    return deadline is not None and time.monotonic() >= deadline
+
+
 def milliseconds(deadline: "Optional[float]") -> "Optional[int]":
     """Return the time until a deadline for poll(), rounded up, so that it does not end early."""
     if deadline is None:

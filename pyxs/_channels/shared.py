@@ -5,6 +5,7 @@ import time
 
 from .._wire.packets import ERROR
 from .channel import Channel
+from .deadlines import has_passed
 from .settling import settle
 from .turns import NestedCallError, Turn, Turns
 
@@ -86,7 +87,7 @@ class Shared:
                     if not self._turns.step_back(turn, deadline):
                         return
                     continue
-                is_late = deadline is not None and time.monotonic() >= deadline
+                is_late = has_passed(deadline)
                 if channel.is_readable(deadline):
                     channel.receive_events(may_block=deadline is None)
         except BaseException:

@@ -8,7 +8,7 @@ import time
 from .._wire.packets import Op
 from ..connection import PacketConnection
 from ..exceptions import PyXSError
-from .deadlines import LateError
+from .deadlines import LateError, has_passed
 from .failures import failure_of, raised_by_handler
 
 TYPE_CHECKING = False
@@ -31,7 +31,7 @@ def open_stream(connection: PacketConnection, deadline: "Optional[float]") -> "S
     except OSError as exc:
         if isinstance(exc, PyXSError) or raised_by_handler(exc):
             raise
-        if deadline is not None and time.monotonic() >= deadline:
+        if has_passed(deadline):
             raise LateError from exc
         raise failure_of(connection.path, exc, hint=connection.hint(exc)) from exc
 

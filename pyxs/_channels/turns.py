@@ -15,6 +15,7 @@ from itertools import count
 from threading import get_ident
 
 from ..exceptions import PyXSError
+from .deadlines import has_passed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class Turns:
                 patience = max(0.0, min(patience, deadline - time.monotonic()))
             if self._sleep(turn, patience):
                 continue
-            if deadline is not None and time.monotonic() >= deadline:
+            if has_passed(deadline):
                 return False
             if self._has_ended(first):
                 self._queue.pop(first.number, None)

@@ -6,7 +6,7 @@ from .._wire.packets import MISSING, Op
 from .._wire.requests import strings
 from ..helpers import RELATIVE, decode_text
 from .channel import Channel
-from .deadlines import LateError
+from .deadlines import LateError, has_passed
 from .failures import accepted
 from .pool import Pool
 
@@ -84,5 +84,5 @@ def _watch(channel: Channel, path: bytes) -> None:
 def _receive(channel: Channel, deadline: "Optional[float]") -> None:
     if channel.is_readable(deadline):
         channel.receive_events()
-    elif deadline is not None and time.monotonic() >= deadline:
+    elif has_passed(deadline):
         raise LateError

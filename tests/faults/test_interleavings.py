@@ -135,6 +135,7 @@ def run(request, monkeypatch):
             monkeypatch.setattr("pyxs._channels.turns.threading", scheduler)
             monkeypatch.setattr("pyxs._channels.turns.time", scheduler)
             monkeypatch.setattr("pyxs._channels.shared.time", scheduler)
+            monkeypatch.setattr("pyxs._channels.deadlines.time", scheduler)
             subject = Subject(scheduler)
             functions, check = threads(subject)
 
