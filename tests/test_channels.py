@@ -978,7 +978,7 @@ def test_a_watch_that_was_refused_and_interrupted_may_be_set_again(serve):
 
     client, _ = serve(script)
     monitor = client.monitor()
-    with pytest.raises(HandlerError), before_line(Watching.forget, "live = {}", interrupt, 2):
+    with pytest.raises(HandlerError), before_line(Watching.forget, "live = {}", interrupt):
         monitor.watch("/a")
     with pytest.raises(PyXSError, match="Permission denied"):
         monitor.watch("/a")

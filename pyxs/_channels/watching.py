@@ -2,6 +2,7 @@
 
 import os
 from collections import deque
+from functools import partial
 from itertools import islice
 
 from .._wire.packets import ERROR, Op
@@ -199,7 +200,9 @@ class Watching:
         return self.use(self._watch, watch, once, undo=undo, ready=ready)
 
     def _watch(self, channel: Channel, answers: "Answers", watch: Watch, once: bool) -> "Reply":
-        self.forget([each for each in self.watches() if not each.is_set])  # interrupted ones
+        interrupted = [each for each in self._live.get(watch.token, ()) if not each.is_set]
+        if interrupted:
+            self.forget(interrupted)
         if once and self.first_like(watch) is not watch:
             raise error("EEXIST", decode_text(watch.wpath))
         try:
@@ -283,10 +286,7 @@ class Watching:
     ) -> "Optional[T]":
         self._here()
         held: List[Any] = []  # the event and its watch
-
-        def take() -> bool:
-            return self._take(held)
-
+        take = partial(self._take, held)
         try:
             if not take():
                 try:
