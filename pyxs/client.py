@@ -213,8 +213,7 @@ class Client:
         return decode_text(accepted(Op.READ, payload, reply))
 
     def _acknowledge(self, request: "Request") -> None:
-        result = accepted(request.op, request.payload, request.answered())
-        self._decoded(decode_ack, request.op, result)
+        self._decoded(decode_ack, request.op, request.result())
 
     def _exchange_many(self, messages: "t.Sequence[t.Tuple[int, bytes]]") -> "t.List[Request]":
         """Send many requests and wait for all replies."""
