@@ -59,6 +59,12 @@ def honest(peer):
         peer.send(reply_to(request))
 
 
+def answer_one(peer):
+    """Answer one request, and no more: a script."""
+    peer.send(reply_to(peer.receive()))
+    peer.linger()
+
+
 class Peer:
     """The server's end of one connection; iterating yields the requests."""
 

@@ -24,7 +24,7 @@ from common import (
     interrupt,
     until,
 )
-from fakes import FakeConnection, FakeServer, error_to, event, honest, reply_to
+from fakes import FakeConnection, FakeServer, answer_one, error_to, event, honest, reply_to
 from pyxs import (
     Client,
     ConnectionError,
@@ -502,10 +502,6 @@ def test_close_ends_a_call_in_progress_of_another_thread(serve, use):
 
 
 def test_close_ends_a_call_in_a_transaction_of_another_thread(serve):
-    def silent_in_a_transaction(peer):
-        peer.send(reply_to(peer.receive()))
-        peer.linger()
-
     def close():
         until(lambda: len(server.requests) == 2)
         client.close()
@@ -514,7 +510,7 @@ def test_close_ends_a_call_in_a_transaction_of_another_thread(serve):
         with pytest.raises(ConnectionError, match="closed$"):
             client.read("/a")
 
-    client, server = serve(silent_in_a_transaction, honest)
+    client, server = serve(answer_one, honest)
     client.transaction_start()
     in_threads(call, close)
 
@@ -933,16 +929,11 @@ def test_fileno_works_after_an_interruption_in_the_first(watching, line):
 
 @pytest.mark.parametrize("line", ["self._readiness.follow(channel)", "self._connecting = None"])
 def test_fileno_is_readable_after_an_interruption_while_it_connects_again(serve, line):
-    def silent_at_last(peer):
-        peer.send(reply_to(peer.receive()))
-        peer.receive()
-        peer.linger()
-
     def tell(peer):
         for request in peer:
             peer.send(reply_to(request), event("/a", "/a"))
 
-    client, _ = serve(silent_at_last, tell)
+    client, _ = serve(answer_one, tell)
     monitor = client.monitor("/a")
     descriptor = monitor.fileno()
     with pytest.raises(HandlerError), alarm(interrupt):

@@ -721,7 +721,8 @@ def test_a_call_inside_another_may_lose_its_connection(serve, on_alarm):
         finally:
             handled.set()
 
-    handle, _ = serve(interrupting(handled, lambda request: reply_to(request, b"outer")), receive)
+    outer = interrupting(handled, lambda request: reply_to(request, b"outer"))
+    handle, _ = serve(outer, lambda peer: peer.receive())
     on_alarm(inside)
     assert handle.read("", "/outer") == b"outer"
     assert seen == [errno.EBADF]
@@ -745,11 +746,6 @@ def test_what_a_hidden_handler_raises_is_not_taken_for_a_loss(serve):
         signal.signal(signal.SIGALRM, previous)
     assert caught.value is others
     assert handle.read("", "/key") == b"value"
-
-
-def receive(peer):
-    """Take one request and end the stream: a script."""
-    peer.receive()
 
 
 def test_a_signal_handler_calls_the_handle_inside_another_call(serve, on_alarm):

@@ -13,7 +13,7 @@ import pytest
 
 import pyxs
 from common import PATIENCE, HandlerError, alarm, in_threads, interrupt
-from fakes import FakeServer, honest, reply_to
+from fakes import FakeServer, answer_one, honest, reply_to
 from pyxs import Client, ConnectionError, Monitor
 from pyxs.connection import SocketConnection, UnixSocketConnection
 
@@ -97,12 +97,7 @@ def test_close_of_another_thread_ends_a_read_and_a_wait(make):
 
 
 def test_close_of_another_thread_ends_a_monitor_that_connects_again():
-    def lose(peer):
-        peer.send(reply_to(peer.receive()))
-        peer.receive()
-        peer.linger()
-
-    with FakeServer(lose, lambda peer: peer.linger()) as server:
+    with FakeServer(answer_one, lambda peer: peer.linger()) as server:
         monitor = Monitor(UnixSocketConnection(server.path))
         monitor.watch("/a")
         with pytest.raises(HandlerError), alarm(interrupt):
