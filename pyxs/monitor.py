@@ -57,7 +57,7 @@ class Monitor:
 
     def __init__(self, connection: PacketConnection) -> None:
         self._watching = Watching(choose_connection(connection=connection))
-        begin_anew_in_children(self._watching)
+        begin_anew_in_children(self._watching)  # an xs makes a new one in each process
 
     @property
     def connection(self) -> PacketConnection:
