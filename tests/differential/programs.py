@@ -324,7 +324,9 @@ def clean(connect, error, domids=(1, 2, 7, 9)):
     """Empty the store and release domains, so that no program depends on an earlier one."""
     handle = connect()
     calls = [(handle.rm, ("", "/" + name)) for name in handle.ls("", "/")]
-    calls += [(handle.write, ("", "/", b"")), (handle.set_permissions, ("", "/", [{"dom": 0}]))]
+    calls += [(handle.write, ("", "/", b""))]
+    for path in ("/", "@releaseDomain"):
+        calls += [(handle.set_permissions, ("", path, [{"dom": 0}]))]
     # Domains with targets first; see _set_target.
     calls += [(handle.release_domain, (domid,)) for domid in reversed(domids)]
     for method, args in calls:
