@@ -4,6 +4,7 @@ import _thread
 import contextlib
 import errno
 import functools
+import gc
 import os
 import select
 import signal
@@ -982,6 +983,24 @@ def test_a_descriptor_is_closed_though_something_refers_to_it():
     descriptor.close()
     assert theirs.recv(1) == b""
     theirs.close()
+
+
+def test_close_closes_an_idle_connection_whatever_refers_to_it(serve):
+    # As a debugger may, or on Python 3.12 a frame in which the collector ran.
+    class Recording(UnixSocketConnection):
+        def open(self):
+            stream = super().open()
+            self.number = stream.fileno()
+            return stream
+
+    _, server = serve(honest)
+    connection = Recording(server.path)
+    with Client(connection=connection) as client:
+        client.read("/a")
+        held = [each for each in gc.get_objects() if isinstance(each, Descriptor)]
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(connection.number)
+    assert held
 
 
 def test_a_descriptor_that_another_thread_shuts_down_is_closed_after_that():

@@ -115,9 +115,9 @@ class Pool:
         """Disconnect; calls in progress raise ``ConnectionError``."""
         channels, idle = self._channels(), self._idle
         self._begin()
+        _close_all(idle)
         for channel in channels:
             channel.end("closed")
-        _close_all(idle)
 
     def _recover(self, channel: Channel, exc: BaseException) -> None:
         """After an exception keep the channel, if nothing is under way; or discard it."""
