@@ -328,7 +328,7 @@ def clean(connect, error, domids=(1, 2, 7, 9)):
     for path in ("/", "@releaseDomain"):
         calls += [(handle.set_permissions, ("", path, [{"dom": 0}]))]
     # Domains with targets first; see _set_target.
-    calls += [(handle.release_domain, (domid,)) for domid in reversed(domids)]
+    calls += [(handle.release_domain, (domid,)) for domid in [*reversed(domids), *_NUMBERS]]
     for method, args in calls:
         with contextlib.suppress(error):
             method(*args)
