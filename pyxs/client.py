@@ -475,10 +475,11 @@ class Client:
             raise InvalidPath(paths, "{!r:.80}: paths are a list; read() takes one".format(paths))
         wanted = list(paths)
         requests = self._exchange_many([(Op.READ, encode(Op.READ, (path,))) for path in wanted])
-        return {
-            path: self._value(request.payload, request.answered(), default)
-            for path, request in zip(wanted, requests)
-        }
+        values = {}
+        for path, request in zip(wanted, requests):
+            is_default = default is not _MISSING and request.refusal == b"ENOENT"
+            values[path] = default if is_default else decode_text(request.result())
+        return values
 
     if TYPE_CHECKING:
 

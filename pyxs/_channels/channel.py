@@ -105,7 +105,7 @@ class Channel:
         rq_id = next(self._ids)
         data = _pack(op, rq_id, tx_id, len(payload)) + payload
         counts: List[int] = []
-        due = {rq_id: (op, tx_id)}
+        due = {rq_id: (op, rq_id, tx_id)}
         self._flight = data, counts, due, answers, due
         try:
             counts.extend(map(self._send, (data,)))
@@ -134,28 +134,30 @@ class Channel:
 
     def send(
         self, messages: "List[Tuple[int, bytes]]", tx_id: int, due: "Due", answers: "Answers"
-    ) -> "List[int]":
+    ) -> "Iterable[int]":
         """Send requests and return their ids; :meth:`collect` waits for the replies.
 
         :param messages: types and payloads; one alone if only one may be unanswered.
         :param due: all unanswered requests; these are added.
         :raises ConnectionError: the connection is lost.
         """
-        ids = [next(self._ids) for _ in messages]
+        sent: Due = {}
         parts = []
-        for rq_id, (op, payload) in zip(ids, messages):
+        for op, payload in messages:
+            rq_id = next(self._ids)
+            sent[rq_id] = op, rq_id, tx_id
             parts += [_pack(op, rq_id, tx_id, len(payload)), payload]
         data = b"".join(parts)
         counts: List[int] = []
-        self._flight = data, counts, due, answers, ids
-        due.update(zip(ids, [(op, tx_id) for op, _ in messages]))
+        self._flight = data, counts, due, answers, sent
+        due.update(sent)
         try:
             counts.extend(map(self._send, (data,)))
             self._send_rest(data, counts)
         except OSError as exc:
             if not self._take_refusal(exc, messages[0][0], due, answers):
                 raise
-        return ids
+        return sent
 
     def collect(
         self, due: "Due", answers: "Answers", left: int = 0, deadline: "Optional[float]" = None

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     #: Replies, by the id of the request.
     Answers = Dict[int, Frame]
-    #: The type and the transaction of each unanswered request, by its id, the oldest first.
-    Due = Dict[int, Tuple[int, int]]
+    #: Type, id and transaction of each unanswered request, by its id, the oldest first.
+    Due = Dict[int, Tuple[int, int, int]]
     #: The path and the token of an event.
     Event = Tuple[bytes, bytes]
 
@@ -46,6 +46,10 @@ class Inbox:
         while framer.state[0] or (framer.state[1] and framer.frame()):
             frames: List[Any] = framer.state[0]
             while frames:
+                frame = frames[0]
+                if self._trusts_ids and due.get(frame[1]) == frame[:3]:  # as most often
+                    self._take(frames, frame[1], due, answers)
+                    continue
                 problem = self._sort_first(frames, due, answers)
                 if problem:
                     frames.clear()
@@ -58,22 +62,22 @@ class Inbox:
             # One call in C: an exception cannot come between the two and lose the event.
             self.events.extend(map(frames.pop, _HEAD))
             return ""
-        op, rq_id, tx_id, _ = frame
+        op, rq_id, _, _ = frame
         if op == _WATCH_EVENT:
             return self._decode(frames)
-        if self._trusts_ids and due.get(rq_id) == (op, tx_id):  # as most often
-            return self._take(frames, rq_id, due, answers)
         if frame is self._taken or answers.get(rq_id) == frame:
             del frames[0]  # an exception came in between
             return ""
         key = rq_id if self._trusts_ids else next(iter(due), 0)
-        return self._mismatch(frame, due, key) or self._take(frames, key, due, answers)
+        problem = self._mismatch(frame, due, key)
+        if not problem:
+            self._take(frames, key, due, answers)
+        return problem
 
-    def _take(self, frames: "List[Any]", key: int, due: "Due", answers: "Answers") -> str:
+    def _take(self, frames: "List[Any]", key: int, due: "Due", answers: "Answers") -> None:
         answers[key] = self._taken = frames[0]
         due.pop(key, None)
         del frames[0]
-        return ""
 
     def _decode(self, frames: "List[Any]") -> str:
         """Decode the first message, an event, for the next step, or drop it."""
@@ -91,7 +95,7 @@ class Inbox:
     def _mismatch(self, frame: "Frame", due: "Due", key: int) -> str:
         """Return why a message is not the reply to a request; empty if it is."""
         op, _, tx_id, payload = frame
-        wanted, in_tx = due.get(key, (None, 0))
+        wanted, _, in_tx = due.get(key, (None, 0, 0))
         if op not in (wanted, ERROR) or wanted is None or (self._trusts_ids and tx_id != in_tx):
             return "a reply that answers no request: {!r}".format(packet_from_wire(*frame))
         if op == ERROR and not (payload[-1:] == b"\0" and payload[:-1].isalnum()):

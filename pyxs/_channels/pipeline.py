@@ -3,14 +3,14 @@
 from collections import deque
 
 from .._wire.packets import ERROR, HEADER_SIZE
+from .._wire.refusals import refusal
 from .channel import Channel
-from .failures import accepted, too_long
+from .failures import too_long
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Deque, Dict, Iterable, List, Optional
 
-    from .channel import Reply
     from .inbox import Answers, Due
 
 #: Bytes of requests that may be unanswered: neither side can fill the other's buffers.
@@ -18,7 +18,7 @@ WINDOW_BYTES = 1 << 16
 
 
 class Request:
-    """A request, and its reply once that has arrived."""
+    """A request, and the payload of its reply once that has arrived."""
 
     __slots__ = ("op", "payload", "refusal", "reply")
 
@@ -27,19 +27,17 @@ class Request:
     def __init__(self, op: int, payload: bytes) -> None:
         self.op = op
         self.payload = payload
-        self.reply: Optional[Reply] = None
-
-    def answered(self) -> "Reply":
-        """Return the reply, for which somebody has waited."""
-        assert self.reply is not None
-        return self.reply
+        self.reply: Optional[bytes] = None
 
     def result(self) -> bytes:
-        """Return the payload of the reply.
+        """Return the payload of the reply, for which somebody has waited.
 
         :raises PyXSError: the daemon refused the request.
         """
-        return accepted(self.op, self.payload, self.answered())
+        if self.refusal:
+            raise refusal(self.op, self.payload, self.refusal)
+        assert self.reply is not None
+        return self.reply
 
 
 class Pipeline:
@@ -103,7 +101,7 @@ class Pipeline:
         for rq_id, (kind, _, _, payload) in answers.items():
             request = sent.pop(rq_id)
             request.refusal = payload[:-1] if kind == ERROR else b""
-            request.reply = kind, payload
+            request.reply = payload
             self._bytes -= HEADER_SIZE + len(request.payload)
         answers.clear()
         self._send()
