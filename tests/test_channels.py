@@ -963,6 +963,33 @@ def test_close_of_another_thread_while_fileno_is_brought_up_to_date(watching):
         assert monitor.check() == ("/1", "t")
 
 
+def test_a_watch_that_is_refused_when_it_is_set_again_ends_the_monitor_with_the_reason(serve):
+    def refuse(peer):
+        for request in peer:
+            peer.send(error_to(request, b"ENOSPC\0"))
+
+    client, _ = serve(answer_one, refuse)
+    monitor = client.monitor("/a")
+    with pytest.raises(HandlerError), alarm(interrupt):
+        monitor.watch("/b")
+    for _ in range(2):
+        with pytest.raises(ConnectionError, match="No space left on device") as failed:
+            monitor.wait(timeout=PATIENCE)
+    assert failed.value.__cause__.errno == errno.ENOSPC
+    monitor.close()
+
+
+def test_an_interrupted_watch_is_ended_outside_of_any_transaction(serve):
+    client, server = serve()
+    monitor = client.monitor()
+    line = "watch.is_set = reply"
+    with pytest.raises(HandlerError), before_line(Watching._watch, line, interrupt):
+        monitor.watch("/a", "t")
+    sent = [(request.op, request.payload, request.tx_id) for request in server.requests]
+    assert sent == [(op, b"/a\0t\0", 0) for op in (Op.WATCH, Op.UNWATCH)]
+    monitor.close()
+
+
 def test_a_watch_that_was_refused_and_interrupted_may_be_set_again(serve):
     def script(peer):
         for request in peer:

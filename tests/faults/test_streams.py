@@ -139,6 +139,32 @@ def test_a_patched_connect_is_a_connection_error():
 # -- TLS -------------------------------------------------------------------------------------
 
 
+def test_what_may_have_been_sent_when_an_exception_came_gets_no_later_reply():
+    sockets = []
+
+    class Interrupted(PythonSocket):
+        def send(self, data, *flags):
+            sent = super().send(data, *flags)
+            if len(sockets) == 1:
+                raise HandlerError  # as a signal handler would, before the count is stored
+            return sent
+
+    class Connection(PythonConnection):
+        def open(self):
+            sockets.append(openers.opened(self.path, Interrupted))
+            return sockets[-1]
+
+    def script(peer):
+        for request in peer:
+            peer.send(reply_to(request, request.payload[:-1]))
+
+    with FakeServer(script) as server, Client(connection=Connection(server.path)) as client:
+        with pytest.raises(HandlerError):
+            client.read("/a")
+        assert sockets[0].fileno() < 0
+        assert client.read("/b") == "/b"
+
+
 class TlsConnection(PythonConnection):
     def open(self):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
