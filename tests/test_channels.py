@@ -38,6 +38,7 @@ from pyxs import (
 )
 from pyxs._channels import channel, turns
 from pyxs._channels.descriptor import Descriptor
+from pyxs._channels.inbox import Inbox
 from pyxs._channels.shared import Shared
 from pyxs._channels.transaction import start_transaction
 from pyxs._channels.watching import Watching
@@ -988,6 +989,42 @@ def test_an_interrupted_watch_is_ended_outside_of_any_transaction(serve):
     sent = [(request.op, request.payload, request.tx_id) for request in server.requests]
     assert sent == [(op, b"/a\0t\0", 0) for op in (Op.WATCH, Op.UNWATCH)]
     monitor.close()
+
+
+@pytest.mark.parametrize("line", ["due.pop(key, None)", "del frames[0]"])
+def test_replies_that_came_together_are_told_apart_after_an_interruption(serve, line):
+    def together(peer):
+        requests = [peer.receive() for _ in range(3)]
+        peer.send(*map(echo, requests))
+        honest(peer)
+
+    client, server = serve(together)
+    with pytest.raises(HandlerError), before_line(Inbox._take, line, interrupt):
+        client.read_many(paths(3))
+    assert client.read("/a") == "value"
+    assert len(server.peers) == 1
+
+
+def test_an_event_of_a_watch_that_has_ended_is_none_of_a_later_one_like_it(watching):
+    monitor, deliver = watching("/a", "t")
+    deliver(event("/a", "t"), event("/b", "u"))
+    monitor.watch("/b", "u")  # receives both
+    monitor.unwatch("/a", "t")
+    monitor.watch("/a", "t")
+    assert monitor.check() == ("/b", "u")
+    assert monitor.check() is None
+
+
+def test_an_unwatch_goes_on_if_another_thread_takes_an_event_of_its_watch(watching):
+    def take():
+        assert in_threads(monitor.check) == [("/b", "u")]
+
+    monitor, deliver = watching("/a", "t")
+    deliver(event("/a", "t"), event("/a", "t"), event("/b", "u"))
+    monitor.watch("/b", "u")  # receives all
+    with before_line(Watching._drop_strays, "self._events.remove", take):
+        monitor.unwatch("/a", "t")
+    assert monitor.check() is None
 
 
 def test_a_watch_that_was_refused_and_interrupted_may_be_set_again(serve):
