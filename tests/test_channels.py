@@ -991,6 +991,34 @@ def test_an_interrupted_watch_is_ended_outside_of_any_transaction(serve):
     monitor.close()
 
 
+@pytest.mark.parametrize(
+    ("method", "read"),
+    [
+        (channel.Channel.exchange, lambda client: client.read("/a")),
+        (channel.Channel.send, lambda client: client.read_many(["/a", "/b"])),
+    ],
+    ids=["exchange", "send"],
+)
+def test_an_exception_before_anything_was_sent_keeps_the_connection(serve, method, read):
+    client, server = serve()
+    client.read("/a")
+    line = "counts.extend(map(self._send, (data,)))"
+    with pytest.raises(HandlerError), before_line(method, line, interrupt):
+        read(client)
+    assert client.read("/a") == "value"
+    assert (len(server.peers), len(server.requests)) == (1, 2)
+
+
+def test_a_wait_ends_in_time_though_only_the_header_of_an_event_has_come(watching):
+    monitor, deliver = watching()
+    message = bytes(event("/a", "t"))
+    deliver(message[:16])
+    assert monitor.wait(timeout=0.05) is None
+    assert monitor.wait(timeout=0) is None
+    deliver(message[16:])
+    assert monitor.wait() == ("/a", "t")
+
+
 @pytest.mark.parametrize("line", ["due.pop(key, None)", "del frames[0]"])
 def test_replies_that_came_together_are_told_apart_after_an_interruption(serve, line):
     def together(peer):
