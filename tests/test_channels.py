@@ -1009,14 +1009,23 @@ def test_an_exception_before_anything_was_sent_keeps_the_connection(serve, metho
     assert (len(server.peers), len(server.requests)) == (1, 2)
 
 
-def test_a_wait_ends_in_time_though_only_the_header_of_an_event_has_come(watching):
-    monitor, deliver = watching()
-    message = bytes(event("/a", "t"))
-    deliver(message[:16])
+def test_a_wait_ends_in_time_though_only_the_header_of_an_event_has_come(serve):
+    def script(peer):
+        peer.send(reply_to(peer.receive()))
+        for part, due in zip((message[:16], message[16:]), (watched, waited)):
+            assert due.wait(PATIENCE)
+            peer.send(part)
+        peer.linger()
+
+    message, watched, waited = bytes(event("/a", "/a")), threading.Event(), threading.Event()
+    client, _ = serve(script, socket_timeout=None)
+    monitor = client.monitor("/a")
+    watched.set()
     assert monitor.wait(timeout=0.05) is None
     assert monitor.wait(timeout=0) is None
-    deliver(message[16:])
-    assert monitor.wait() == ("/a", "t")
+    waited.set()
+    assert monitor.wait(timeout=PATIENCE) == ("/a", "/a")
+    monitor.close()
 
 
 @pytest.mark.parametrize("line", ["due.pop(key, None)", "del frames[0]"])
