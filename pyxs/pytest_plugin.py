@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional
 
 import pytest
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 # imports what it needs itself.
 
 _VARIABLE = "XENSTORED_PATH"
+
+#: No socket. What of a marked test's class or module runs outside of the test fails with this path.
+_NOWHERE = "/@pytest.mark.xenstore runs a daemon during each test only"
 
 
 def pytest_configure(config: "pytest.Config") -> None:
@@ -33,7 +36,28 @@ def pytest_collection_modifyitems(items: "List[pytest.Item]") -> None:
     for item in items:
         names = getattr(item, "fixturenames", None)
         if names is not None and "xenstored" not in names and item.get_closest_marker("xenstore"):
-            names.insert(0, "xenstored")
+            names.insert(_wider(item, names), "xenstored")
+
+
+def _wider(item: Any, names: "List[str]") -> int:
+    """Return how many fixtures of a test come before those that are its own."""
+    known = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+    for index, name in enumerate(names):
+        if name in known and known[name][-1].scope == "function":
+            return index
+    return len(names)
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: "pytest.Item") -> "Iterator[None]":
+    """Keep what surrounds a marked test, such as ``setUpClass``, off the machine's own store."""
+    names = getattr(item, "fixturenames", ())
+    before = os.environ.get(_VARIABLE)
+    if item.get_closest_marker("xenstore") and "xenstored_session" not in names:
+        os.environ[_VARIABLE] = _NOWHERE
+    yield
+    if os.environ.get(_VARIABLE) == _NOWHERE:
+        _restore(before)
 
 
 @pytest.fixture
@@ -66,10 +90,14 @@ def xenstored_session() -> "Iterator[XenStored]":
     with XenStored() as daemon:
         os.environ[_VARIABLE] = daemon.path
         yield daemon
-    if before is None:
+    _restore(before)
+
+
+def _restore(path: "Optional[str]") -> None:
+    if path is None:
         del os.environ[_VARIABLE]
     else:
-        os.environ[_VARIABLE] = before
+        os.environ[_VARIABLE] = path
 
 
 @pytest.fixture

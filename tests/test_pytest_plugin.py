@@ -161,6 +161,71 @@ def test_the_marker_is_enough_to_run_on_an_in_memory_daemon(pytester, monkeypatc
     pytester.runpytest_subprocess("--strict-markers").assert_outcomes(passed=8)
 
 
+AROUND_A_TEST = """
+    import os
+    import unittest
+
+    import pytest
+    import pyxs
+
+    def look(where):
+        with pytest.raises(pyxs.ConnectionError, match="during each test only"):
+            pyxs.Client().read("/a")
+        print("looked", where)
+
+    @pytest.fixture(scope="module")
+    def module():
+        look("module set up")
+        yield
+        look("module torn down")
+
+    @pytest.mark.xenstore({"/a": "1"})
+    @pytest.mark.usefixtures("module")
+    class TestClass:
+        def setup_class(self):
+            look("class set up")
+
+        def teardown_class(self):
+            look("class torn down")
+
+        def setup_method(self):
+            self.value = pyxs.Client().read("/a")
+
+        def test_one(self):
+            assert self.value == "1"
+
+        test_two = test_one
+
+    @pytest.mark.xenstore({"/a": "1"})
+    class TestCase(unittest.TestCase):
+        @classmethod
+        def setUpClass(cls):
+            look("case set up")
+
+        @classmethod
+        def tearDownClass(cls):
+            look("case torn down")
+
+        def test_one(self):
+            self.assertEqual(pyxs.Client().read("/a"), "1")
+"""
+
+
+@pytest.mark.parametrize("before", [None, "/the/real/store"])
+def test_what_surrounds_a_marked_test_reaches_no_store(pytester, monkeypatch, before):
+    monkeypatch.delenv("XENSTORED_PATH", raising=False)
+    if before is not None:
+        monkeypatch.setenv("XENSTORED_PATH", before)
+    pytester.makepyfile(AROUND_A_TEST)
+    pytester.makeconftest(AFTER_A_SESSION)
+    result = pytester.runpytest_subprocess("-s")
+    result.assert_outcomes(passed=3)
+    for where in ("module", "class", "case"):
+        result.stdout.fnmatch_lines(["*looked {} set up".format(where)])
+        result.stdout.fnmatch_lines(["*looked {} torn down".format(where)])
+    result.stdout.fnmatch_lines(["afterwards {}".format(before)])
+
+
 OF_A_SESSION = """
     import os
     import pytest
@@ -205,9 +270,12 @@ def test_a_daemon_for_a_session(pytester, monkeypatch, before):
 
 def test_fixtures_have_a_description(pytester):
     result = pytester.runpytest_subprocess("--fixtures")
-    result.stdout.fnmatch_lines(
-        ["xenstored *", "*in-memory daemon*", "xenstored_session*", "xenstore *", "*client*"]
-    )
+    for lines in (
+        ["xenstored *", "*in-memory daemon*"],
+        ["xenstored_session *", "*in-memory daemon*"],
+        ["xenstore *", "*client*"],
+    ):
+        result.stdout.fnmatch_lines(lines)
 
 
 def test_loading_the_plugin_loads_no_daemon():
