@@ -29,7 +29,7 @@ from ._records import Record, make_entry, make_line, parse_json, read_snapshot
 from ._wire.packets import Op
 from .client import Client
 from .exceptions import InvalidPath, PyXSError
-from .helpers import DOMID_ANY, validate_path, warn
+from .helpers import DOMID_ANY, shown, validate_path, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def lines(client: Client, tops: "t.Sequence[t.Text]" = ("/",)) -> "t.Iterator[st
     :raises PyXSError: as :func:`take`.
     """
     if isinstance(tops, (str, bytes)):
-        raise InvalidPath(tops, "{!r:.80}: tops are a list of paths".format(tops))
+        raise InvalidPath(tops, "{}: tops are a list of paths".format(shown(tops)))
     return _lines([read_records(client, top) for top in _distinct(tops)])
 
 
@@ -116,9 +116,36 @@ def restore(client: Client, snapshot: "t.Mapping[t.Any, t.Any]") -> bool:
         does not exist, ``EACCES`` not writable, ``ENOSPC`` over a quota. Some nodes have
         been written only if there was no transaction.
     """
-    records = read_snapshot(snapshot)
-    if client.connection.trusts_ids:
-        records = _without_any_domain(records)
+    records, warning = settable(client, read_snapshot(snapshot))
+    if warning:
+        warn(warning)
+    return restore_records(client, records)
+
+
+def settable(client: Client, records: "t.List[Record]") -> "t.Tuple[t.List[Record], str]":
+    """Leave out the permissions that a client's connection cannot carry.
+
+    :returns: the records without them, and a warning of that; ``""`` if nothing was left out.
+    """
+    if not client.connection.trusts_ids:  # XenBus
+        return records, ""
+    changed = []
+    result = []
+    for path, value, perms in records:
+        kept = perms and [perm for perm in perms if int(perm[1:]) != DOMID_ANY]
+        if kept != perms:
+            changed.append(path.decode("ascii"))
+        result.append(Record(path, value, kept))
+    more = ", and {} more".format(len(changed) - _NAMED) if len(changed) > _NAMED else ""
+    warning = (
+        "permissions of DOMID_ANY (32757) were left out, because xenstored 4.22.0 would crash "
+        "over a socket: {}{}".format(", ".join(changed[:_NAMED]), more)
+    )
+    return result, warning if changed else ""
+
+
+def restore_records(client: Client, records: "t.List[Record]") -> bool:
+    """Write nodes; see :func:`restore`."""
     messages = list(_messages(records))
     check_lengths(client, messages)
     if client.tx_id:
@@ -128,24 +155,6 @@ def restore(client: Client, snapshot: "t.Mapping[t.Any, t.Any]") -> bool:
         return True
     send(client, messages)
     return False
-
-
-def _without_any_domain(records: "t.List[Record]") -> "t.List[Record]":
-    """Return the records without the permissions that a socket cannot carry; warn of these."""
-    changed = []
-    result = []
-    for path, value, perms in records:
-        kept = perms and [perm for perm in perms if int(perm[1:]) != DOMID_ANY]
-        if kept != perms:
-            changed.append(path.decode("ascii"))
-        result.append(Record(path, value, kept))
-    if changed:
-        more = ", and {} more".format(len(changed) - _NAMED) if len(changed) > _NAMED else ""
-        warn(
-            "permissions of DOMID_ANY (32757) were left out, because xenstored 4.22.0 would crash "
-            "over a socket: {}{}".format(", ".join(changed[:_NAMED]), more)
-        )
-    return result
 
 
 def _distinct(tops: "t.Iterable[t.Text]") -> "t.List[str]":

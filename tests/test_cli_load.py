@@ -92,6 +92,19 @@ def test_replace_writes_only_what_differs(load, client):
     assert changed == {"/t/same", "/t/end"}
 
 
+def test_permissions_that_are_left_out_are_no_difference(load, client, daemon, tmp_path, capfd):
+    nodes = {**BEFORE, "/t/same": {"value": "1", "perms": ["n0", "r32757"]}}
+    file = tmp_path / "nodes.json"
+    file.write_text(json.dumps(nodes))
+    with client.monitor("/t/same") as monitor:
+        assert monitor.wait(timeout=20).path == "/t/same"
+        for option in ("--dry-run", "--replace"):
+            assert cli.main(["load", "--socket", str(daemon.path), option, str(file)]) == 0
+            out, err = capfd.readouterr()
+            assert (out, err.count("DOMID_ANY"), err[-10:]) == ("", 1, ": /t/same\n")
+        assert monitor.check() is None
+
+
 def test_a_file_of_several_subtrees(load, client):
     client.write_many({"/t/same/a": "1", "/t/changed/b": "2"})
     file = {"/t/same": "1", "/t/changed": "new", "/new/top": "3"}

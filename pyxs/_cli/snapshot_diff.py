@@ -5,7 +5,7 @@ import errno
 from collections import namedtuple
 
 from .. import snapshot
-from .._records import UNREADABLE, read_snapshot
+from .._records import UNREADABLE
 from ..exceptions import PyXSError
 from .format import TreeFormat
 
@@ -40,12 +40,9 @@ class Change(namedtuple("Change", ["path", "before", "after"])):
     after: "Optional[Node]"
 
 
-def tops(nodes: "Mapping[str, Any]") -> "List[bytes]":
-    """Return the paths in a snapshot that are below no other of them.
-
-    :raises InvalidPath, InvalidPayload, InvalidPermission: an entry breaks a rule.
-    """
-    paths = {record.path for record in read_snapshot(nodes)}
+def tops(records: "Iterable[Record]") -> "List[bytes]":
+    """Return the paths in a snapshot that are below no other of them."""
+    paths = {record.path for record in records}
     return sorted(path for path in paths if paths.isdisjoint(_ancestors(path)))
 
 
@@ -81,16 +78,16 @@ def _node(entry: "Mapping[str, Any]") -> Node:
     )
 
 
-def changes(found: "Nodes", nodes: "Mapping[str, Any]", replace: bool) -> "List[Change]":
+def changes(found: "Nodes", records: "Iterable[Record]", replace: bool) -> "List[Change]":
     """Return what loading a snapshot changes, in the order of the paths.
 
     :param found: what :func:`read` has returned for the :func:`tops` of the snapshot.
     :param replace: whether nodes below those tops are removed that the snapshot does not have.
     """
-    records = {record.path: record for record in read_snapshot(nodes)}
-    changed = list(_written(found, records))
+    by_path = {record.path: record for record in records}
+    changed = list(_written(found, by_path))
     if replace:
-        changed += _removed(found, records)
+        changed += _removed(found, by_path)
     return sorted(changed, key=lambda change: change.path.split(b"/"))
 
 
