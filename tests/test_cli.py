@@ -631,7 +631,8 @@ def test_an_error_of_the_commit(pyxs, xenstored, xenstore):
         1,
         b"",
         b"pyxs mkdir: couldn't end transaction: No space left on device; over a quota of the "
-        b"daemon for this domain: too many nodes\n",
+        b"daemon for this domain: too many nodes, or too large a node (its value, permissions "
+        b"and children's names)\n",
     )
 
 
@@ -732,6 +733,15 @@ def test_the_last_option_of_a_cluster_takes_the_next_word(pyxs):
     assert pyxs("watch", "-vn", "1", "/") == (0, b"/: \n", b"")
     # The in-memory daemon does not know this request, so the options were understood.
     assert pyxs("control", "live-update", "-Ft", "10", "FILE")[0] == 1
+
+
+@pytest.mark.parametrize("option", ["-c", "-Fc"])
+def test_the_value_of_an_option_may_look_like_one(pyxs, option):
+    # The in-memory daemon does not know this request, so the options were understood.
+    assert pyxs("control", "live-update", option, "-E -M", "FILE")[0] == 1
+    assert pyxs("control", "live-update", option, "-E", "FILE")[0] == 1
+    status, _, err = pyxs("read", "--socket", "-x", "/a")
+    assert (status, err[:29]) == (1, b"pyxs read: xs_open: -x: No su")
 
 
 def test_what_was_read_before_an_error_is_printed(pyxs, xenstore):

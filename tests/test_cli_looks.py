@@ -280,6 +280,20 @@ def test_watch_takes_a_depth(host, xenstore):
         assert process.stdout.readline() == b"/local/domain/9\n"
 
 
+@pytest.mark.parametrize("depth", [0, 1])
+def test_watch_counts_the_depth_from_the_nodes_that_match(host, xenstore, depth):
+    with start_pyxs("watch", "-d", str(depth), "-n", "3", "/local/domain/*/x") as process:
+        assert process.stdout.readline() == b"/local/domain\n"
+        xenstore.write("/local/domain/5/x", "")
+        xenstore.write("/local/domain/5/x/1", "")
+        xenstore.write("/local/domain/5/x/1/2", "")
+        xenstore.write("/local/domain/7/x", "")
+        assert process.stdout.readline() == b"/local/domain/5/x\n"
+        assert (
+            process.stdout.readline() == [b"/local/domain/7/x\n", b"/local/domain/5/x/1\n"][depth]
+        )
+
+
 @pytest.mark.parametrize("daemon", ["c"], indirect=True)
 def test_watch_says_which_depth_was_refused(daemon, capfd, monkeypatch):
     if xen_utils.VERSION >= (4, 22):
@@ -287,5 +301,6 @@ def test_watch_says_which_depth_was_refused(daemon, capfd, monkeypatch):
     monkeypatch.setenv("XENSTORED_PATH", daemon.path)
     assert cli.main(["watch", "-n", "1", "-d", "1", "/local"]) == 1
     assert capfd.readouterr().err == (
-        "pyxs watch: Unable to add watch on /local with depth 1: Invalid argument\n"
+        "pyxs watch: Unable to add watch on /local with depth 1: Invalid argument; a daemon before "
+        "Xen 4.22 has no depth of watches\n"
     )

@@ -68,7 +68,7 @@ class SubcommandParser(Parser):
             if word.startswith("-") and word != "-":
                 options += self._separated(word)
                 if self._wants_value(options[-1]) and words:
-                    options.append(words.pop(0))
+                    options[-1:] = self._with_value(options[-1], words.pop(0))
                 continue
             operands.append(word)
             if self._options_first:
@@ -108,6 +108,12 @@ class SubcommandParser(Parser):
         if not actions:
             self._refuse(option)
         return name == option and actions[0].nargs is None
+
+    def _with_value(self, option: str, value: str) -> "List[str]":
+        if not value.startswith("-"):
+            return [option, value]
+        # Of its own, argparse would take it for an option.
+        return [option + ("=" if option.startswith("--") else "") + value]
 
     def _refuse(self, word: str) -> "NoReturn":
         if word.partition("=")[0] == "--timeout":

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..client import Client
     from .many import Answer
 
-__all__ = ["expanded", "fixed_part", "matching", "may_concern"]
+__all__ = ["expanded", "fixed_part", "levels", "matching", "may_concern"]
 
 
 def expanded(client: "Client", paths: "List[str]") -> "List[str]":
@@ -62,6 +62,11 @@ def fixed_part(pattern: str) -> str:
     """
     top, _rest = _parts(pattern)
     return top
+
+
+def levels(pattern: str) -> int:
+    """Return how many levels below :func:`fixed_part` the nodes are that match a pattern."""
+    return len(_parts(pattern)[1])
 
 
 def may_concern(pattern: str, path: str) -> bool:

@@ -15,7 +15,7 @@ from .commands import encoded, unescaped
 from .console import CommandError, about, flush, on_terminal, show, shows_utf8
 from .format import escape, state_word
 from .many import is_pattern
-from .patterns import fixed_part, may_concern
+from .patterns import fixed_part, levels, may_concern
 from .tree import tree
 
 TYPE_CHECKING = False
@@ -34,7 +34,7 @@ def watch(client: Client, args: argparse.Namespace) -> None:
     with contextlib.closing(client.monitor()) as monitor:
         for path in args.paths:
             with about(phrase.format(path)):
-                monitor.watch(_top(path), path, args.depth)
+                monitor.watch(_top(path), path, _depth(path, args.depth))
         values = _Values(client)
         if args.values:
             for path in args.paths:
@@ -49,6 +49,11 @@ def watch(client: Client, args: argparse.Namespace) -> None:
 def _top(path: str) -> str:
     """Return the node to watch for a path or a pattern."""
     return fixed_part(path) if is_pattern(path) else path
+
+
+def _depth(path: str, depth: "Optional[int]") -> "Optional[int]":
+    """Return the depth of the watch, for one below each node that matches a pattern."""
+    return depth if depth is None or not is_pattern(path) else depth + levels(path)
 
 
 def _concerns(event: Event) -> bool:

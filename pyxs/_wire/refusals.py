@@ -14,10 +14,13 @@ _NOT_INTRODUCED = "this domain is not introduced"
 _NO_DOMAIN = "there is no such domain"
 _NO_QUOTA = "there is no such quota"
 _QUOTA = "over a quota of the daemon for this domain"
+_NODES = ": too many nodes, or too large a node (its value, permissions and children's names)"
 
 #: By the errno and the request.
 _MEANINGS: "Dict[Tuple[str, int], str]" = {
     ("EAGAIN", Op.TRANSACTION_END): _AGAIN,
+    ("ENOENT", Op.TRANSACTION_END): "the daemon had ended the transaction before; what was read in "
+    "it since then may be wrong",
     ("ENOENT", Op.UNWATCH): "there is no watch of this path with this token",
     ("ENOENT", Op.RELEASE): _NOT_INTRODUCED,
     ("EINVAL", Op.RELEASE): _NOT_INTRODUCED + ", or it owns the root of the store",
@@ -33,12 +36,13 @@ _MEANINGS: "Dict[Tuple[str, int], str]" = {
     ("EINVAL", Op.SET_QUOTA): _NO_QUOTA + ", or it cannot have this value",
     ("EINVAL", Op.CONTROL): "the daemon has no such command, or it takes other arguments; "
     "the command 'help' lists them",
-    ("ENOSPC", Op.WRITE): _QUOTA + ": too many nodes, or too long a value",
-    ("ENOSPC", Op.MKDIR): _QUOTA + ": too many nodes",
+    ("ENOSPC", Op.WRITE): _QUOTA + _NODES,
+    ("ENOSPC", Op.MKDIR): _QUOTA + _NODES,
     ("ENOSPC", Op.SET_PERMS): _QUOTA + ": too many permissions, or nodes of the owner",
     ("ENOSPC", Op.WATCH): _QUOTA + ": too many watches",
     ("ENOSPC", Op.TRANSACTION_START): _QUOTA + ": too many transactions are running",
-    ("ENOSPC", Op.TRANSACTION_END): _QUOTA + ": too many nodes",
+    ("ENOSPC", Op.TRANSACTION_END): _QUOTA + _NODES,
+    ("ENOMEM", Op.TRANSACTION_END): "over several quotas, or the daemon is out of memory",
     ("E2BIG", Op.WRITE): "too long a value for a quota of the daemon",
     ("E2BIG", Op.WATCH): _QUOTA + ": too many watches",
     ("E2BIG", Op.DIRECTORY): "the names do not fit into one reply, and this daemon sends no parts",
@@ -52,6 +56,7 @@ _KINDS: "Dict[Tuple[str, int], Type[PyXSError]]" = {
     ("E2BIG", Op.WATCH): QuotaExceeded,
     ("EBUSY", Op.TRANSACTION_START): QuotaExceeded,
     ("ENOENT", Op.UNWATCH): PyXSError,  # the watch is missing, not the node
+    ("ENOENT", Op.TRANSACTION_END): PyXSError,
     ("EAGAIN", Op.CONTROL): PyXSError,
 }
 
@@ -66,6 +71,8 @@ def refusal(op: int, payload: bytes, answer: bytes) -> PyXSError:
     why = _MEANINGS.get(key)
     if key == ("ENOENT", Op.SET_PERMS):
         why = _owner_may_be_missing(payload)
+    if key == ("EINVAL", Op.WATCH) and payload.count(b"\0") > 2:
+        why = "a daemon before Xen 4.22 has no depth of watches"
     exc = error(answer, path_of(op, payload), why)
     kind = _KINDS.get(key)
     return exc if kind is None else kind(*exc.args, path=exc.path, why=exc.why)
