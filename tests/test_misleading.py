@@ -192,7 +192,7 @@ def test_nothing_with_a_connection_can_be_copied_or_pickled(daemon, client, monk
 class Sub(pyxs.Client):
     """A subclass with a signature, a slot and attributes of its own."""
 
-    __slots__ = ("note",)
+    __slots__ = ("__hidden", "note")
 
     def __new__(cls, host, note):
         return super().__new__(cls)
@@ -200,14 +200,17 @@ class Sub(pyxs.Client):
     def __init__(self, host, note):
         super().__init__(host.path)
         self.host = host
-        self.note = note
+        self.note = self.__hidden = note
+
+    def hidden(self):
+        return self.__hidden
 
 
 def test_the_client_of_a_transaction_is_like_the_one_that_made_it(daemon):
     client = Sub(daemon, "n")
     client.SU = False
     with client.transaction() as t:
-        assert (type(t), t.host, t.note, t.SU) == (Sub, daemon, "n", False)
+        assert (type(t), t.host, t.note, t.hidden(), t.SU) == (Sub, daemon, "n", "n", False)
         t["/x"] = 1
     client.watch("/x")
     t = client.transaction()

@@ -47,6 +47,8 @@ def _twin(client: "t.Client") -> "t.Client":
     for cls in type(client).__mro__[:-2]:  # but not of Client and object, which have none
         slots = vars(cls).get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:
+            if name[:2] == "__" != name[-2:]:
+                name = "_{}{}".format(cls.__name__.lstrip("_"), name)  # as the compiler has it
             if name not in ("__dict__", "__weakref__") and hasattr(client, name):
                 setattr(twin, name, getattr(client, name))
     for name in ("_own_monitor", "_starting"):
