@@ -11,7 +11,7 @@ from .connection import (
     checked_timeout,
     is_xenbus_file,
 )
-from .helpers import warn
+from .helpers import shown, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def choose_connection(
             if isinstance(connection, (str, bytes, os.PathLike)):
                 hint = "a path is given as unix_socket_path or xen_bus_path"
             raise TypeError(
-                "connection {!r}: must be a PacketConnection; {}".format(connection, hint)
+                "connection {}: must be a PacketConnection; {}".format(shown(connection), hint)
             )
         return connection
     if unix_socket_path is not None:

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 from ._wire.packets import PAYLOAD_MAX
 from .exceptions import InvalidPath, InvalidPayload, InvalidPermission, PyXSError
-from .helpers import encode_text, validate_path, validate_perms
+from .helpers import encode_text, shown, validate_path, validate_perms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def read_snapshot(snapshot: "Mapping[Any, Any]") -> "List[Record]":
     :raises InvalidPath, InvalidPayload, InvalidPermission: an entry breaks a rule.
     """
     if not isinstance(snapshot, Mapping):
-        raise InvalidPayload(snapshot, "{!r:.80}: a snapshot is a dict of paths".format(snapshot))
+        raise InvalidPayload(snapshot, "{}: a snapshot is a dict of paths".format(shown(snapshot)))
     records = [read_entry(path, entry) for path, entry in snapshot.items()]
     return sorted(records, key=lambda record: record.path.split(b"/"))
 

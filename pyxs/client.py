@@ -24,7 +24,7 @@ from ._wire.replies import decode_ack
 from ._wire.requests import encode
 from .connection import PacketConnection, UnixSocketConnection, XenBusConnection
 from .exceptions import Conflict, InvalidPath, InvalidPayload
-from .helpers import decode_text, validate_number, validate_path
+from .helpers import decode_text, shown, validate_number, validate_path
 from .monitor import Event, Monitor, check_sleep, monitor
 
 TYPE_CHECKING = False
@@ -472,7 +472,7 @@ class Client:
             after all replies have arrived.
         """
         if isinstance(paths, (str, bytes)):
-            raise InvalidPath(paths, "{!r:.80}: paths are a list; read() takes one".format(paths))
+            raise InvalidPath(paths, "{}: paths are a list; read() takes one".format(shown(paths)))
         wanted = list(paths)
         requests = self._exchange_many([(Op.READ, encode(Op.READ, (path,))) for path in wanted])
         values = {}

@@ -13,6 +13,7 @@ from ._annotations import t
 from ._names_of_0_4 import CONNECTION, explain
 from ._wire.packets import HEADER_SIZE, PAYLOAD_MAX, Op, Packet
 from .exceptions import InvalidPayload
+from .helpers import shown
 
 TYPE_CHECKING = False
 
@@ -262,5 +263,7 @@ def checked_timeout(seconds: "t.Optional[float]") -> "t.Optional[float]":
         return seconds
     raise InvalidPayload(
         seconds,
-        "socket_timeout {!r}: must be a number over 0, at most {}".format(seconds, TIMEOUT_MAX),
+        "socket_timeout {}: must be a number over 0, at most {}".format(
+            shown(seconds), TIMEOUT_MAX
+        ),
     )

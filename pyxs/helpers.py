@@ -138,12 +138,12 @@ def validate_path(path: "t.Text") -> bytes:
     if data.translate(None, _PATH_BYTES) or data.find(b"//") >= 0 or data[-1:] in _BAD_ENDS:
         if data == b"/":
             return data
-        raise InvalidPath(path, "{}: {}".format(_shown(path), _broken_rule(data)))
+        raise InvalidPath(path, "{}: {}".format(shown(path), _broken_rule(data)))
     if len(data) > RELATIVE_PATH_MAX and (data[:1] != b"/" or len(data) > ABSOLUTE_PATH_MAX):
         raise InvalidPath(
             path,
             "{}: {} bytes; a path has at most {}, or {} when it does not begin with '/'".format(
-                _shown(path), len(data), ABSOLUTE_PATH_MAX, RELATIVE_PATH_MAX
+                shown(path), len(data), ABSOLUTE_PATH_MAX, RELATIVE_PATH_MAX
             ),
         )
     return data
@@ -166,7 +166,7 @@ def validate_watch_path(wpath: "t.Text") -> bytes:
         raise InvalidPath(
             wpath,
             "{}: a special path is @introduceDomain, @releaseDomain or "
-            "@releaseDomain/<domid>".format(_shown(wpath)),
+            "@releaseDomain/<domid>".format(shown(wpath)),
         )
     return data
 
@@ -181,12 +181,10 @@ def validate_perms(perms: "t.Perms", any_domain: bool = False) -> "t.List[bytes]
     if isinstance(perms, (str, bytes)):
         raise InvalidPermission(
             perms,
-            "{}: permissions are a list of strings, such as ['n0', 'r5']".format(_shown(perms)),
+            "{}: permissions are a list of strings, such as ['n0', 'r5']".format(shown(perms)),
         )
     if not hasattr(perms, "__iter__"):
-        raise InvalidPermission(
-            perms, "{}: permissions are a list of strings".format(_shown(perms))
-        )
+        raise InvalidPermission(perms, "{}: permissions are a list of strings".format(shown(perms)))
     entries = list(perms)
     if not entries:
         raise InvalidPermission(perms, "[]: permissions need a first entry, which names the owner")
@@ -202,7 +200,7 @@ def _permission(entry: "t.Text", any_domain: bool = False) -> bytes:
         raise InvalidPermission(
             entry,
             "{}: a permission is one of w, r, b, n followed by a domid from 0 to {}, "
-            "such as 'r5'".format(_shown(entry), DOMID_MAX),
+            "such as 'r5'".format(shown(entry), DOMID_MAX),
         )
     if not any_domain:
         refuse_any_domain(text.encode("ascii"), entry)
@@ -216,9 +214,9 @@ def refuse_any_domain(perm: bytes, entry: "t.Optional[t.Text]" = None) -> None:
     """
     why = why_refused("permission", int(perm[1:]))
     if why is not None:
-        shown = perm.decode("ascii") if entry is None else entry
+        given = perm.decode("ascii") if entry is None else entry
         raise InvalidPermission(
-            shown, "{}: this domid is DOMID_ANY, not a domain; {}".format(_shown(shown), why)
+            given, "{}: this domid is DOMID_ANY, not a domain; {}".format(shown(given), why)
         )
 
 
@@ -235,7 +233,7 @@ def validate_domid(
         digits = domid.encode("ascii", "replace") if isinstance(domid, str) else domid
         if not digits.isdigit() or len(digits) > _DOMID_DIGITS or not minimum <= int(digits):
             rule = "must be an integer from {} to {}, or its digits".format(minimum, maximum)
-            raise InvalidPayload(domid, "{} {}: {}".format(name, _shown(domid), rule))
+            raise InvalidPayload(domid, "{} {}: {}".format(name, shown(domid), rule))
         domid = int(digits)
     return validate_number(domid, name, minimum, maximum)
 
@@ -251,7 +249,7 @@ def validate_number(number: int, name: str, minimum: int, maximum: int) -> int:
         rule = "must be an integer from {} to {}".format(minimum, maximum)
         if not is_integer:
             rule += ", not " + type(number).__name__
-        raise InvalidPayload(number, "{} {}: {}".format(name, _shown(number), rule))
+        raise InvalidPayload(number, "{} {}: {}".format(name, shown(number), rule))
     return int(number)
 
 
@@ -262,10 +260,10 @@ def validate_text(text: "t.Text", name: str) -> bytes:
     :raises InvalidPayload: *text* is neither ``str`` nor ``bytes``, or contains NUL.
     """
     if not isinstance(text, (str, bytes)):
-        raise InvalidPayload(text, "{} {}: must be str or bytes".format(name, _shown(text)))
+        raise InvalidPayload(text, "{} {}: must be str or bytes".format(name, shown(text)))
     data = encode_text(text, name)
     if b"\0" in data:
-        raise InvalidPayload(text, "{} {}: may not contain NUL".format(name, _shown(text)))
+        raise InvalidPayload(text, "{} {}: may not contain NUL".format(name, shown(text)))
     return data
 
 
@@ -277,7 +275,7 @@ def validate_token(token: "t.Text") -> bytes:
     """
     data = validate_text(token, "token")
     if not data:
-        raise InvalidPayload(token, "token {}: may not be empty".format(_shown(token)))
+        raise InvalidPayload(token, "token {}: may not be empty".format(shown(token)))
     return data
 
 
@@ -295,14 +293,14 @@ def validate_value(value: "t.Value") -> bytes:
     else:
         data = encode_text(value if isinstance(value, (str, bytes)) else _as_str(value), "value")
     if data.endswith(b"\0"):
-        raise InvalidPayload(value, "value {}: may not end with NUL".format(_shown(value)))
+        raise InvalidPayload(value, "value {}: may not end with NUL".format(shown(value)))
     return data
 
 
 def _as_str(value: "t.Any") -> str:
     why = _why_no_value(value)
     if why:
-        raise InvalidPayload(value, "value {}: {}".format(_shown(value), why))
+        raise InvalidPayload(value, "value {}: {}".format(shown(value), why))
     if isinstance(value, int) and isinstance(value, enum.Enum):
         value = int(value)  # str() of an IntEnum is its name before 3.11
     try:
@@ -344,7 +342,7 @@ def encode_text(text: "t.Text", name: str) -> bytes:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         raise InvalidPayload(
-            text, "{} {}: has a surrogate that does not stand for a byte".format(name, _shown(text))
+            text, "{} {}: has a surrogate that does not stand for a byte".format(name, shown(text))
         ) from None
 
 
@@ -367,7 +365,7 @@ def _as_text(text: "t.Any") -> "t.Optional[str]":
 def _path_bytes(path: bytes) -> bytes:
     if isinstance(path, bytes):
         return bytes(path)
-    raise InvalidPath(path, "{}: a path is str or bytes".format(_shown(path)))
+    raise InvalidPath(path, "{}: a path is str or bytes".format(shown(path)))
 
 
 _PATH_RULE = "a path has only the characters A-Z a-z 0-9 - _ @ and /"
@@ -383,7 +381,8 @@ def _broken_rule(path: bytes) -> str:
     return _PATH_RULE
 
 
-def _shown(argument: "t.Any") -> str:
+def shown(argument: "t.Any") -> str:
+    """Return an argument for the message of an exception."""
     try:
         text = repr(argument)
     except ValueError:  # an integer of over 4300 digits, which Python does not convert

@@ -19,7 +19,14 @@ from ._wire.replies import decode_ack
 from ._wire.requests import strings
 from .connection import TIMEOUT_MAX, PacketConnection
 from .exceptions import InvalidPayload, PyXSError
-from .helpers import decode_text, validate_number, validate_token, validate_watch_path, warn
+from .helpers import (
+    decode_text,
+    shown,
+    validate_number,
+    validate_token,
+    validate_watch_path,
+    warn,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -310,7 +317,7 @@ def check_sleep(sleep: float) -> None:
     seconds(sleep, "sleep")
     warn(
         "the first argument of wait() is sleep, which has no effect: this call waits without "
-        "limit. For a timeout write wait(timeout={!r})".format(sleep),
+        "limit. For a timeout write wait(timeout={})".format(shown(sleep)),
         # A DeprecationWarning is only shown in the main program, so it is none.
         FutureWarning,
     )
@@ -325,5 +332,5 @@ def seconds(number: float, name: str) -> float:
     if isinstance(number, (int, float)) and number >= 0:
         return min(number, TIMEOUT_MAX)
     raise InvalidPayload(
-        number, "{} {!r}: must be a number of seconds from 0 up".format(name, number)
+        number, "{} {}: must be a number of seconds from 0 up".format(name, shown(number))
     )

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+import pyxs
 from pyxs import InvalidPayload
 from pyxs.helpers import validate_domid, validate_value
 
@@ -102,12 +103,22 @@ def test_what_would_be_stored_as_its_repr_is_refused(value, why):
     assert caught.value.value is value
 
 
-@pytest.mark.parametrize("check", [validate_value, validate_domid])
+@pytest.mark.parametrize(
+    "check",
+    [
+        validate_value,
+        validate_domid,
+        lambda number: pyxs.Client(socket_timeout=number),
+        lambda number: pyxs.monitor().wait(timeout=-number),
+        lambda number: pyxs.Client().execute_command(number),
+        lambda number: pyxs.connection.Packet(number, ""),
+    ],
+)
 def test_an_integer_of_too_many_digits_is_refused(check):
     number = 10**5000
     if check is validate_value and not hasattr(sys, "get_int_max_str_digits"):
         pytest.skip("this Python converts it")
-    with pytest.raises(InvalidPayload):
+    with pytest.raises((InvalidPayload, pyxs.InvalidOperation)):
         check(number)
 
 

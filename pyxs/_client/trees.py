@@ -8,7 +8,7 @@ from .._wire.packets import Op
 from .._wire.refusals import missing_owner
 from .._wire.requests import encode
 from ..exceptions import InvalidPath, InvalidPayload
-from ..helpers import decode_text, error, validate_path
+from ..helpers import decode_text, error, shown, validate_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _below(start: bytes, key: "Text") -> bytes:
     if name == b"":
         return start
     if isinstance(name, bytes) and name[:1] == b"/":
-        raise InvalidPath(key, "{!r:.80}: a key of a tree is a path below its top".format(key))
+        raise InvalidPath(key, "{}: a key of a tree is a path below its top".format(shown(key)))
     validate_path(key)
     return validate_path(start.rstrip(b"/") + b"/" + name)
 

@@ -5,7 +5,7 @@ import struct
 
 from .._annotations import t
 from ..exceptions import InvalidOperation, InvalidPayload
-from ..helpers import encode_text
+from ..helpers import encode_text, shown
 
 PAYLOAD_MAX = 4096  # XENSTORE_PAYLOAD_MAX, xs_wire.h
 
@@ -113,7 +113,7 @@ class Packet(Message):
                 ),
             )
         if not isinstance(op, int) or op not in OPS:
-            raise InvalidOperation(op, "{!r}: not an operation of Op".format(op))
+            raise InvalidOperation(op, "{}: not an operation of Op".format(shown(op)))
         self.op = OPS[op]
         self.rq_id = 0 if rq_id is None else rq_id
         self.tx_id = 0 if tx_id is None else tx_id

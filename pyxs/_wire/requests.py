@@ -3,6 +3,7 @@
 from .. import helpers
 from ..exceptions import InvalidOperation, InvalidPayload
 from ..helpers import (
+    shown,
     validate_domid,
     validate_number,
     validate_path,
@@ -59,7 +60,7 @@ def _why_invalid(op: "Any") -> str:
         return "RESTRICT: it would confine one connection of several"
     if isinstance(op, int) and op in _METHODS:
         return "{}: use {}".format(Op(op).name, _METHODS[Op(op)])
-    return "{!r}: not a request of Op".format(op)
+    return "{}: not a request of Op".format(shown(op))
 
 
 _METHODS = {
