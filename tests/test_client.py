@@ -525,6 +525,26 @@ def test_a_walk_visits_a_name_that_the_caller_adds_also_with_many_requests_under
     assert len(visited) == 3 + 1 + 50
 
 
+NAMES = {b"/\0": b"c\0a\0b\0", b"/c\0": b"below\0"}
+
+
+def without_a(request):
+    """Answer that there are these nodes, but that "/a" was removed since it was listed."""
+    if request.payload == b"/a\0":
+        return [error_to(request, b"ENOENT\0")]
+    return [
+        reply_to(request, NAMES.get(request.payload, b"") if request.op == Op.DIRECTORY else None)
+    ]
+
+
+def test_a_node_that_was_removed_since_it_was_listed_is_passed_over():
+    client = Client(connection=FakeConnection(without_a))
+    assert list(client.read_tree("/")) == ["", "b", "c", "c/below"]
+    assert [path for path, _, _ in client.walk("/")] == ["/", "/c", "/c/below", "/b"]
+    bottom_up = [path for path, _, _ in client.walk("/", topdown=False)]
+    assert bottom_up == ["/c/below", "/c", "/b", "/"]
+
+
 def test_walk_asks_for_each_node_once(serve):
     client, server = serve(tree(5, 4))
     visits = list(client.walk("/"))

@@ -19,7 +19,9 @@ print(type(h.read("", "/state")).__name__, isinstance(h, pyxs.xs), Error is pyxs
 """
 
 
-@pytest.mark.parametrize(("value", "kind"), [("1", "str"), ("", "bytes"), (None, "bytes")])
+@pytest.mark.parametrize(
+    ("value", "kind"), [("1", "str"), ("0", "bytes"), ("", "bytes"), (None, "bytes")]
+)
 def test_a_variable_makes_values_text(xenstored, value, kind):
     paths = [DIRECTORY] + [path for path in sys.path if path]
     environ = dict(os.environ, PYTHONPATH=os.pathsep.join(paths))

@@ -83,9 +83,10 @@ def decoded(channels: "Any", decoder: "Callable[[bytes], T]", op: int, payload: 
 
 def too_long(op: int, payload: bytes, most: int) -> InvalidPayload:
     """Return the exception for a request that a connection does not carry; nothing was sent."""
-    text = "{}: payload of {} bytes: this connection carries at most {}"
+    text = "{}: payload of {} bytes: this connection carries at most {}{}"
+    hint = "; a shorter token may be given" if op == Op.WATCH else ""
     return InvalidPayload(
-        payload, text.format(path_of(op, payload) or Op(op).name, len(payload), most)
+        payload, text.format(path_of(op, payload) or Op(op).name, len(payload), most, hint)
     )
 
 

@@ -41,6 +41,9 @@ def listen(path: str) -> "Tuple[socket.socket, os.stat_result]":
 
     :raises ConnectionError: a daemon listens there, *path* is not a socket, or it cannot be made.
     """
+    if len(os.fsencode(path)) > _PATH_MAX:
+        text = "{}: the path of a socket has at most {} bytes"
+        raise ConnectionError(text.format(path, _PATH_MAX))
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with _alone_in(os.path.dirname(path)):

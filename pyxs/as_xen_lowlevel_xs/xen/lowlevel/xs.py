@@ -8,4 +8,4 @@ from pyxs._xs.install import text_class
 
 __all__ = ["Error", "xs"]
 
-xs = text_class() if os.environ.get("PYXS_TEXT") else pyxs.xs
+xs = pyxs.xs if os.environ.get("PYXS_TEXT", "") in ("", "0") else text_class()
