@@ -105,6 +105,21 @@ def test_permissions_that_are_left_out_are_no_difference(load, client, daemon, t
         assert monitor.check() is None
 
 
+@pytest.mark.parametrize("daemon", ["memory"], indirect=True)
+@pytest.mark.parametrize("option", ["--dry-run", "--replace"])
+def test_a_guest_loads_into_its_home(daemon, client, tmp_path, capfd, option):
+    client.write("/local/domain/7", "", ["n7"])
+    client.set_permissions("/local/domain", ["n0"])  # which it may not read
+    file = tmp_path / "nodes.json"
+    file.write_text('{"/local/domain/7/data/x": "1"}')
+    words = ["load", "--socket", daemon.socket_for(7), option, str(file)]
+    assert cli.main(words) == 0
+    shown = '+/local/domain/7/data = ""\n+/local/domain/7/data/x = "1"\n'
+    assert capfd.readouterr() == (shown if option == "--dry-run" else "", "")
+    written = client.read("/local/domain/7/data/x", None)
+    assert written == (None if option == "--dry-run" else "1")
+
+
 def test_a_file_of_several_subtrees(load, client):
     client.write_many({"/t/same/a": "1", "/t/changed/b": "2"})
     file = {"/t/same": "1", "/t/changed": "new", "/new/top": "3"}

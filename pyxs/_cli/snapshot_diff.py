@@ -6,7 +6,7 @@ from collections import namedtuple
 
 from .. import snapshot
 from .._records import UNREADABLE
-from ..exceptions import PyXSError
+from ..exceptions import PermissionDenied, PyXSError
 from .format import TreeFormat
 
 TYPE_CHECKING = False
@@ -47,7 +47,7 @@ def tops(records: "Iterable[Record]") -> "List[bytes]":
 
 
 def read(client: "Client", paths: "Iterable[bytes]") -> "Nodes":
-    """Return what there is at and below nodes, and of their ancestors those that exist.
+    """Return what there is at and below nodes, and the nearest of their ancestors that exist.
 
     :raises PyXSError: the daemon's answer.
     """
@@ -61,11 +61,17 @@ def read(client: "Client", paths: "Iterable[bytes]") -> "Nodes":
             taken = {}
         found.update((name.encode("ascii"), _node(entry)) for name, entry in taken.items())
         for above in _ancestors(path):
-            if above in found:
+            if above in found or _exists(client, above):
+                found.setdefault(above, Node(None, None))
                 break
-            if client.exists(above.decode("ascii")):
-                found[above] = Node(None, None)
     return found
+
+
+def _exists(client: "Client", path: bytes) -> bool:
+    try:
+        return client.exists(path.decode("ascii"))
+    except PermissionDenied:
+        return True  # what is above a guest's home, for example
 
 
 def _node(entry: "Mapping[str, Any]") -> Node:
