@@ -201,6 +201,29 @@ def test_an_end_is_missing(shown, xenstore):
     ]
 
 
+def test_a_console_that_has_no_state_of_its_own_is_left_out(shown, xenstore):
+    xenstore.write_many(nodes(1, "a", "vif/0", 0, "4", "4"))
+    for class_, place in (("console", "console"), ("vuart", "vuart/0")):
+        back = "/local/domain/0/backend/{}/1/0".format(class_)
+        front = "/local/domain/1/" + place
+        xenstore.write_many({front + "/tty": "/dev/pts/1", back + "/frontend": front})
+        xenstore.write(back + "/state", "1")
+    xenstore.write_many(nodes(1, "a", "console/1", 0, "4", "4"))  # as any other device
+    assert [line.split()[2] for line in shown()[1:]] == ["console/1", "vif/0"]
+
+
+def test_a_backend_alone_has_the_name_of_its_frontend(shown, xenstore):
+    xenstore.write("/local/domain/0/backend/qdisk/1/768/state", "4")
+    xenstore.write("/local/domain/0/backend/qdisk/1/768/frontend", frontend(1, "vbd/768"))
+    xenstore.write("/local/domain/0/backend/qdisk/2/5/state", "4")
+    for wrong in (frontend(3, "vbd/5"), frontend(2, "vbd/x"), frontend(2, "vbd"), "", "/elsewhere"):
+        xenstore.write("/local/domain/0/backend/qdisk/2/5/frontend", wrong)
+        assert [line.split()[2:] for line in shown()[1:]] == [
+            ["vbd/768", "missing", "!=", "Connected"],
+            ["qdisk/5", "missing", "!=", "Connected"],
+        ]
+
+
 def test_a_guest_cannot_claim_the_backend_of_another(shown, xenstore):
     xenstore.write_many(nodes(1, "honest", "vif/0", 0, "4", "4"))
     xenstore.write_many(nodes(2, "liar", "vif/0", 0, "4", "1"))

@@ -98,9 +98,9 @@ class Devices:
                 )
             )
         for path, end in alone.items():
-            names = path.split("/")
-            device = names[5] + "/" + names[7]
-            devices.append(self._device(names[6], device, None, _end(path, end)))
+            device = _device_of(path, end.get("frontend", ""))
+            if device is not None:
+                devices.append(self._device(path.split("/")[6], device, None, _end(path, end)))
         return sorted(devices, key=_order)
 
     def _device(
@@ -130,6 +130,22 @@ class Devices:
                 ends.setdefault(above, {})[names[-1]] = value
         if len(names) == len(_NAME) and names[-1] == "name":
             self._names[names[2]] = value
+
+
+def _device_of(backend: str, frontend: str) -> "Optional[str]":
+    """Return class and number of the device of a backend whose frontend is missing.
+
+    :param frontend: its path as the backend has it.
+    :returns: ``None``: it is a console or the like, whose frontend is elsewhere and has no state.
+    """
+    names = backend.split("/")
+    own = "{}/{}/".format(TOP, names[6])
+    if frontend.startswith(own) and not frontend.startswith(own + "device/"):
+        return None
+    parts = frontend.split("/")
+    if frontend.startswith(own) and len(parts) == len(_FRONTEND) and _matches(parts[1:], _FRONTEND):
+        return "/".join(parts[5:])
+    return names[5] + "/" + names[7]
 
 
 def _end(path: str, nodes: "Dict[str, str]") -> End:
