@@ -98,6 +98,17 @@ def test_a_terminal_of_160_columns(host):
     assert terminal(160, "ls", "-p", "--color=never", "/local") == AT_160_WITH_PERMISSIONS
 
 
+def test_permissions_stand_in_one_column_behind_wide_characters(xenstore):
+    xenstore.write_many(
+        {"/t/wide": "\u65e5\u672c" * 3, "/t/combining": "e\u0301" * 3, "/t/plain": "x"}
+    )
+    lines = terminal(80, "ls", "-p", "--color=never", "/t").splitlines()
+    # A wide character takes two columns, a combining one none.
+    extra = {"wide": -6, "combining": 3, "plain": 0}
+    for line in lines:
+        assert line.index("(n0)") == 62 + extra[line.split()[0]], line
+
+
 def test_colours(host):
     codes = {"bold": 1, "dim": 2, "green": 32, "yellow": 33, "plain": ""}
     styles = {name: "\x1b[{}m".format(code) for name, code in codes.items()}
@@ -204,7 +215,7 @@ def test_patterns_and_paths_in_other_subcommands(pyxs):
     ("pattern", "message"),
     [
         ("/local/*/8", "/local/*/8: no node matches this pattern"),
-        ("*/name", "*/name: a pattern begins with '/' or a name"),
+        ("*/name", "*/name: a pattern begins with '/' or a whole name"),
         ("/local//*", "/local//*: a path may not contain '//'"),
     ],
 )
@@ -221,6 +232,26 @@ def test_a_pattern_leaves_out_what_a_guest_may_not_see(pyxs, xenstored, xenstore
         0,
         "/local/domain/5/name: caf\\xc3\\xa9\n",
     )
+
+
+def test_a_pattern_leaves_out_what_it_finds_and_may_not_be_read(pyxs, xenstored, xenstore):
+    xenstore.write_many(dict.fromkeys(["/x/a", "/x/hidden", "/x/z"], "1"))
+    for path in ("/x", "/x/a", "/x/z"):
+        xenstore.set_permissions(path, ["n0", "r5"])
+    xenstore.set_permissions("/x/hidden", ["n0"])
+    socket = ["--socket", xenstored.socket_for(5)]
+    assert pyxs(*socket, "read", "-p", "/x/*") == (0, "/x/a: 1\n/x/z: 1\n", "")
+    assert pyxs(*socket, "perms", "-p", "/x/*")[:2] == (0, "/x/a: n0 r5\n/x/z: n0 r5\n")
+    assert pyxs(*socket, "list", "/x/*")[::2] == (0, "")
+    assert pyxs(*socket, "read", "/x/*", "/x/hidden")[0] == 1
+
+
+def test_a_pattern_below_what_may_not_be_listed_says_so(pyxs, xenstored):
+    socket = ["--socket", xenstored.socket_for(5)]
+    for subcommand in ("read", "ls", "exists"):
+        status, out, err = pyxs(*socket, subcommand, "/local/domain/*/name")
+        assert (status, out) == (1, "")
+        assert err.endswith("/local/domain/*/name: Permission denied\n")
 
 
 # -- changes -------------------------------------------------------------------------------

@@ -290,15 +290,16 @@ def _several(paths: "List[str]") -> bool:
 def _answers(store: "Client", op: "Op", paths: "List[str]") -> "Iterator[Tuple[str, Answer]]":
     """Send a request for each node; yield its path and the answer.
 
-    A node that was removed since a pattern found it is left out.
+    Of what a pattern has found, the nodes that this domain may not read are left out, and those
+    that were removed since.
     """
-    nodes = paths
-    if any(map(is_pattern, paths)):
-        from .patterns import expanded
+    if not any(map(is_pattern, paths)):
+        yield from answers(store, op, _alone(paths))
+        return
+    from .patterns import expanded, hidden
 
-        nodes = expanded(store, paths)
-    for path, answer in answers(store, op, _alone(nodes)):
-        if path in paths or not is_missing(answer):
+    for path, answer in answers(store, op, _alone(expanded(store, paths))):
+        if path in paths or not hidden(answer):
             yield path, answer
 
 
@@ -335,7 +336,7 @@ def control(client: "Client", args: "argparse.Namespace") -> None:
         if not exc.is_answer:
             raise
         if exc.errno == errno.EINVAL:
-            message = "Command not supported: {}; see 'pyxs control help'".format(words)
+            message = "Command not supported: {}; see '{} help'".format(words, args.title)
         else:
             message = "Error {} when trying to execute command: {}: {}".format(
                 exc.errno, words, reason(exc)

@@ -7,13 +7,13 @@ import os
 
 from ..client import Client
 from ..exceptions import PyXSError
-from .console import flush, show
+from .console import flush, on_terminal, show, shows_utf8
 from .device_table import json_line, table
 from .device_tree import TOP, Device, Devices
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterable, Iterator, List, Optional, Set, Tuple
+    from typing import Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
     from ..monitor import Monitor
 
@@ -88,16 +88,20 @@ def _differing(before: "List[Device]", now: "List[Device]") -> "List[Device]":
 
 
 def _lines(devices: "List[Device]", as_json: bool, columns: "Optional[int]") -> "List[str]":
-    return list(map(json_line, devices)) if as_json else table(devices, columns)
+    return list(map(json_line, devices)) if as_json else _table(devices, columns)
+
+
+def _table(devices: "Sequence[Device]", columns: "Optional[int]") -> "List[str]":
+    return table(devices, columns, utf8=shows_utf8() or not on_terminal())
 
 
 def _screen(devices: "List[Device]", columns: int, rows: int) -> "List[str]":
     """Return what fits on a terminal: if not all devices do, mismatches come first."""
     room = max(rows - 3, 1)  # besides the header, the last line, and that of the cursor
     if len(devices) <= room:
-        return table(devices, columns)
+        return _table(devices, columns)
     shown = sorted(devices, key=lambda device: not device.mismatch)[:room]
-    return table(shown, columns) + ["{} more".format(len(devices) - room)]
+    return _table(shown, columns) + ["{} more".format(len(devices) - room)]
 
 
 def _print(lines: "Iterable[str]") -> None:

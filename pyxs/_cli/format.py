@@ -145,8 +145,7 @@ class TreeFormat:
             state = b""
         dots = b""
         if perms is not None and not cut:
-            columns = len(shown.decode("utf-8", "replace")) if self._utf8 else len(shown)
-            dots = self._dots(len(indent) + len(name) + columns + len(state))
+            dots = self._dots(len(indent) + len(name) + self._columns(shown) + len(state))
         if inner and not value:
             shown = self._styled(_DIM, shown)
         if state:
@@ -154,6 +153,13 @@ class TreeFormat:
         return b"".join(
             [indent, styled, shown, state, self._styled(_DIM, dots + _shown(perms)), b"\n"]
         )
+
+    def _columns(self, shown: bytes) -> int:
+        if not self._utf8 or not shown.translate(None, _SHOWN + b"\\"):
+            return len(shown)
+        from .columns import width  # here: most values are ASCII
+
+        return width(shown.decode("utf-8", "replace"))
 
     def _styled(self, style: bytes, text: bytes) -> bytes:
         return style + text + _PLAIN if self._colour and text else text

@@ -4,9 +4,10 @@ import errno
 import fnmatch
 
 from ..connection import Op
+from ..exceptions import PyXSError
 from ..helpers import decode_text, validate_path
 from .console import CommandError, about
-from .many import answers, is_pattern, names
+from .many import answers, is_missing, is_pattern, names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from ..client import Client
     from .many import Answer
 
-__all__ = ["expanded", "fixed_part", "levels", "matching", "may_concern"]
+__all__ = ["expanded", "fixed_part", "hidden", "levels", "matching", "may_concern"]
 
 
 def expanded(client: "Client", paths: "List[str]") -> "List[str]":
@@ -34,7 +35,7 @@ def expanded(client: "Client", paths: "List[str]") -> "List[str]":
 
 
 def matching(client: "Client", pattern: str) -> "List[str]":
-    """Return the nodes that match a pattern and that this domain may read.
+    """Return the nodes that match a pattern, as far as this domain may list them.
 
     They are in the order in which the daemon lists them.
     """
@@ -42,7 +43,7 @@ def matching(client: "Client", pattern: str) -> "List[str]":
     found = [top]
     for name in wanted:
         if is_pattern(name):
-            found = list(_children(client, found, name))
+            found = list(_children(client, found, top, name))
         else:
             found = [path + "/" + name for path in found]
     if is_pattern(wanted[-1]):
@@ -50,7 +51,7 @@ def matching(client: "Client", pattern: str) -> "List[str]":
     return [
         path
         for path, answer in answers(client, Op.READ, [(path,) for path in found])
-        if not _hidden(answer)
+        if not hidden(answer)
     ]
 
 
@@ -84,13 +85,13 @@ def _parts(pattern: str) -> "Tuple[str, List[str]]":
     validate_path("/".join("_" if is_pattern(part) else part for part in parts))
     first = next(at for at, part in enumerate(parts) if is_pattern(part))
     if first == 0:
-        raise CommandError("{}: a pattern begins with '/' or a name".format(pattern))
+        raise CommandError("{}: a pattern begins with '/' or a whole name".format(pattern))
     return "/".join(parts[:first]) or "/", parts[first:]
 
 
-def _children(client: "Client", paths: "List[str]", wanted: str) -> "Iterator[str]":
+def _children(client: "Client", paths: "List[str]", top: str, wanted: str) -> "Iterator[str]":
     for path, answer in answers(client, Op.DIRECTORY, [(path,) for path in paths]):
-        if _hidden(answer):
+        if is_missing(answer) or (path != top and hidden(answer)):
             continue
         above = "/" if path == "/" else path + "/"
         for name in map(decode_text, names(client, path, answer)):
@@ -98,13 +99,6 @@ def _children(client: "Client", paths: "List[str]", wanted: str) -> "Iterator[st
                 yield above + name
 
 
-def _hidden(answer: "Answer") -> bool:
-    """Return whether there is no such node, or none that this domain may read.
-
-    :raises PyXSError: the daemon answered another error.
-    """
-    if isinstance(answer, bytes) or answer.errno == errno.E2BIG:
-        return False
-    if answer.errno in (errno.ENOENT, errno.EACCES):
-        return True
-    raise answer
+def hidden(answer: "Answer") -> bool:
+    """Return whether the daemon answered that there is no such node, or that it is not readable."""
+    return isinstance(answer, PyXSError) and answer.errno in (errno.ENOENT, errno.EACCES)
