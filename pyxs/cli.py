@@ -94,7 +94,9 @@ def _parser_for(words: "List[str]", called: str) -> "argparse.ArgumentParser":
 
     name = _subcommand_in(words)
     if name is None:
-        return get_parser()
+        parser = get_parser()
+        parser.prog = called.rstrip(" -")
+        return parser
     if name.startswith("-") and name != "-":
         from ._cli.helping import check_option
 
@@ -106,7 +108,7 @@ def _parser_for(words: "List[str]", called: str) -> "argparse.ArgumentParser":
     if name not in SUBCOMMANDS:
         from ._cli.helping import refuse
 
-        refuse(name)
+        refuse(name, called)
     return make_parser((name,), called)
 
 

@@ -169,6 +169,24 @@ def test_the_directory_of_the_tools_goes_away(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["xenstore", "frob"], "xenstore: frob: no such subcommand; see 'xenstore -h'\n"),
+        (["xenstore-wrtie", "/a"], "xenstore: wrtie: no such subcommand; did you mean 'write'?\n"),
+        (
+            ["xenstore"],
+            "xenstore: the following arguments are required: SUBCOMMAND; see 'xenstore -h'\n",
+        ),
+    ],
+)
+def test_a_message_has_the_name_of_the_program(monkeypatch, capfd, words, message):
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit, match="2"):
+        cli.main()
+    assert capfd.readouterr().err == message
+
+
 def test_without_a_daemon_the_message_begins_as_in_c(monkeypatch, capfd, tmp_path):
     monkeypatch.setenv("XENSTORED_PATH", str(tmp_path / "none"))
     for words in (["xenstore-list", "/"], ["xenstore", "list", "/"]):

@@ -81,6 +81,8 @@ def test_commands_of_a_script_share_a_connection(xenstored):
             "pyxs wait: /nope: timed out after 0 seconds; there is no such node\n",
         ),
         ("wrtie /a 1", 1, "pyxs: wrtie: no such subcommand; did you mean 'write'?\n"),
+        ("exti", 1, "pyxs: exti: no such subcommand; did you mean 'exit'?\n"),
+        ("srve", 1, "pyxs: srve: no such subcommand; see 'help'\n"),
         (
             "read -q /a",
             2,

@@ -241,6 +241,18 @@ def test_a_program_finds_the_world_as_python_has_it(tmp_path):
     assert linked == plain.replace("program.py", "elsewhere/link.py")
 
 
+@pytest.mark.parametrize("words", [["-h"], ["--help"], []])
+def test_it_says_how_it_is_used(words):
+    done = subprocess.run(
+        [sys.executable, "-m", "pyxs.as_xen_lowlevel_xs", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
+    )
+    assert done.stdout == "usage: python -m pyxs.as_xen_lowlevel_xs PROGRAM [ARGUMENT ...]\n"
+    assert done.returncode == (0 if words else 2)
+
+
 def test_a_program_may_add_the_directory_of_the_c_extension(package, tmp_path):
     (tmp_path / "programs").mkdir()
     done = run_program(

@@ -86,6 +86,18 @@ def test_the_file_is_the_c_program_of_its_name(pyz, bare, xenstored, tmp_path):
     assert done.stderr.startswith(b"xenstore-write: could not write path /a//b: a path may not")
 
 
+def test_the_unpacked_file_is_the_c_program_of_a_link(pyz, bare, xenstored, tmp_path):
+    # As docs/howto/dom0.rst says.
+    path = os.pathsep.join([os.path.dirname(bare), os.environ["PATH"]])
+    subprocess.check_call([sys.executable, "-m", "zipfile", "-e", pyz, str(tmp_path / "lib")])
+    main = tmp_path / "lib" / "__main__.py"
+    main.chmod(0o755)
+    (tmp_path / "pyxs").symlink_to(main)
+    (tmp_path / "xenstore-write").symlink_to(tmp_path / "pyxs")
+    assert output(str(tmp_path / "xenstore-write"), "/a", "1", PATH=path) == ""
+    assert output(str(tmp_path / "pyxs"), "read", "/a", PATH=path) == "1\n"
+
+
 def test_the_file_puts_itself_on_the_path_as_the_c_programs(pyz, bare):
     script = "xenstore-write /a 1 && xenstore read -p /a"
     assert output(bare, pyz, "run", "--tools", "sh", "-c", script) == "/a: 1\n"

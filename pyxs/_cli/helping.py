@@ -13,19 +13,23 @@ if TYPE_CHECKING:
 __all__ = ["check_option", "no_such_subcommand", "refuse", "show_help"]
 
 #: The names that other programs have for the same.
-_MEANT = {"cat": "read", "get": "read", "set": "write", "tree": "ls"}
+_MEANT = {"cat": "read", "get": "read", "set": "write", "tree": "ls", "dir": "ls", "ll": "ls"}
 _MEANT.update(dict.fromkeys(["del", "delete", "remove", "rmdir"], "rm"))
 
 
-def no_such_subcommand(name: str) -> str:
-    """Return the message about a subcommand that does not exist; it names a similar one."""
+def no_such_subcommand(name: str, names: "Iterable[str]", helping: str) -> str:
+    """Return the message about a subcommand that does not exist; it names a similar one.
+
+    :param names: those that exist.
+    :param helping: the command that lists them.
+    """
     meant = _MEANT.get(name.lower(), name.lower())
-    return "{}: no such subcommand; {}".format(name, _hint(meant, SUBCOMMANDS))
+    return "{}: no such subcommand; {}".format(name, _hint(meant, names, helping))
 
 
-def _hint(meant: str, names: "Iterable[str]") -> str:
+def _hint(meant: str, names: "Iterable[str]", helping: str = "pyxs -h") -> str:
     nearest = difflib.get_close_matches(meant, names, 1)
-    return "did you mean '{}'?".format(nearest[0]) if nearest else "see 'pyxs -h'"
+    return "did you mean '{}'?".format(nearest[0]) if nearest else "see '{}'".format(helping)
 
 
 def check_option(word: str, options: "Iterable[str]") -> None:
@@ -36,9 +40,13 @@ def check_option(word: str, options: "Iterable[str]") -> None:
         raise SystemExit(2)
 
 
-def refuse(name: str) -> "NoReturn":
-    """Print the message about a subcommand that does not exist, and exit with status 2."""
-    warn("pyxs: " + no_such_subcommand(name))
+def refuse(name: str, called: str = "pyxs ") -> "NoReturn":
+    """Print the message about a subcommand that does not exist, and exit with status 2.
+
+    :param called: the begin of messages, up to the subcommand.
+    """
+    program = called.rstrip(" -")
+    warn("{}: {}".format(program, no_such_subcommand(name, SUBCOMMANDS, program + " -h")))
     raise SystemExit(2)
 
 

@@ -101,7 +101,7 @@ class _Session:
         if name in _NOT_IN_SHELL:
             raise CommandError("{}: cannot be used in a shell".format(name))
         if name not in SUBCOMMANDS:
-            raise CommandError(no_such_subcommand(name))
+            raise CommandError(no_such_subcommand(name, _NAMES, "help"))
         if name == "help" and words[1] in _OWN:
             return self._print(_OWN[words[1]])
         if name == "list" and all(word.startswith("-") for word in words[1:]):

@@ -33,6 +33,9 @@ def main() -> None:
 
     :raises SystemExit: there is none, or the program ends.
     """
+    if sys.argv[1:] in (["-h"], ["--help"]):
+        print(_USAGE)
+        raise SystemExit(0)
     if len(sys.argv) < 2:
         print(_USAGE, file=sys.stderr)
         raise SystemExit(2)
