@@ -36,10 +36,12 @@ from pyxs import (
     snapshot,
     xs,
 )
-from pyxs._channels import channel, turns
+from pyxs._channels import channel, readiness, turns
 from pyxs._channels.descriptor import Descriptor
+from pyxs._channels.failures import raised_by_handler
 from pyxs._channels.inbox import Inbox
 from pyxs._channels.shared import Shared
+from pyxs._channels.streams import within
 from pyxs._channels.transaction import start_transaction
 from pyxs._channels.watching import Watching
 from pyxs.connection import Op, UnixSocketConnection
@@ -284,9 +286,9 @@ def test_where_one_request_is_allowed_the_next_waits_for_its_reply(connect):
 def test_too_long_a_payload_is_refused_and_nothing_is_sent(connect, count):
     client, connection = connect(honest_to, max_payload=100)
     items = [(path, "x") for path in paths(count)] + [("/long", "x" * 95)]
-    with pytest.raises(pyxs.InvalidPayload, match="101 bytes: .* at most 100"):
+    with pytest.raises(pyxs.InvalidPayload, match="^/long: .* 101 bytes: .* at most 100$"):
         client.write_many(items)
-    with pytest.raises(pyxs.InvalidPayload, match="101 bytes: .* at most 100"):
+    with pytest.raises(pyxs.InvalidPayload, match="^/long: .* 101 bytes: .* at most 100$"):
         client.write("/long", "x" * 95)
     assert connection.sent == []
     client.write("/long", "x" * 94)
@@ -1026,6 +1028,89 @@ def test_a_wait_ends_in_time_though_only_the_header_of_an_event_has_come(serve):
     waited.set()
     assert monitor.wait(timeout=PATIENCE) == ("/a", "/a")
     monitor.close()
+
+
+def test_a_refusal_to_start_a_transaction_comes_out_as_it_is(connect):
+    client, connection = connect(lambda request: [error_to(request, b"EBUSY\0")])
+    for _ in range(2):
+        with pytest.raises(pyxs.QuotaExceeded, match="too many transactions") as caught:
+            client.transaction()
+        assert caught.value.errno == errno.EBUSY
+    assert len(connection.streams) == 1
+
+
+@pytest.mark.parametrize("answer", [None, b"EAGAIN\0"])
+def test_an_ended_transaction_gives_its_connection_back(connect, answer):
+    def script(request):
+        if request.op == Op.TRANSACTION_END and answer is not None:
+            return [error_to(request, answer)]
+        return [reply_to(request)]
+
+    client, connection = connect(script)
+    for _ in range(3):
+        t = client.transaction()
+        t.read("/a")
+        with contextlib.suppress(pyxs.Conflict):
+            t.transaction_end()
+    client.read("/a")
+    assert len(connection.streams) == 1
+
+
+def test_four_connections_stay_open_and_no_more(serve):
+    def together(peer):
+        for request in peer:
+            here.wait()
+            peer.send(reply_to(request))
+
+    here = threading.Barrier(6, timeout=PATIENCE)
+    client, server = serve(together)
+    in_threads(*[functools.partial(client.read, "/a")] * 6)
+    until(lambda: sum(peer.gone.is_set() for peer in server.peers) == 2)
+    here = threading.Barrier(4, timeout=PATIENCE)
+    in_threads(*[functools.partial(client.read, "/a")] * 4)
+    assert len(server.peers) == 6
+
+
+def test_an_error_of_pyxs_comes_out_of_open_as_it_is():
+    class Refusing(UnixSocketConnection):
+        def open(self):
+            raise failure
+
+    failure = ConnectionError("mine")
+    with pytest.raises(ConnectionError) as caught:
+        Client(connection=Refusing("/socket")).read("/a")
+    assert caught.value is failure
+
+
+def test_a_deadline_that_has_passed_is_no_time_to_wait():
+    past = time.monotonic() - 5
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert not readiness.Poller(ours.fileno()).wait(past)
+    assert 0 < within(UnixSocketConnection("/socket"), past).socket_timeout < 1
+
+
+def test_a_wakeup_that_nobody_clears_takes_no_time_and_is_cleared_at_once():
+    wakeup = readiness.Wakeup()
+    for _ in range(10000):  # more than the buffer of a socket takes
+        wakeup.set()
+    assert select.select([wakeup], [], [], 0)[0]
+    wakeup.clear()
+    assert not select.select([wakeup], [], [], 0)[0]
+
+
+@pytest.mark.parametrize("number", [1, 64])
+def test_a_handler_of_each_signal_is_known_by_what_it_raises(number):
+    def handler(*_):
+        raise OSError("mine")
+
+    old = signal.signal(number, handler)
+    try:
+        with pytest.raises(OSError, match="mine") as caught:
+            os.kill(os.getpid(), number)
+        assert raised_by_handler(caught.value)
+    finally:
+        signal.signal(number, old)
 
 
 @pytest.mark.parametrize("line", ["due.pop(key, None)", "del frames[0]"])

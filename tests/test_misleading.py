@@ -189,6 +189,19 @@ def test_nothing_with_a_connection_can_be_copied_or_pickled(daemon, client, monk
     assert client["/x"] == "1"
 
 
+def test_a_commit_tells_that_the_daemon_had_ended_the_transaction(xenstored, xenstore):
+    xenstore.introduce_domain(7, 1, 1)
+    xenstore.write("/local/domain/7/name", "guest", ["n7"])
+    guest = pyxs.Client(xenstored.socket_for(7))
+    t = guest.transaction()
+    t.write("name", "mine")
+    xenstore.introduce_domain(7, 1, 1)  # its sessions begin anew
+    with pytest.raises(pyxs.PyXSError, match="daemon had ended the transaction before") as caught:
+        t.transaction_end()
+    assert type(caught.value) is pyxs.PyXSError
+    guest.close()
+
+
 class Sub(pyxs.Client):
     """A subclass with a signature, a slot and attributes of its own."""
 
