@@ -1030,6 +1030,23 @@ def test_a_wait_ends_in_time_though_only_the_header_of_an_event_has_come(serve):
     monitor.close()
 
 
+def test_where_ids_are_not_trusted_replies_are_in_the_order_of_the_requests(connect):
+    asked = []
+
+    def answer(request):
+        asked.append(request)
+        if len(asked) < 3:
+            return []
+        ids = [each.rq_id for each in asked]
+        return [
+            reply_to(each, each.payload[:-1], rq_id=rq_id)
+            for each, rq_id in zip(asked, reversed(ids))
+        ]
+
+    client, _ = connect(answer, trusts_ids=False)
+    assert client.read_many(paths(3)) == {path: path for path in paths(3)}
+
+
 def test_a_refusal_to_start_a_transaction_comes_out_as_it_is(connect):
     client, connection = connect(lambda request: [error_to(request, b"EBUSY\0")])
     for _ in range(2):
@@ -1069,6 +1086,48 @@ def test_four_connections_stay_open_and_no_more(serve):
     here = threading.Barrier(4, timeout=PATIENCE)
     in_threads(*[functools.partial(client.read, "/a")] * 4)
     assert len(server.peers) == 6
+
+
+def two_idle(serve, until_then):
+    """Return a client with two idle connections to a server that then does so with each."""
+
+    def script(peer):
+        request = peer.receive()
+        here.wait()
+        peer.send(reply_to(request))
+        until_then(peer)
+
+    here = threading.Barrier(2, timeout=PATIENCE)
+    client, server = serve(script, script, honest)
+    in_threads(*[functools.partial(client.read, "/a")] * 2)
+    return client, server
+
+
+FIRST_CALLS = {
+    "read": lambda client: client.read("/a"),
+    "read_many": lambda client: client.read_many(["/a", "/b"]),
+    "walk": lambda client: list(client.walk("/")),
+    "transaction": lambda client: client.transaction(),
+}
+
+
+@pytest.mark.parametrize("call", FIRST_CALLS.values(), ids=FIRST_CALLS)
+def test_that_the_daemon_has_gone_is_told_once(serve, call):
+    client, server = two_idle(serve, lambda peer: peer.finish())
+    until(lambda: all(peer.finished.is_set() for peer in server.peers))
+    with pytest.raises(ConnectionError):
+        call(client)
+    assert client.read("/a") == "value"
+    assert len(server.peers) == 3
+
+
+@pytest.mark.parametrize("call", FIRST_CALLS.values(), ids=FIRST_CALLS)
+def test_an_exception_of_a_handler_costs_at_most_the_connection_of_its_call(serve, call):
+    client, server = two_idle(serve, silent)
+    with pytest.raises(HandlerError), alarm(interrupt):
+        call(client)
+    until(lambda: any(peer.gone.is_set() for peer in server.peers))
+    assert [peer.gone.is_set() for peer in server.peers].count(False) == 1
 
 
 def test_an_error_of_pyxs_comes_out_of_open_as_it_is():

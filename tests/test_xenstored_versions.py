@@ -537,3 +537,14 @@ def test_what_would_end_the_real_daemon_of_4_22_is_refused():
 def test_a_version_that_is_not_in_the_table(like):
     with pytest.raises(InvalidPayload, match="can be like 4.17 and 4.22"):
         XenStored(like=like)
+
+
+def test_requests_that_the_daemon_of_4_22_takes_or_refuses():
+    with XenStored(like="4.22") as daemon, Wire(daemon.path) as dom0:
+        assert dom0.get(Op.SET_FEATURE, b"1\0004\0") == OK
+        assert dom0.get(Op.GET_FEATURE, b"1\0") == b"4\0"
+        assert dom0.get(Op.GET_QUOTA, b"1\0more\0nodes\0") == "EINVAL"
+        for op in (Op.READ, Op.DIRECTORY, Op.RM):
+            assert dom0.get(op, b"@releaseDomain\0") == "EINVAL"
+        for op in (Op.WATCH, Op.UNWATCH):
+            assert dom0.get(op, b"@releaseDomain\0token\0") == OK
