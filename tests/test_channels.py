@@ -441,6 +441,20 @@ def test_wait_for_takes_a_path_as_long_as_paths_may_be(serve, length):
     assert [request.payload.split(b"\0")[0] for request in server.requests] == [path.encode()] * 3
 
 
+def test_wait_for_does_not_poll(serve):
+    client, server = serve()
+    with pytest.raises(TimeoutError, match="the value is 'value'$"):
+        client.wait_for("/a", "another", timeout=0.2)
+    assert [request.op for request in server.requests] == [Op.READ, Op.WATCH, Op.READ]
+
+
+@pytest.mark.parametrize(("path", "hint"), [("/a", "$"), ("a", "; a path without '/' in front")])
+def test_wait_for_says_where_it_looked_for_a_relative_path(connect, path, hint):
+    client, _ = connect(lambda request: [error_to(request, b"ENOENT\0")])
+    with pytest.raises(TimeoutError, match="there is no such node" + hint):
+        client.wait_for(path, timeout=0)
+
+
 # -- many connections ----------------------------------------------------------------------
 
 
