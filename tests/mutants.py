@@ -184,6 +184,16 @@ EQUIVALENT = {
             "wanted, _, in_tx = due.get(key, (None, 0, -1))",
         ],
     },
+    "pyxs/_channels/pipeline.py": {
+        _SPEED: [
+            "self._advance( -1)",
+            "self._advance( 1)",
+            "self._advance(len(self._due) - 0)",
+            "self._advance(len(self._due) + 1)",
+            "self._advance(len(self._due) - 2)",
+            "self.channel.collect(self._due, self._answers, max(0, min(left, len(self._due) - 2)))",
+        ],
+    },
     "pyxs/_channels/pool.py": {
         "a call looks into every slot": [
             "channel = idle.pop( 1, None) or self._take(idle)",
@@ -215,7 +225,9 @@ EQUIVALENT = {
         "a call that is alone has its turn at once, in _wait() too": [
             "has_turn = len(queue) == 0 or self._wait(turn, deadline)",
         ],
+        "who is woken looks whether it is the first": ["for first in self._waiting()[: 2]:"],
         _TIME: [
+            "patience = max( 1.0, min(patience, deadline - time.monotonic()))",
             "_LOOK_AGAIN = 2.0  # seconds; in case that an interrupted call has woken nobody",
             "_LOOK_AGAIN = 0.0  # seconds; in case that an interrupted call has woken nobody",
         ],

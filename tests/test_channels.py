@@ -784,6 +784,15 @@ def test_a_thread_that_waits_lets_the_requests_of_others_through(serve, patience
         assert in_threads(monitor.wait, others)[0] == ("/a", "t")
 
 
+def test_a_turn_is_not_waited_for_after_its_deadline():
+    queue, first = turns.Turns(), turns.Turn()
+    assert queue.enter(first)
+    late = functools.partial(queue.enter, turns.Turn(), deadline=time.monotonic() - 5)
+    assert in_threads(late) == [False]
+    queue.leave(first)
+    assert in_threads(late) == [True]
+
+
 def test_a_second_thread_that_waits_ends_in_time(watching, patience):
     def second():
         time.sleep(0.05)

@@ -120,7 +120,7 @@ class Walker:
         self,
         channels: "Union[Pool, Transaction]",
         list_large: "Callable[[str], Optional[List[str]]]",
-        for_records: bool = False,
+        for_records: bool,
     ) -> None:
         self._requests = _Ahead(channels) if isinstance(channels, Pool) else _AtOnce(channels)
         self._list_large = list_large
