@@ -1238,7 +1238,9 @@ def test_a_watch_that_was_refused_and_interrupted_may_be_set_again(serve):
 
     client, _ = serve(script)
     monitor = client.monitor()
-    with pytest.raises(HandlerError), before_line(Watching.forget, "live = {}", interrupt):
+    with pytest.raises(HandlerError), before_line(
+        Watching._watch, "self.forget([watch])", interrupt
+    ):
         monitor.watch("/a")
     with pytest.raises(PyXSError, match="Permission denied"):
         monitor.watch("/a")
