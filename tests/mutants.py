@@ -143,6 +143,8 @@ EQUIVALENT = {
             "_size_in(pieces[0])[ -1]",
         ],
         "collect() does the same, only slower": [
+            # A stream takes a whole request while no other is unanswered.
+            "if not (self._polls or pieces) and counts[0] != len(data):",
             "if len(pieces[0]) == HEADER_SIZE and 0 < _size_in(pieces[0])[0] < REPLY_MAX:",
             "if len(pieces[0]) == HEADER_SIZE and 1 < _size_in(pieces[0])[0] <= REPLY_MAX:",
             "size = len(message) + HEADER_SIZE",
