@@ -149,11 +149,16 @@ EQUIVALENT = {
             "if len(pieces[0]) == HEADER_SIZE and 1 < _size_in(pieces[0])[0] <= REPLY_MAX:",
             "size = len(message) + HEADER_SIZE",
             "if size >= 1 and message.startswith(_pack(op, rq_id, tx_id, size)):",
+            "if size > 0 and message.startswith(_pack(op, rq_id, tx_id, size)):",
+            "if may_block and alone and  self._polls:",
         ],
         "no WATCH is sent with other requests, and no other type matters": [
             "if not self._take_refusal(exc, messages[0][ 1], due, answers):",
             "if not self._take_refusal(exc, messages[0][ -1], due, answers):",
             "if not self._take_refusal(exc, messages[ -1][0], due, answers):",
+        ],
+        "a channel that cannot be used is not put back": [
+            "if self._in_doubt or sum(counts) not in (0, len(data)) and not self.is_usable():",
         ],
         "nobody looks at the transaction in an answer": [
             "answers[rq_id] = ERROR, rq_id, 1, refused",
@@ -227,6 +232,7 @@ EQUIVALENT = {
         "a call that is alone has its turn at once, in _wait() too": [
             "has_turn = len(queue) == 0 or self._wait(turn, deadline)",
         ],
+        "it looks at the whole queue": ["if len(self._queue) == 0:"],
         "who is woken looks whether it is the first": ["for first in self._waiting()[: 2]:"],
         _TIME: [
             "patience = max( 1.0, min(patience, deadline - time.monotonic()))",
@@ -244,7 +250,12 @@ EQUIVALENT = {
         "the daemon refuses it too": [
             'def watch(self, watch: Watch, renew: bool = False, once: bool = True) -> "Reply":',
         ],
-        "only a difference counts": ["self._closings = 1", "self._closings = -1"],
+        "only a difference counts": [
+            "self._closings = 1",
+            "self._closings = -1",
+            "self._closings += 2",
+        ],
+        "a test kills the other one; after this one the wait looks again": ["break"],
         "only Python 3.6 has no register_at_fork()": [
             "shared = self._here() if self._pid == os.getpid() else self._shared",
             "shared = self._here() if not self._pid != os.getpid() else self._shared",

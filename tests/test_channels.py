@@ -1070,6 +1070,41 @@ def test_where_ids_are_not_trusted_replies_are_in_the_order_of_the_requests(conn
     assert client.read_many(paths(3)) == {path: path for path in paths(3)}
 
 
+def test_a_commit_inside_a_call_of_the_transaction_is_refused_and_changes_nothing(connect):
+    def commit():
+        with pytest.raises(PyXSError) as caught:
+            t.transaction_end()
+        assert caught.value.errno == errno.EDEADLK
+
+    client, connection = connect(honest_to)
+    t = client.transaction()
+    line = "counts.extend(map(self._send, (data,)))"
+    with before_line(channel.Channel.exchange, line, commit):
+        assert t.read("/a") == "value"
+    t.transaction_end()
+    assert connection.sent[-1].payload == b"T\0"
+
+
+def test_a_commit_of_another_thread_waits_for_the_call_in_the_transaction(serve):
+    def script(peer):
+        peer.send(reply_to(peer.receive()))
+        read = peer.receive()
+        asked.set()
+        assert not peer.has_more()
+        peer.send(reply_to(read))
+        honest(peer)
+
+    def commit():
+        assert asked.wait(PATIENCE)
+        t.transaction_end()
+
+    asked = threading.Event()
+    client, server = serve(script)
+    t = client.transaction()
+    assert in_threads(functools.partial(t.read, "/a"), commit)[0] == "value"
+    assert [request.op for request in server.requests][1:] == [Op.READ, Op.TRANSACTION_END]
+
+
 def test_a_refusal_to_start_a_transaction_comes_out_as_it_is(connect):
     client, connection = connect(lambda request: [error_to(request, b"EBUSY\0")])
     for _ in range(2):
@@ -1229,6 +1264,48 @@ def test_an_unwatch_goes_on_if_another_thread_takes_an_event_of_its_watch(watchi
     with before_line(Watching._drop_strays, "self._events.remove", take):
         monitor.unwatch("/a", "t")
     assert monitor.check() is None
+
+
+def test_an_event_that_arrived_before_the_loss_comes_first(serve):
+    def script(peer):
+        peer.send(reply_to(peer.receive()))
+        peer.send(event("/a", "/a"), reply_to(peer.receive()))
+        peer.receive()
+
+    def lose():
+        monitor.watch("/b")  # with its reply comes the event
+        with pytest.raises(ConnectionError):
+            monitor.watch("/c")
+
+    client, _ = serve(script)
+    monitor = client.monitor("/a")
+    with before_line(Watching._next, "wait(take)", lambda: in_threads(lose)):
+        assert monitor.wait(timeout=PATIENCE) == ("/a", "/a")
+    with pytest.raises(ConnectionError):
+        monitor.wait(timeout=PATIENCE)
+    monitor.close()
+
+
+def test_all_watches_but_the_interrupted_one_are_set_again(serve):
+    def refuse_b(peer):
+        for request in peer:
+            if request.payload.startswith(b"/b"):
+                peer.send(error_to(request, b"EACCES\0"))
+            elif not request.payload.startswith(b"/d"):
+                peer.send(reply_to(request))
+
+    client, server = serve(refuse_b, honest)
+    monitor = client.monitor("/a")
+    line = "self.forget([watch])"
+    with pytest.raises(HandlerError), before_line(Watching._watch, line, interrupt):
+        monitor.watch("/b")
+    monitor.watch("/c")
+    with pytest.raises(HandlerError), alarm(interrupt):
+        monitor.watch("/d")  # has no reply
+    assert monitor.check() is None
+    again = [request.payload for request in server.peers[1].requests]
+    assert again == [b"/a\0/a\0", b"/c\0/c\0"]
+    monitor.close()
 
 
 def test_a_watch_that_was_refused_and_interrupted_may_be_set_again(serve):

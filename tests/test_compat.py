@@ -487,6 +487,7 @@ def test_a_handle_that_lost_its_daemon_never_connects_again(handle, daemon):
     daemon.restart()
     call(handle.read, "", "/key")
     assert errno_of(handle.read, "", "/key") == errno.EBADF
+    assert errno_of(handle.watch, "/key", "token") == errno.EBADF
     handle.close()
 
 

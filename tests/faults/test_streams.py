@@ -165,6 +165,23 @@ def test_what_may_have_been_sent_when_an_exception_came_gets_no_later_reply():
         assert client.read("/b") == "/b"
 
 
+def test_an_error_of_a_socket_in_python_ends_the_connection():
+    class Broken(PythonSocket):
+        def recv(self, size, *flags):
+            raise ConnectionResetError(104, "Connection reset by peer")
+
+    class Connection(PythonConnection):
+        kinds = [Broken, PythonSocket]
+
+        def open(self):
+            return openers.opened(self.path, self.kinds.pop(0))
+
+    with FakeServer(honest) as server, Client(connection=Connection(server.path)) as client:
+        with pytest.raises(ConnectionError, match="reset by peer"):
+            client.read("/a")
+        assert client.read("/a") == "value"
+
+
 class TlsConnection(PythonConnection):
     def open(self):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
