@@ -232,6 +232,7 @@ EQUIVALENT = {
         "a call that is alone has its turn at once, in _wait() too": [
             "has_turn = len(queue) == 0 or self._wait(turn, deadline)",
         ],
+        "a call that has ended loses its turn all the same": ["has_turn = True"],
         "it looks at the whole queue": ["if len(self._queue) == 0:"],
         "who is woken looks whether it is the first": ["for first in self._waiting()[: 2]:"],
         _TIME: [
