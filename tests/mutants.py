@@ -67,6 +67,7 @@ TESTS = {
 _ONE = "there is only one"
 _SPEED = "how much goes at once is a matter of speed"
 _TIME = "no test tells how long this takes"
+_OLD = "only Python 3.6 has no register_at_fork()"
 
 #: Mutants that change nothing a test could see: by module, why, and the lines as mutated.
 EQUIVALENT = {
@@ -180,6 +181,7 @@ EQUIVALENT = {
             "return deadline is not None and time.monotonic() > deadline"
         ],
     },
+    "pyxs/_channels/descriptor.py": {_OLD: ["if not raised_by_handler(exc):"]},
     "pyxs/_channels/failures.py": {_SPEED: ["if len(codes) < 1:"]},
     "pyxs/_channels/inbox.py": {
         "without a request, there is none whose reply it could be": [
@@ -257,7 +259,7 @@ EQUIVALENT = {
             "self._closings += 2",
         ],
         "a test kills the other one; after this one the wait looks again": ["break"],
-        "only Python 3.6 has no register_at_fork()": [
+        _OLD: [
             "shared = self._here() if self._pid == os.getpid() else self._shared",
             "shared = self._here() if not self._pid != os.getpid() else self._shared",
         ],

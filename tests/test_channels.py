@@ -1350,6 +1350,19 @@ def test_close_closes_an_idle_connection_whatever_refers_to_it(serve):
     assert held
 
 
+def test_a_daemon_that_has_closed_before_is_no_error_of_shutting_down():
+    class Stream(socket.socket):
+        def shutdown(self, how):
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+
+    ours, theirs = socket.socketpair()
+    with theirs:
+        held = Descriptor(Stream(fileno=ours.detach()))
+        held.shut_down()
+        held = None
+        assert theirs.recv(1) == b""
+
+
 def test_a_descriptor_that_another_thread_shuts_down_is_closed_after_that():
     class Stream(socket.socket):
         def shutdown(self, how):
