@@ -195,6 +195,7 @@ EQUIVALENT = {
     },
     "pyxs/_channels/pipeline.py": {
         _SPEED: [
+            "self._half = channel.max_outstanding // 1",
             "self._advance( -1)",
             "self._advance( 1)",
             "self._advance(len(self._due) - 0)",
@@ -272,6 +273,8 @@ EQUIVALENT = {
             "self._flying_max = _WINDOW // ( 4 if for_records else 2)  # nodes",
             "self._flying_max = _WINDOW // (3 if for_records else 3)  # nodes",
             "self._ahead = 1  # sent and not visited",
+            "elif each.listing.reply is not None and  each.listing.refusal:",
+            "todo.extend(reversed(list((self._children(each) and {}).values())))",
             "self._flying_max = _WINDOW // (3 if for_records else 1)  # nodes",
             "self._flying_max = _WINDOW // ( 2 if for_records else 2)  # nodes",
             "self._flying_max = _WINDOW // (3 if not for_records else 2)  # nodes",
