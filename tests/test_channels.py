@@ -1188,6 +1188,18 @@ def test_an_exception_of_a_handler_costs_at_most_the_connection_of_its_call(serv
     assert [peer.gone.is_set() for peer in server.peers].count(False) == 1
 
 
+@pytest.mark.parametrize("call", FIRST_CALLS.values(), ids=FIRST_CALLS)
+def test_an_exception_of_a_handler_comes_out_though_the_daemon_goes_meanwhile(serve, call):
+    def handler():
+        server.peers[0].finish()
+        interrupt()
+
+    client, server = serve(silent, honest)
+    with pytest.raises(HandlerError), alarm(handler):
+        call(client)
+    assert client.read("/a") == "value"
+
+
 def test_an_error_of_pyxs_comes_out_of_open_as_it_is():
     class Refusing(UnixSocketConnection):
         def open(self):
