@@ -1375,6 +1375,28 @@ def test_a_daemon_that_has_closed_before_is_no_error_of_shutting_down():
         assert theirs.recv(1) == b""
 
 
+def test_what_a_handler_raises_comes_out_of_shutting_down():
+    class Stream(socket.socket):
+        def shutdown(self, how):
+            raise ConnectionError("mine")
+
+    ours, theirs = socket.socketpair()
+    with theirs, pytest.raises(ConnectionError, match="mine"):
+        Descriptor(Stream(fileno=ours.detach())).shut_down()
+
+
+def test_a_file_that_cannot_be_closed_does_not_stop_a_child():
+    class Stream(socket.socket):
+        def close(self):
+            super().close()
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    ours, theirs = socket.socketpair()
+    with theirs:
+        Descriptor(Stream(fileno=ours.detach())).forked()
+        assert theirs.recv(1) == b""
+
+
 def test_a_descriptor_that_another_thread_shuts_down_is_closed_after_that():
     class Stream(socket.socket):
         def shutdown(self, how):
