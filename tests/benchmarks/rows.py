@@ -94,7 +94,7 @@ ROWS = [
     ),
     Row(
         "dump of 100,000 nodes, beside walk",
-        *("dump", 100000, 5, 1.5, 1.2, "pyxs", "walk"),
+        *("dump", 100000, 5, 1.8, 1.2, "pyxs", "walk"),
         trees=(100000,),
     ),
 ]
