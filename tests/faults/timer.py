@@ -108,7 +108,7 @@ class ClientWork(Work):
 
     def end(self):
         if self.transaction is not None:
-            self.transaction.transaction_end()
+            self.transact()  # it may be lost
         for step in self.steps:
             step()
         self.client.close()
