@@ -9,6 +9,7 @@ names.
 import argparse
 import contextlib
 import os
+import socket
 import subprocess
 import tempfile
 import time
@@ -17,6 +18,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pyxs import Client, ConnectionError, PyXSError
 
 STORE = "/var/run/xenstored/socket"
+
+
+def listens(path):
+    """Return whether somebody accepts connections; the file is there a little earlier."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
 
 
 @contextlib.contextmanager
@@ -30,7 +37,7 @@ def tunnel(host, config=None, remote=STORE, patience=10):
         with subprocess.Popen(command + [host]) as ssh:
             try:
                 deadline = time.monotonic() + patience
-                while not os.path.exists(local):
+                while not listens(local):
                     if ssh.poll() is not None or time.monotonic() > deadline:
                         raise ConnectionError("{}: ssh did not connect".format(host))
                     time.sleep(0.05)
