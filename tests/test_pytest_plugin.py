@@ -161,6 +161,32 @@ def test_the_marker_is_enough_to_run_on_an_in_memory_daemon(pytester, monkeypatc
     pytester.runpytest_subprocess("--strict-markers").assert_outcomes(passed=8)
 
 
+AFTER_A_SESSION = """
+    import os
+
+    def pytest_unconfigure():
+        print("afterwards", os.environ.get("XENSTORED_PATH"))
+"""
+
+
+@pytest.fixture(params=[None, "/the/real/store"])
+def three_pass(request, pytester, monkeypatch):
+    """Run a file whose three tests pass, and see that the variable is as before afterwards."""
+    monkeypatch.delenv("XENSTORED_PATH", raising=False)
+    if request.param is not None:
+        monkeypatch.setenv("XENSTORED_PATH", request.param)
+
+    def run(text):
+        pytester.makepyfile(text)
+        pytester.makeconftest(AFTER_A_SESSION)
+        result = pytester.runpytest_subprocess("-s")
+        result.assert_outcomes(passed=3)
+        result.stdout.fnmatch_lines(["afterwards {}".format(request.param)])
+        return result
+
+    return run
+
+
 AROUND_A_TEST = """
     import os
     import unittest
@@ -211,19 +237,11 @@ AROUND_A_TEST = """
 """
 
 
-@pytest.mark.parametrize("before", [None, "/the/real/store"])
-def test_what_surrounds_a_marked_test_reaches_no_store(pytester, monkeypatch, before):
-    monkeypatch.delenv("XENSTORED_PATH", raising=False)
-    if before is not None:
-        monkeypatch.setenv("XENSTORED_PATH", before)
-    pytester.makepyfile(AROUND_A_TEST)
-    pytester.makeconftest(AFTER_A_SESSION)
-    result = pytester.runpytest_subprocess("-s")
-    result.assert_outcomes(passed=3)
+def test_what_surrounds_a_marked_test_reaches_no_store(three_pass):
+    result = three_pass(AROUND_A_TEST)
     for where in ("module", "class", "case"):
         result.stdout.fnmatch_lines(["*looked {} set up".format(where)])
         result.stdout.fnmatch_lines(["*looked {} torn down".format(where)])
-    result.stdout.fnmatch_lines(["afterwards {}".format(before)])
 
 
 OF_A_SESSION = """
@@ -248,24 +266,10 @@ OF_A_SESSION = """
     def test_second(host):
         assert pyxs.Client().read("/host") == "1"
 """
-AFTER_A_SESSION = """
-    import os
-
-    def pytest_unconfigure():
-        print("afterwards", os.environ.get("XENSTORED_PATH"))
-"""
 
 
-@pytest.mark.parametrize("before", [None, "/the/real/store"])
-def test_a_daemon_for_a_session(pytester, monkeypatch, before):
-    monkeypatch.delenv("XENSTORED_PATH", raising=False)
-    if before is not None:
-        monkeypatch.setenv("XENSTORED_PATH", before)
-    pytester.makepyfile(OF_A_SESSION)
-    pytester.makeconftest(AFTER_A_SESSION)
-    result = pytester.runpytest_subprocess("-s")
-    result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines(["afterwards {}".format(before)])
+def test_a_daemon_for_a_session(three_pass):
+    three_pass(OF_A_SESSION)
 
 
 def test_fixtures_have_a_description(pytester):
