@@ -12,7 +12,7 @@ from ..exceptions import ConnectionError, PyXSError
 from ..helpers import decode_text, encode_text, validate_perms
 from .console import CommandError, about, reason, show, shows_utf8, take, warn
 from .format import escape, unescape
-from .many import answers, is_missing, is_pattern, names, payload
+from .many import answers, is_hidden, is_missing, is_pattern, names, payload
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -296,10 +296,10 @@ def _answers(store: "Client", op: "Op", paths: "List[str]") -> "Iterator[Tuple[s
     if not any(map(is_pattern, paths)):
         yield from answers(store, op, _alone(paths))
         return
-    from .patterns import expanded, hidden
+    from .patterns import expanded
 
     for path, answer in answers(store, op, _alone(expanded(store, paths))):
-        if path in paths or not hidden(answer):
+        if path in paths or not is_hidden(answer):
             yield path, answer
 
 

@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     #: The payload of a reply, or why there is none.
     Answer = Union[bytes, PyXSError]
 
-__all__ = ["BATCH", "answers", "exchange", "is_missing", "is_pattern", "names", "payload"]
+__all__ = [
+    "BATCH",
+    "answers",
+    "exchange",
+    "is_hidden",
+    "is_missing",
+    "is_pattern",
+    "names",
+    "payload",
+]
 
 BATCH = 512  #: how many requests are sent before their replies are looked at
 
@@ -73,6 +82,11 @@ def is_pattern(path: str) -> bool:
 def is_missing(answer: "Answer") -> bool:
     """Return whether the daemon answered that there is no such node."""
     return isinstance(answer, PyXSError) and answer.errno == errno.ENOENT
+
+
+def is_hidden(answer: "Answer") -> bool:
+    """Return whether the daemon answered that there is no such node, or that it is not readable."""
+    return isinstance(answer, PyXSError) and answer.errno in (errno.ENOENT, errno.EACCES)
 
 
 def payload(answer: "Answer") -> bytes:

@@ -1,22 +1,19 @@
 """Patterns of paths: ``*``, ``?`` and ``[...]`` stand for characters of one name."""
 
-import errno
 import fnmatch
 
 from ..connection import Op
-from ..exceptions import PyXSError
 from ..helpers import decode_text, validate_path
 from .console import CommandError, about
-from .many import answers, is_missing, is_pattern, names
+from .many import answers, is_hidden, is_missing, is_pattern, names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterator, List, Tuple
 
     from ..client import Client
-    from .many import Answer
 
-__all__ = ["expanded", "fixed_part", "hidden", "levels", "matching", "may_concern"]
+__all__ = ["expanded", "fixed_part", "levels", "matching", "may_concern"]
 
 
 def expanded(client: "Client", paths: "List[str]") -> "List[str]":
@@ -51,7 +48,7 @@ def matching(client: "Client", pattern: str) -> "List[str]":
     return [
         path
         for path, answer in answers(client, Op.READ, [(path,) for path in found])
-        if not hidden(answer)
+        if not is_hidden(answer)
     ]
 
 
@@ -91,14 +88,9 @@ def _parts(pattern: str) -> "Tuple[str, List[str]]":
 
 def _children(client: "Client", paths: "List[str]", top: str, wanted: str) -> "Iterator[str]":
     for path, answer in answers(client, Op.DIRECTORY, [(path,) for path in paths]):
-        if is_missing(answer) or (path != top and hidden(answer)):
+        if is_missing(answer) or (path != top and is_hidden(answer)):
             continue
         above = "/" if path == "/" else path + "/"
         for name in map(decode_text, names(client, path, answer)):
             if fnmatch.fnmatchcase(name, wanted):
                 yield above + name
-
-
-def hidden(answer: "Answer") -> bool:
-    """Return whether the daemon answered that there is no such node, or that it is not readable."""
-    return isinstance(answer, PyXSError) and answer.errno in (errno.ENOENT, errno.EACCES)
