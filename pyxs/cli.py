@@ -97,6 +97,8 @@ def _parser_for(words: "List[str]", called: str) -> "argparse.ArgumentParser":
         parser = get_parser()
         parser.prog = called.rstrip(" -")
         return parser
+    if name == "--version":
+        return make_parser(())
     if name.startswith("-") and name != "-":
         from ._cli.helping import check_option
 

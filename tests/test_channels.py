@@ -41,8 +41,8 @@ from pyxs._channels.descriptor import Descriptor
 from pyxs._channels.failures import raised_by_handler
 from pyxs._channels.inbox import Inbox
 from pyxs._channels.shared import Shared
-from pyxs._channels.streams import within
 from pyxs._channels.transaction import start_transaction
+from pyxs._channels.waiting import within
 from pyxs._channels.watching import Watching
 from pyxs.connection import Op, UnixSocketConnection
 

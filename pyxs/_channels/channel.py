@@ -17,7 +17,7 @@ from .descriptor import Descriptor
 from .failures import again, failure_of, raised_by_handler, too_long
 from .inbox import Inbox
 from .readiness import Poller
-from .streams import closed, open_stream, receive_briefly, refusal_from_write, within
+from .streams import closed, open_stream, receive_briefly, refusal_from_write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Channel:
         self._polls = deadline is not None
         if isinstance(stream, _socket.socket):
             stream.settimeout(None)
-            limit_waiting(stream, within(connection, deadline).socket_timeout)
+            limit_waiting(stream, connection.socket_timeout)
         if self._is_python or not isinstance(stream, _socket.socket):
             self._polls = True
             self.poller.make_wakeup()

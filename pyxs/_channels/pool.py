@@ -11,7 +11,7 @@ from .settling import settle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Optional
+    from typing import Any, Dict, List
 
     from .channel import Reply
     from .pipeline import Request
@@ -131,12 +131,12 @@ class Pool:
             channel = idle.pop(slot, None)
             if channel is not None:
                 return channel
-        return self.open()
+        return self.open(self.connection)
 
-    def open(self, deadline: "Optional[float]" = None, events: "Any" = None) -> Channel:
+    def open(self, *arguments: "Any") -> Channel:
         """Connect; the arguments are those of :class:`Channel`. :meth:`close` ends its calls."""
         opened = self._open
-        channel = Channel(self.connection, deadline, events)
+        channel = Channel(*arguments)
         opened[id(channel)] = channel
         if opened is not self._open:
             channel.end("closed")

@@ -1,9 +1,7 @@
 """Streams to the daemon: how they are opened, and what is peculiar to some of them."""
 
-import copy
 import errno
 import os
-import time
 
 from .._wire.packets import Op
 from ..connection import PacketConnection
@@ -27,23 +25,13 @@ def open_stream(connection: PacketConnection, deadline: "Optional[float]") -> "S
     :raises LateError: the deadline has passed.
     """
     try:
-        return within(connection, deadline).open()
+        return connection.open()
     except OSError as exc:
         if isinstance(exc, PyXSError) or raised_by_handler(exc):
             raise
         if has_passed(deadline):
             raise LateError from exc
         raise failure_of(connection.path, exc, hint=connection.hint(exc)) from exc
-
-
-def within(connection: PacketConnection, deadline: "Optional[float]") -> PacketConnection:
-    """Return the connection, or one like it that waits no longer than until the deadline."""
-    if deadline is None:
-        return connection
-    hurried = copy.copy(connection)
-    left, timeout = max(0.001, deadline - time.monotonic()), connection.socket_timeout
-    hurried.socket_timeout = left if timeout is None else min(left, timeout)
-    return hurried
 
 
 def refusal_from_write(exc: OSError, op: int) -> bytes:

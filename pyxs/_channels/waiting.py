@@ -1,9 +1,11 @@
 """Waits for the value of one node, on a channel of its own."""
 
+import copy
 import time
 
 from .._wire.packets import MISSING, Op
 from .._wire.requests import strings
+from ..connection import PacketConnection
 from ..helpers import RELATIVE, decode_text
 from .channel import Channel
 from .deadlines import LateError, has_passed
@@ -35,7 +37,7 @@ def wait_for_value(
     deadline = None if timeout is None else time.monotonic() + (timeout or _ASK)
     state = "the daemon has not answered"
     try:
-        channel = pool.open(deadline, [])
+        channel = pool.open(within(pool.connection, deadline), deadline, [])
         try:
             for value in _values(channel, path, deadline):
                 if value is not None and satisfied(value):
@@ -49,6 +51,16 @@ def wait_for_value(
         pass
     text = "{}: waited for {} s, and {}"
     raise TimeoutError(text.format(decode_text(path), timeout, state))
+
+
+def within(connection: PacketConnection, deadline: "Optional[float]") -> PacketConnection:
+    """Return the connection, or one like it that waits no longer than until the deadline."""
+    if deadline is None:
+        return connection
+    hurried = copy.copy(connection)
+    left, timeout = max(0.001, deadline - time.monotonic()), connection.socket_timeout
+    hurried.socket_timeout = left if timeout is None else min(left, timeout)
+    return hurried
 
 
 def _values(

@@ -1,7 +1,6 @@
 """``pyxs help``, and messages about a subcommand or an option that does not exist."""
 
 import argparse
-import difflib
 
 from .console import warn
 from .subcommands import SUBCOMMANDS, make_parser
@@ -28,6 +27,8 @@ def no_such_subcommand(name: str, names: "Iterable[str]", helping: str) -> str:
 
 
 def _hint(meant: str, names: "Iterable[str]", helping: str = "pyxs -h") -> str:
+    import difflib  # here: only a typo needs it
+
     nearest = difflib.get_close_matches(meant, names, 1)
     return "did you mean '{}'?".format(nearest[0]) if nearest else "see '{}'".format(helping)
 
