@@ -837,7 +837,7 @@ def test_what_a_handler_raises_in_the_clean_up_comes_out_though_there_is_an_even
     old = signal.signal(signal.SIGUSR1, handler)
     try:
         monkeypatch.setattr(channel.Channel, "finish", interrupted)
-        twice = before_line(Shared.wait, "if take() or is_late", interrupt, passes=2)
+        twice = before_line(Shared.wait, "while not (take()", interrupt, passes=2)
         with twice, pytest.raises(ConnectionError, match="another client's"):
             monitor.wait()
     finally:

@@ -1,5 +1,7 @@
 """What has arrived on a channel, without I/O: replies and events."""
 
+from collections import deque
+
 from .._wire.framing import Framer
 from .._wire.packets import ERROR, Op, packet_from_wire
 from .._wire.replies import MalformedError, decode_event
@@ -33,7 +35,7 @@ class Inbox:
     def __init__(self, trusts_ids: bool, events: "Any") -> None:
         self.framer = Framer()
         self._trusts_ids = trusts_ids
-        self.events = events
+        self.events = deque(maxlen=0) if events is None else events
         self._taken: Optional[Frame] = None  # the last reply
 
     def sort(self, due: "Due", answers: "Answers") -> str:
@@ -58,13 +60,16 @@ class Inbox:
 
     def _sort_first(self, frames: "List[Any]", due: "Due", answers: "Answers") -> str:
         frame = frames[0]
+        if len(frame) == 4 and frame[0] == _WATCH_EVENT:
+            try:
+                frames[0] = frame = decode_event(frame[3])
+            except MalformedError as exc:
+                return "an event that is none, {}: {:.80}".format(exc, repr(frame[3]))
         if len(frame) == 2:
             # One call in C: an exception cannot come between the two and lose the event.
             self.events.extend(map(frames.pop, _HEAD))
             return ""
-        op, rq_id, _, _ = frame
-        if op == _WATCH_EVENT:
-            return self._decode(frames)
+        rq_id = frame[1]
         if frame is self._taken or answers.get(rq_id) == frame:
             del frames[0]  # an exception came in between
             return ""
@@ -78,19 +83,6 @@ class Inbox:
         answers[key] = self._taken = frames[0]
         due.pop(key, None)
         del frames[0]
-
-    def _decode(self, frames: "List[Any]") -> str:
-        """Decode the first message, an event, for the next step, or drop it."""
-        payload = frames[0][3]
-        try:
-            event = decode_event(payload)
-        except MalformedError as exc:
-            return "an event that is none, {}: {:.80}".format(exc, repr(payload))
-        if self.events is None:
-            del frames[0]
-        else:
-            frames[0] = event
-        return ""
 
     def _mismatch(self, frame: "Frame", due: "Due", key: int) -> str:
         """Return why a message is not the reply to a request; empty if it is."""

@@ -69,10 +69,13 @@ class Poller:
 
     def wait(self, due: "Optional[float]") -> bool:
         """Wait; return ``False`` if the time has passed or something has ended the wait."""
-        ready = dict(self._poll.poll(milliseconds(due)))
-        if self.wakeup is not None and self.wakeup.fileno() in ready:
-            self.wakeup.clear()
-        return self.fd in ready
+        readable = False
+        for fd, _ in self._poll.poll(milliseconds(due)):
+            if fd == self.fd:
+                readable = True
+            elif self.wakeup is not None:
+                self.wakeup.clear()
+        return readable
 
 
 class Readiness:

@@ -54,7 +54,9 @@ class Shared:
         self._turns.enter(turn)
         answers: Answers = {}
         try:
-            channel = self._working(ready)
+            if self._unsettled:
+                self._give_up()
+            channel = ready()
             self._unsettled = True
             result = action(channel, answers, *args)
             self._unsettled = False
@@ -79,17 +81,20 @@ class Shared:
         try:
             is_late = False
             while True:
-                channel = self._working(ready)  # it may receive events when it connects
+                if self._unsettled:
+                    self._give_up()
+                channel = ready()  # it may receive events when it connects
                 turn.wakeup = channel.poller.make_wakeup()
-                if take() or is_late:
+                while not (take() or is_late):
+                    if self._turns.is_wanted():
+                        break
+                    is_late = has_passed(deadline)
+                    if channel.is_readable(deadline):
+                        channel.receive_events(may_block=deadline is None)
+                else:
                     return
-                if self._turns.is_wanted():
-                    if not self._turns.step_back(turn, deadline):
-                        return
-                    continue
-                is_late = has_passed(deadline)
-                if channel.is_readable(deadline):
-                    channel.receive_events(may_block=deadline is None)
+                if not self._turns.step_back(turn, deadline):
+                    return
         except BaseException:
             self._clean_up({}, None)
             raise
@@ -123,12 +128,11 @@ class Shared:
             channel.close()
             self._turns.leave(turn)
 
-    def _working(self, ready: "Ready") -> Channel:
-        if self._unsettled:
-            if self.channel is not None:
-                self.channel.close()
-            self._unsettled = False
-        return ready()
+    def _give_up(self) -> None:
+        """Close the channel after a call whose clean-up was interrupted."""
+        if self.channel is not None:
+            self.channel.close()
+        self._unsettled = False
 
     def _clean_up(self, answers: "Answers", undo: "Undo") -> None:
         """After an exception, wait a little for the replies that are due, or else close."""

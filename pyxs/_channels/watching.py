@@ -270,21 +270,22 @@ class Watching:
         :raises NestedCallError: this call is inside another of its thread.
         :raises ConnectionError: the connection is lost, and no event is left.
         """
-        return self._next(make, lambda take: self._here().wait(self._ready, take, deadline))
+        shared = self._here()
+        return self._next(make, lambda take: shared.wait(self._ready, take, deadline))
 
     def poll_event(self, make: "Callable[[bytes, Watch], T]") -> "Optional[T]":
         """Return an event that has arrived; wait only for the rest of a message.
 
         :raises NestedCallError, ConnectionError: as :meth:`wait_event`.
         """
-        return self._next(make, lambda take: self._here().use(self._ready, look, take))
+        shared = self._here()
+        return self._next(make, lambda take: shared.use(self._ready, look, take))
 
     def _next(
         self,
         make: "Callable[[bytes, Watch], T]",
         wait: "Callable[[Callable[[], bool]], object]",
     ) -> "Optional[T]":
-        self._here()
         held: List[Any] = []  # the event and its watch
         take = partial(self._take, held)
         try:
