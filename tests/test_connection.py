@@ -897,6 +897,21 @@ def test_over_xenbus_einval_is_the_answer_to_any_request(serving, refuse_write, 
         assert client.read("/c") == "value"
 
 
+@pytest.mark.parametrize(
+    "failure", [TimeoutError("late"), BlockingIOError(errno.EAGAIN, "late"), OSError(9999, "late")]
+)
+def test_over_xenbus_a_timeout_of_write_is_no_answer_to_a_watch(serving, monkeypatch, failure):
+    class Late(pyxs.connection._Device):
+        def send(self, data):
+            raise failure
+
+    monkeypatch.setattr("pyxs.connection._Device", Late)
+    with pyxs.monitor(xen_bus_path="bus") as monitor:
+        with pytest.raises(ConnectionError) as caught:
+            monitor.watch("/w", "t")
+        assert caught.value.__cause__ is failure
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.E2BIG, errno.EIO, errno.EBADF])
 def test_over_xenbus_any_other_failure_of_write_is_a_lost_connection(bus, refuse_write, number):
     with Client(xen_bus_path="bus") as client:

@@ -38,11 +38,13 @@ def refusal_from_write(exc: OSError, op: int) -> bytes:
     """Return the payload of the daemon's ERROR that write() on a device stands for, or ``b""``.
 
     Linux sets watches itself: if xenstored refuses one, write() fails with its errno, and no
-    reply comes.
+    reply comes. No daemon answers EAGAIN to a watch: a time-out of the stream, or of a signal
+    handler that is not recognized, is no refusal.
     """
-    if exc.errno != errno.EINVAL and op != Op.WATCH:
+    name = errno.errorcode.get(exc.errno or 0, "EAGAIN")
+    if name == "EAGAIN" or (name != "EINVAL" and op != Op.WATCH):
         return b""
-    return errno.errorcode.get(exc.errno or errno.EINVAL, "EINVAL").encode("ascii") + b"\0"
+    return name.encode("ascii") + b"\0"
 
 
 def receive_briefly(stream: "Any", size: int) -> bytes:

@@ -158,6 +158,8 @@ class XsOperation:
         self.handle = pyxs.xs()
 
     def before(self):
+        if self._state == "anew":
+            self._open()
         handle = self.handle
         if self._state == "transaction":
             self.transaction = handle.transaction_start()
@@ -315,8 +317,11 @@ XS = {
     "set_permissions": lambda x: x.handle.set_permissions("", "key", [{"dom": 7}]),
     "watch": lambda x: x.handle.watch("key", x._tokens[0]),
     "check_watch without an event": lambda x: expect(x.handle.check_watch(), None),
-    "transaction_start": lambda x: setattr(x, "transaction", x.handle.transaction_start()),
     "close": lambda x: x.close_it(),
+}
+#: An exception may take the number of a transaction with it, and a connection may have few.
+XS_ANEW = {
+    "transaction_start": lambda x: setattr(x, "transaction", x.handle.transaction_start()),
 }
 XS_WATCHED = {
     "unwatch": lambda x: x.handle.unwatch("key", x._tokens[0]),
@@ -341,6 +346,7 @@ GROUPS = [
     ("Monitor", MonitorOperation, dict(UNWATCHED, **MONITOR_UNWATCHED), (False,)),
     ("Monitor", MonitorOperation, dict(WATCHED, **MONITOR_WATCHED), (True,)),
     ("xs", XsOperation, XS, ()),
+    ("xs", XsOperation, XS_ANEW, ("anew",)),
     ("xs", XsOperation, XS_WATCHED, ("watched",)),
     ("xs", XsOperation, XS_IN_TRANSACTION, ("transaction",)),
     ("xs", XsOpening, {"constructor": lambda x: x._open()}, ()),
