@@ -197,6 +197,9 @@ EQUIVALENT = {
             "wanted, _, in_tx = due.get(key, (None, 0, 1))",
             "wanted, _, in_tx = due.get(key, (None, 0, -1))",
         ],
+        "nobody looks at events that are dropped": [
+            "self.events = deque(maxlen=1) if events is None else events",
+        ],
     },
     "pyxs/_channels/pipeline.py": {
         _SPEED: [

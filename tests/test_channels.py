@@ -1223,6 +1223,19 @@ def test_a_wakeup_that_nobody_clears_takes_no_time_and_is_cleared_at_once():
     assert not select.select([wakeup], [], [], 0)[0]
 
 
+def test_what_has_ended_a_wait_does_not_end_the_next_one():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        poller = readiness.Poller(ours.fileno())
+        wakeup = poller.make_wakeup()
+        wakeup.set()
+        assert not poller.wait(None)
+        theirs.send(b"!")
+        wakeup.set()
+        assert poller.wait(None)
+        assert not select.select([wakeup], [], [], 0)[0]
+
+
 @pytest.mark.parametrize("number", [1, 64])
 def test_a_handler_of_each_signal_is_known_by_what_it_raises(number):
     def handler(*_):
