@@ -48,11 +48,11 @@ ROWS = [
     Row("read of 2,000 bytes", "read_long", 50, 120, 1.08, 1.00, one_cpu=True),
     Row("write", "write", 50, 120, 1.05, 1.00, one_cpu=True),
     Row("ls", "ls", 50, 120, 1.05, 1.00, one_cpu=True),
-    Row("xs.read", "xs_read", 50, 120, 1.10, 1.02, one_cpu=True),
+    Row("xs.read", "xs_read", 50, 120, 1.15, 1.02, one_cpu=True),
     Row(
         "transaction: start, read, write, commit", "transaction", 12, 120, 1.08, 1.00, one_cpu=True
     ),
-    Row("read_many, beside reads", "read_many", 1000, 15, 0.26, 0.15),
+    Row("read_many, beside reads", "read_many", 1000, 15, 0.30, 0.15),
     Row("write_many, beside writes", "write_many", 1000, 15, 0.35, 0.20),
     Row("write to wait() in another process", "event", 25, 120, 1.20, 0.95, one_cpu=True),
     Row(
@@ -69,11 +69,11 @@ ROWS = [
     ),
     Row(
         "import pyxs, beside the modules it uses",
-        *("import_pyxs", 1, 40, 1.65, 1.10, "pyxs", "import_standard"),
+        *("import_pyxs", 1, 40, 1.75, 1.10, "pyxs", "import_standard"),
     ),
     Row(
         "the command in one file, beside installed",
-        *("command_zipapp", 1, 40, 2.6, 1.3, "pyxs", "command"),
+        *("command_zipapp", 1, 40, 2.9, 1.3, "pyxs", "command"),
         figure="cpu",
     ),
     Row(
