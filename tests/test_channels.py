@@ -36,7 +36,7 @@ from pyxs import (
     snapshot,
     xs,
 )
-from pyxs._channels import channel, readiness, turns
+from pyxs._channels import channel, readiness, shared, turns
 from pyxs._channels.descriptor import Descriptor
 from pyxs._channels.failures import raised_by_handler
 from pyxs._channels.inbox import Inbox
@@ -844,6 +844,33 @@ def test_what_a_handler_raises_in_the_clean_up_comes_out_though_there_is_an_even
         monkeypatch.undo()
         signal.signal(signal.SIGUSR1, old)
     assert monitor.wait() == ("/1", "t")
+
+
+@pytest.mark.parametrize(
+    "use", [lambda m: m.watch("/c", "c"), lambda m: m.unwatch("/a", "a"), lambda m: m.wait()]
+)
+def test_the_call_after_an_interrupted_clean_up_takes_another_connection_once(
+    daemon, monkeypatch, use
+):
+    class Counted(UnixSocketConnection):
+        opened = 0
+
+        def open(self):
+            self.opened += 1
+            return super().open()
+
+    connection = Counted(daemon.path)
+    with Monitor(connection) as monitor:
+        monitor.watch("/a", "a")
+        assert monitor.wait() == ("/a", "a")
+        with monkeypatch.context() as patch:
+            patch.setattr(shared, "settle", lambda *_: interrupt())
+            answered = before_line(channel.Channel.exchange, "pieces = self._framer", interrupt)
+            with answered, pytest.raises(HandlerError):
+                monitor.watch("/b", "b")
+        use(monitor)
+        monitor.watch("/d", "d")
+        assert connection.opened == 2
 
 
 def test_a_lost_connection_fails_every_thread_that_waits(serve, patience):

@@ -11,7 +11,7 @@ from .settling import settle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List
+    from typing import Any, Dict, List, Optional
 
     from .channel import Reply
     from .pipeline import Request
@@ -133,10 +133,15 @@ class Pool:
                 return channel
         return self.open(self.connection)
 
-    def open(self, *arguments: "Any") -> Channel:
+    def open(
+        self,
+        connection: PacketConnection,
+        deadline: "Optional[float]" = None,
+        events: "Any" = None,
+    ) -> Channel:
         """Connect; the arguments are those of :class:`Channel`. :meth:`close` ends its calls."""
         opened = self._open
-        channel = Channel(*arguments)
+        channel = Channel(connection, deadline, events)
         opened[id(channel)] = channel
         if opened is not self._open:
             channel.end("closed")
