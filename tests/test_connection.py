@@ -855,19 +855,24 @@ def test_over_xenbus_resetting_watches_ends_only_ones_own(serving):
 
 
 @pytest.fixture
-def refuse_write(monkeypatch):
-    """Return a function: the next ``write()`` on a device fails with this errno."""
-    numbers = []
+def fail_write(monkeypatch):
+    """Return a function: the next ``write()`` on a device raises this exception."""
+    failures = []
 
-    class Refusing(pyxs.connection._Device):
+    class Failing(pyxs.connection._Device):
         def send(self, data):
-            if numbers:
-                number = numbers.pop()
-                raise OSError(number, os.strerror(number))
+            if failures:
+                raise failures.pop()
             return super().send(data)
 
-    monkeypatch.setattr("pyxs.connection._Device", Refusing)
-    return numbers.append
+    monkeypatch.setattr("pyxs.connection._Device", Failing)
+    return failures.append
+
+
+@pytest.fixture
+def refuse_write(fail_write):
+    """Return a function: the next ``write()`` on a device fails with this errno."""
+    return lambda number: fail_write(OSError(number, os.strerror(number)))
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSPC, errno.E2BIG])
@@ -900,13 +905,9 @@ def test_over_xenbus_einval_is_the_answer_to_any_request(serving, refuse_write, 
 @pytest.mark.parametrize(
     "failure", [TimeoutError("late"), BlockingIOError(errno.EAGAIN, "late"), OSError(9999, "late")]
 )
-def test_over_xenbus_a_timeout_of_write_is_no_answer_to_a_watch(serving, monkeypatch, failure):
-    class Late(pyxs.connection._Device):
-        def send(self, data):
-            raise failure
-
-    monkeypatch.setattr("pyxs.connection._Device", Late)
+def test_over_xenbus_a_timeout_of_write_is_no_answer_to_a_watch(serving, fail_write, failure):
     with pyxs.monitor(xen_bus_path="bus") as monitor:
+        fail_write(failure)
         with pytest.raises(ConnectionError) as caught:
             monitor.watch("/w", "t")
         assert caught.value.__cause__ is failure
