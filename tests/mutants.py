@@ -231,7 +231,6 @@ EQUIVALENT = {
     },
     "pyxs/_channels/shared.py": {
         _TIME: ["_CLOSE_WITHIN = 2  # seconds for a call in progress to leave"],
-        "a test kills the others; after this one the same call sets it": ["self._unsettled = True"],
     },
     "pyxs/_channels/streams.py": {_TIME: ["_BRIEFLY = 1.01  # seconds"]},
     "pyxs/_channels/transaction.py": {
